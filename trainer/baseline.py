@@ -1,0 +1,59 @@
+"""What costs nothing to reach: a constant answer and, where it takes a moment only, the linear model in closed form.
+
+A network that does not beat these has learned nothing. Both are fitted on the training split and measured by the
+same meter as the model.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from trainer.data.tensors import DataSpec, TensorLoader
+from trainer.loop import Loss
+from trainer.metrics import Meter
+
+CHEAP = 500_000  # numbers in the training inputs, up to which a linear model is fitted
+
+
+def baselines(
+    train: TensorLoader, test: TensorLoader, spec: DataSpec, loss: Loss, meter: Meter
+) -> dict[str, dict[str, float]]:
+    """Name of each baseline -> test metrics, the simplest first."""
+    targets = train.targets
+    if spec.task == "multiclass":
+        shares = torch.bincount(targets, minlength=spec.out_features).double() / len(targets)
+        constant, name = shares.log().clamp_min(-30).float(), "majority class"
+    elif spec.task == "binary":
+        constant, name = torch.logit(targets.double().mean(), eps=1e-9).float()[None], "majority class"
+    else:
+        constant, name = targets.mean(0), "mean"
+
+    def measure(outputs: Tensor) -> dict[str, float]:
+        outputs = outputs.to(test.targets.device, torch.float32)
+        meter.update(outputs, test.targets, loss(outputs, test.targets))
+        return meter.compute()
+
+    found = {name: measure(constant.expand(len(test.targets), -1))}
+    if train.inputs.numel() <= CHEAP:
+        x, z = (split.prepare(split.inputs).flatten(1).double().cpu() for split in (train, test))
+        if spec.task == "regression":
+            found["least squares"] = measure(_least_squares(x, targets.cpu().double(), z))
+        else:
+            found["logistic regression"] = measure(_logistic_regression(x, targets.flatten().long().cpu(), z))
+    return found
+
+
+def _least_squares(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """Predictions `(M, 1)` at `z` `(M, F)` of the linear fit to `x` `(N, F)`, `y` `(N, 1)`."""
+    ones = torch.ones(len(x) + len(z), 1, dtype=x.dtype)
+    solution = torch.linalg.lstsq(torch.cat([x, ones[: len(x)]], 1), y, driver="gelsd").solution
+    return torch.cat([z, ones[: len(z)]], 1) @ solution
+
+
+def _logistic_regression(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """Logits `(M, K)`, or `(M, 1)` of two classes, at `z` of scikit-learn's logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    scores = torch.from_numpy(LogisticRegression(max_iter=1000).fit(x.numpy(), y.numpy()).decision_function(z.numpy()))
+    return scores[:, None] if scores.ndim == 1 else scores

@@ -1,0 +1,25 @@
+"""What survives a run: weights as safetensors, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from safetensors.torch import load_model, save_model
+from torch import nn
+
+from trainer.loop import Report
+
+
+def save(folder: Path, model: nn.Module, report: Report) -> None:
+    """Write `model.safetensors`, with step and validation metrics in its header; the file before it stays until then."""
+    folder.mkdir(parents=True, exist_ok=True)
+    about = {"epoch": report.epoch, "step": report.step} | report.val
+    part = folder / "model.safetensors.part"
+    save_model(model, str(part), metadata={name: repr(value) for name, value in about.items()})
+    os.replace(part, folder / "model.safetensors")
+
+
+def load(folder: Path, model: nn.Module) -> None:
+    """Read the weights into a model of the same shape, all of them."""
+    load_model(model, folder / "model.safetensors", device=str(next(model.parameters()).device))

@@ -1,0 +1,43 @@
+"""Data made on the spot, with a known answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from trainer.data.tensors import DataSpec, Splits, examples_of, split
+
+
+def linear(
+    *,
+    w: Sequence[float] = (2.0, -3.4),
+    b: float = 4.2,
+    num_examples: int = 1000,
+    noise: float = 0.01,
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+) -> tuple[Splits, DataSpec]:
+    """y = Xw + b + noise, X standard normal (Zhang et al., Dive into Deep Learning, 3.2).
+
+    Inputs have shape `(num_examples, len(w))`, targets `(num_examples, 1)`; `noise` is a standard deviation.
+
+    Raises:
+        ValueError: no weights, or fewer than 3 examples.
+    """
+    if not w or num_examples < 3:
+        raise ValueError(f"expected at least one weight and three examples, got w={list(w)} num_examples={num_examples}")
+    generator = torch.Generator().manual_seed(seed)
+    weights = torch.tensor(w, dtype=torch.float32)
+    inputs = torch.randn(num_examples, len(w), generator=generator)
+    targets = (inputs @ weights + b + noise * torch.randn(num_examples, generator=generator))[:, None]
+    parts = split(targets, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=False)
+    spec = DataSpec(
+        task="regression",
+        in_shape=(len(w),),
+        feature_names=tuple(f"x{i}" for i in range(1, len(w) + 1)),
+        target_name="y",
+        true_parameters={"w": list(w), "b": [b]},
+    )
+    return Splits(*examples_of(inputs, targets, *parts)), spec

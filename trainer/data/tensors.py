@@ -1,0 +1,151 @@
+"""What a dataset is to the rest: three splits of tensors, and a description that models read.
+
+`B` is the batch size, `F` the number of features, `K` the number of classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainer.errors import DataError
+
+
+class Examples(NamedTuple):
+    """Inputs of shape `(N, *in_shape)`, with targets `(N, 1)` float, or `(N,)` int64 for classes."""
+
+    inputs: Tensor
+    targets: Tensor
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Three disjoint parts. `prepare` turns a batch as stored into what the model reads, on the device."""
+
+    train: Examples
+    val: Examples
+    test: Examples
+    prepare: Callable[[Tensor], Tensor] = lambda inputs: inputs
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a model, a loss or a report needs to know about the data.
+
+    `in_shape` is `(F,)` for features and `(C, H, W)` for images. `out_features` is 1 for regression and for
+    two classes (one logit), else the number of classes. Regression targets and features are standardised
+    where means and standard deviations are given; metrics are reported in the units of the file.
+    """
+
+    task: str  # regression | binary | multiclass
+    in_shape: tuple[int, ...]
+    out_features: int = 1
+    class_names: tuple[str, ...] = ()
+    feature_names: tuple[str, ...] = ()
+    target_name: str = "target"
+    feature_mean: Tensor | None = None  # (F,)
+    feature_std: Tensor | None = None  # (F,)
+    target_mean: float = 0.0
+    target_std: float = 1.0
+    true_parameters: Mapping[str, list[float]] = field(default_factory=dict)
+
+    def in_units(self, values: Tensor) -> Tensor:
+        """Outputs or targets of a regression in the units of the file; those of classes as they are."""
+        return values * self.target_std + self.target_mean if self.task == "regression" else values
+
+
+class TensorLoader:
+    """Batches of examples that are already in memory, cut by index on the device where they lie.
+
+    Yields `(inputs, targets)` of at most `batch_size` examples, `limit` batches at most. With `shuffle`, the
+    order is a pure function of the seed and the epoch, and a last batch of one joins the batch before it:
+    batch norm has no variance of a single example.
+    """
+
+    def __init__(
+        self,
+        examples: Examples,
+        batch_size: int,
+        *,
+        prepare: Callable[[Tensor], Tensor],
+        device: torch.device | str = "cpu",
+        shuffle: bool = False,
+        seed: int = 0,
+        limit: float = math.inf,
+    ) -> None:
+        self.inputs = examples.inputs.to(device)
+        self.targets = examples.targets.to(device)
+        self.prepare, self.shuffle, self.seed, self.epoch = prepare, shuffle, seed, 0
+        ends = [*range(batch_size, len(self.targets), batch_size), len(self.targets)]
+        if shuffle and len(ends) > 1 and ends[-1] - ends[-2] == 1:
+            del ends[-2]
+        ends = ends[: int(min(limit, len(ends)))]
+        self.sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+        self.num_examples = sum(self.sizes)
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        return len(self.sizes)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.epoch = epoch
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if not self.shuffle:
+            start = 0
+            for size in self.sizes:
+                yield self.prepare(self.inputs[start : start + size]), self.targets[start : start + size]
+                start += size
+            return
+        generator = torch.Generator().manual_seed((self.seed << 32) + self.epoch)
+        order = torch.randperm(len(self.targets), generator=generator)[: self.num_examples]
+        for index in order.to(self.inputs.device).split(self.sizes):
+            yield self.prepare(self.inputs.index_select(0, index)), self.targets.index_select(0, index)
+
+
+def split(
+    targets: Tensor, *, val_fraction: float, test_fraction: float = 0.0, seed: int, stratify: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of a seeded train / validation / test partition of `targets`, each sorted.
+
+    With `stratify`, each class is divided in these fractions, so that every part has its share of it.
+    A fraction of zero gives an empty part.
+
+    Raises:
+        ValueError: fractions that are not in [0, 1), or leave nothing to train on.
+        DataError: a part that was asked for, or the training part, would be empty.
+    """
+    for name, fraction in [("val_fraction", val_fraction), ("test_fraction", test_fraction)]:
+        if not 0 <= fraction < 1:
+            raise ValueError(f"{name}={fraction} is not in [0, 1)")
+    if val_fraction + test_fraction >= 1:
+        raise ValueError(f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on")
+    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
+    position = torch.empty(len(targets), dtype=torch.float64)  # in [0, 1): where in its class an example stands
+    labels = targets.flatten() if stratify else torch.zeros(len(targets), dtype=torch.int64)
+    for label in labels.unique():
+        members = order[labels[order] == label]
+        position[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
+    test = position < test_fraction
+    val = ~test & (position < test_fraction + val_fraction)
+    parts = [part.nonzero().flatten() for part in (~test & ~val, val, test)]
+    for name, part, wanted in zip(
+        ("train", "validation", "test"), parts, (1.0, val_fraction, test_fraction), strict=True
+    ):
+        if wanted and not len(part):
+            raise DataError(
+                f"the {name} split is empty: {len(targets)} examples, val_fraction={val_fraction}, "
+                f"test_fraction={test_fraction}; give more examples or other fractions"
+            )
+    return parts[0], parts[1], parts[2]
+
+
+def examples_of(inputs: Tensor, targets: Tensor, *parts: Tensor) -> list[Examples]:
+    """The examples at each of the given indices."""
+    return [Examples(inputs[part], targets[part]) for part in parts]

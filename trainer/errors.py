@@ -1,0 +1,62 @@
+"""The errors that a user can cause, with their exit codes.
+
+    DltrainError            1   (never raised itself)
+    ├── ConfigError         2   a key, an option or a value that cannot be
+    ├── DataError           3   a file or a table that cannot be believed
+    ├── CheckpointError     4   saved weights that are missing, broken or of another model
+    ├── NumericalError      5   a loss that is not finite
+    ├── FileSystemError     6   no space, no permission, no such folder
+    ├── RunFolderError      7   a run folder that is somebody else's
+    └── SweepError          8   a sweep in which jobs failed
+
+Each is one line: what, where (key, file, line, column), the value found, what was expected, what to try.
+Everything else that escapes is a bug of ours: exit code 1, with the traceback in the run's log.
+"""
+
+
+class DltrainError(Exception):
+    """An error whose message is meant for the user; `code` is the process's exit code."""
+
+    code = 1
+
+
+class ConfigError(DltrainError):
+    """A key, an option or a value that cannot be."""
+
+    code = 2
+
+
+class DataError(DltrainError):
+    """A file or a table that cannot be believed."""
+
+    code = 3
+
+
+class CheckpointError(DltrainError):
+    """Saved weights that are missing, broken or of another model."""
+
+    code = 4
+
+
+class NumericalError(DltrainError):
+    """A loss that is not finite."""
+
+    code = 5
+
+
+class FileSystemError(DltrainError):
+    """No space, no permission, no such folder."""
+
+    code = 6
+
+
+class RunFolderError(DltrainError):
+    """A run folder that is somebody else's."""
+
+    code = 7
+
+
+class SweepError(DltrainError):
+    """A sweep in which jobs failed."""
+
+    code = 8

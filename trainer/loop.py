@@ -1,0 +1,98 @@
+"""The loop. No input or output, no config: it receives finished parts and yields reports.
+
+`B` is the size of a batch, `K` the number of outputs of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from trainer.metrics import Meter
+from trainer.update import Update
+
+Batch = tuple[Tensor, Tensor]  # inputs (B, *in_shape), targets (B,) or (B, 1)
+Loss = Callable[[Tensor, Tensor], Tensor]  # outputs (B, K), targets -> mean, shape ()
+
+
+class Loader(Protocol):
+    """Passes over a split; the order of each is a function of the epoch."""
+
+    def set_epoch(self, epoch: int) -> None: ...
+    def __iter__(self) -> Iterator[Batch]: ...
+
+
+class Report(NamedTuple):
+    """After an update; at the end of an epoch once more, with the metrics of both splits."""
+
+    epoch: int  # from 1
+    step: int  # updates made
+    num_examples: int  # trained on
+    loss: Tensor  # of the last update, shape (), on the device
+    train: dict[str, float] = {}
+    val: dict[str, float] = {}
+
+
+def fit(
+    model: nn.Module,
+    loss: Loss,
+    train: Loader,
+    val: Loader,
+    update: Update,
+    meters: tuple[Meter, Meter],
+    *,
+    epochs: int,
+    autocast: AbstractContextManager,
+    track: Callable[[Iterable[Batch]], Iterable[Batch]] = iter,
+) -> Iterator[Report]:
+    """Train, and report each update and each epoch. `meters` are for training and validation."""
+    train_meter, val_meter = meters
+    num_examples = 0
+
+    def gradient(window: list[Batch], size: int, observe: Callable[..., Any] = lambda *_: None) -> Tensor:
+        """Mean loss of an update's `size` examples; its gradient is left in the parameters."""
+        update.zero_grad()
+        for inputs, targets in window:
+            with autocast:
+                outputs = model(inputs)
+            value = loss(outputs.float(), targets)
+            update.backward(value, len(targets) / size)
+            observe(outputs, targets, value)
+        return update.loss
+
+    for epoch in range(1, epochs + 1):
+        model.train()
+        train.set_epoch(epoch)
+        for window, size in windows(track(train), update.accumulate):
+            value = gradient(window, size, train_meter.update)
+            update.step(partial(gradient, window, size))
+            num_examples += size
+            yield Report(epoch, update.num_steps, num_examples, value)
+        results = evaluate(update.averaged_model, loss, val, val_meter, autocast=autocast)
+        yield Report(epoch, update.num_steps, num_examples, update.loss, train_meter.compute(), results)
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, loss: Loss, batches: Iterable[Batch], meter: Meter, *, autocast: AbstractContextManager
+) -> dict[str, float]:
+    """Loss and metrics over all examples, whatever the size of the batches."""
+    model.eval()
+    for inputs, targets in batches:
+        with autocast:
+            outputs = model(inputs)
+        meter.update(outputs, targets, loss(outputs.float(), targets))
+    return meter.compute()
+
+
+def windows(batches: Iterable[Batch], accumulate: int) -> Iterator[tuple[list[Batch], int]]:
+    """The batches of one update, `accumulate` of them or, at the end, fewer; and how many examples they hold."""
+    rest = iter(batches)
+    while window := list(islice(rest, accumulate)):
+        yield window, sum(len(targets) for _, targets in window)

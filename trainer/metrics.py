@@ -1,0 +1,225 @@
+"""Streaming metrics: sums and counts on the device, never means of means.
+
+Each has torchmetrics' `reset / update / compute` and `higher_is_better`, so that one of theirs can stand in for
+one of ours; importing torchmetrics takes longer than a small run. In all of them `outputs` are the model's:
+logits `(N, K)` for K classes, one logit `(N, 1)` for two classes, values `(N, 1)` for regression. `targets` are
+class numbers `(N,)` int64, or `(N, 1)` float.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Metric(Protocol):
+    """What a `Meter` needs of a metric."""
+
+    higher_is_better: bool | None
+
+    def reset(self) -> None: ...
+    def update(self, outputs: Tensor, targets: Tensor) -> None: ...
+    def compute(self) -> Tensor | float: ...
+
+
+class _Sums:
+    """A function of sums over the examples; `_terms` gives what one call adds to them, `compute` the function."""
+
+    higher_is_better: bool | None = False
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all examples."""
+        self.sums: list[Tensor] = []
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add examples."""
+        terms = [_exact(term).sum(0) for term in self._terms(outputs, targets)]
+        self.sums = [a + b for a, b in zip(self.sums, terms, strict=True)] if self.sums else terms
+
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+        """Tensors whose first dimension runs over the examples."""
+        raise NotImplementedError
+
+
+def _exact(values: Tensor) -> Tensor:
+    """In double precision, where the device has it (Apple's GPUs do not)."""
+    return values.float() if values.device.type == "mps" else values.double()
+
+
+class MSE(_Sums):
+    """Mean squared error, in squared units of the target."""
+
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+        error = _exact(outputs) - _exact(targets)
+        return [error.square(), torch.ones_like(error)]
+
+    def compute(self) -> Tensor:
+        """Mean over the examples so far, shape `(1,)`."""
+        return self.sums[0] / self.sums[1]
+
+
+class RMSE(MSE):
+    """Root of the mean squared error, in units of the target."""
+
+    def compute(self) -> Tensor:
+        """Root of the mean over the examples so far, shape `(1,)`."""
+        return super().compute().sqrt()
+
+
+class MAE(MSE):
+    """Mean absolute error, in units of the target."""
+
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+        error = _exact(outputs) - _exact(targets)
+        return [error.abs(), torch.ones_like(error)]
+
+
+class R2(_Sums):
+    """Coefficient of determination: 1 - residual / total sum of squares; NaN where all targets are equal."""
+
+    higher_is_better = True
+
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+        y = _exact(targets)
+        return [(_exact(outputs) - y).square(), y.square(), y, torch.ones_like(y)]
+
+    def compute(self) -> Tensor:
+        """Over the examples so far, shape `(1,)`."""
+        residual, squares, total, count = self.sums
+        spread = squares - total.square() / count
+        return torch.where(spread > 1e-12 * squares, 1 - residual / spread, torch.nan)
+
+
+def _classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Predicted and true class numbers, each `(N,)`, and how many classes there are."""
+    if outputs.shape[1] == 1:
+        return (outputs[:, 0] > 0).long(), targets.flatten().long(), 2
+    return outputs.argmax(1), targets, outputs.shape[1]
+
+
+class Accuracy(_Sums):
+    """Share of examples whose highest score is that of the true class."""
+
+    higher_is_better = True
+
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+        predicted, true, _ = _classes(outputs, targets)
+        right = predicted == true
+        return [right, torch.ones_like(right)]
+
+    def compute(self) -> Tensor:
+        """Over the examples so far, shape `()`."""
+        return self.sums[0] / self.sums[1]
+
+
+class F1(_Sums):
+    """Harmonic mean of precision and recall, averaged over the classes that occur (macro)."""
+
+    higher_is_better = True
+
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+        predicted, true, num_classes = _classes(outputs, targets)
+        hits = predicted[predicted == true]
+        return [torch.bincount(c, minlength=num_classes)[None] for c in (hits, predicted, true)]
+
+    def compute(self) -> Tensor:
+        """Over the examples so far, shape `()`."""
+        hits, predicted, true = self.sums
+        occurs = predicted + true > 0
+        return (2 * hits[occurs] / (predicted + true)[occurs]).mean()
+
+
+class AUC:
+    """Area under the ROC curve of two classes, by ranks, ties counted half (Hanley and McNeil 1982)."""
+
+    higher_is_better: bool | None = True
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all examples."""
+        self.scores: list[Tensor] = []
+        self.targets: list[Tensor] = []
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add examples; they are kept, since ranks need them all."""
+        self.scores.append(outputs.flatten())
+        self.targets.append(targets.flatten() > 0.5)
+
+    def compute(self) -> Tensor:
+        """Over the examples so far, shape `()`; NaN where one class is absent."""
+        positive = torch.cat(self.targets)
+        _, place, counts = torch.cat(self.scores).unique(return_inverse=True, return_counts=True)
+        rank = _exact(counts.cumsum(0) - (counts - 1) / 2)[place]  # mean rank of equal scores, from 1
+        num_positive, num_negative = positive.sum(), (~positive).sum()
+        above = rank[positive].sum() - num_positive * (num_positive + 1) / 2
+        return above / (num_positive * num_negative)
+
+
+METRICS: dict[str, type[Metric]] = {
+    "accuracy": Accuracy,
+    "f1": F1,
+    "auc": AUC,
+    "mse": MSE,
+    "rmse": RMSE,
+    "mae": MAE,
+    "r2": R2,
+}
+OF_TASK = {
+    "regression": ("mse", "rmse", "mae", "r2"),
+    "binary": ("accuracy", "f1", "auc"),
+    "multiclass": ("accuracy", "f1"),
+}
+
+
+class Meter:
+    """Loss and metrics over many batches.
+
+    Batches are kept and added up 64 at a time: a metric costs a few operations, which is much beside a small
+    model's step and nothing beside 64 of them. `in_units` undoes the standardisation of regression targets.
+    """
+
+    def __init__(
+        self, metrics: Mapping[str, Metric], in_units: Callable[[Tensor], Tensor] = lambda values: values
+    ) -> None:
+        self.metrics, self.in_units = dict(metrics), in_units
+        self.names = ["loss", *metrics]
+        self._reset()
+
+    def _reset(self) -> None:
+        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.loss: Tensor | float = 0.0
+        self.num_examples = 0
+        for metric in self.metrics.values():
+            metric.reset()
+
+    def update(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
+        """Add a batch and its mean loss."""
+        self.kept.append((outputs.detach(), targets, loss.detach()))
+        if len(self.kept) == 64:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        outputs, targets, losses = zip(*self.kept, strict=True)
+        sizes = torch.tensor([len(t) for t in targets], device=losses[0].device)
+        self.loss = self.loss + (_exact(torch.stack(losses)) * sizes).sum()
+        self.num_examples += sum(len(t) for t in targets)
+        all_outputs, all_targets = self.in_units(torch.cat(outputs).float()), self.in_units(torch.cat(targets))
+        for metric in self.metrics.values():
+            metric.update(all_outputs, all_targets)
+        self.kept = []
+
+    def compute(self) -> dict[str, float]:
+        """Name -> value over all examples since the last call, `loss` first; starts anew."""
+        if self.kept:
+            self._add_up()
+        values = {"loss": self.loss / self.num_examples} | {n: m.compute() for n, m in self.metrics.items()}
+        self._reset()
+        return {name: float(value) for name, value in values.items()}

@@ -1,0 +1,32 @@
+"""Number formats: which operations run in fewer bits, and the loss scale that fp16 needs."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch.amp import GradScaler
+
+from trainer.errors import ConfigError
+
+
+def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextManager, GradScaler]:
+    """The autocast context of the forward pass, and a gradient scaler that does nothing outside fp16.
+
+    `fp32` is exact IEEE single precision, also in CUDA's matrix products and convolutions; `tf32` lets CUDA
+    round their inputs to 10 bits; `bf16` and `fp16` run the forward pass in 16 bits (Micikevicius et al. 2018).
+
+    Raises:
+        ConfigError: a precision that the device does not have. It is never changed silently.
+    """
+    if name in ("tf32", "fp16") and device.type != "cuda":
+        raise ConfigError(
+            f"precision={name} needs CUDA and device={device.type} is in use; here precision=fp32 or bf16 work"
+        )
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = (  # type: ignore[attr-defined]
+            "tf32" if name == "tf32" else "ieee"
+        )
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name)
+    autocast = torch.autocast(device.type, dtype=dtype) if dtype else nullcontext()
+    return autocast, GradScaler("cuda", enabled=name == "fp16")

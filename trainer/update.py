@@ -1,0 +1,134 @@
+"""From a loss to new weights: scale, accumulate, unscale, clip, step, schedule, average."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.amp import GradScaler
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+from torch.optim import Optimizer
+
+
+class Scheduler(Protocol):
+    """What `Update` needs of a schedule: torch's `LRScheduler` and `trainer.schedules` both have it."""
+
+    def step(self) -> None: ...
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+
+
+class Update:
+    """One change of the weights: `zero_grad`, `backward` once for each micro-batch, then `step`.
+
+    Neutral values: `scaler` disabled, `accumulate=1`, `clip=inf`, `ema=0`.
+
+    Raises:
+        ValueError: an optimizer that evaluates the loss again (LBFGS), together with fp16.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Optimizer,
+        scheduler: Scheduler,
+        *,
+        scaler: GradScaler | None = None,
+        accumulate: int = 1,
+        clip: float = math.inf,
+        ema: float = 0.0,
+    ) -> None:
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.scaler = scaler or GradScaler("cpu", enabled=False)
+        self.accumulate, self.clip = accumulate, clip
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.model = model
+        self.average = _average(model, ema) if ema else None
+        self.num_steps = 0  # updates made
+        self.num_skipped = 0  # updates left out because a gradient overflowed in fp16
+        self._clipped_norm: Tensor | None = None
+        needs = inspect.signature(optimizer.step).parameters.get("closure")
+        self._reevaluates = needs is not None and needs.default is inspect.Parameter.empty
+        if self._reevaluates and self.scaler.is_enabled():
+            raise ValueError(f"{type(optimizer).__name__} evaluates the loss again, and cannot be scaled for fp16")
+
+    @property
+    def averaged_model(self) -> nn.Module:
+        """The model to evaluate and keep: the moving average of the weights, or the model itself."""
+        return self.average.module if self.average else self.model
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the next update, of the first parameter group."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def zero_grad(self) -> None:
+        """Forget the last gradient and its loss."""
+        self.optimizer.zero_grad()
+        self.loss = torch.zeros(())
+
+    def backward(self, loss: Tensor, share: float = 1.0) -> None:
+        """Add the gradient of a mean `loss`, shape `()`, that stands for `share` of the update's examples."""
+        self.loss = loss.detach() if share == 1 else self.loss + share * loss.detach()
+        # A cached root gradient: torch would make a new tensor of ones at every call.
+        self.scaler.scale(loss).backward(_constant(share, loss.dtype, loss.device))
+
+    def step(self, evaluate: Callable[[], Tensor]) -> None:
+        """Change the weights by the gradient that is there.
+
+        `evaluate` computes the loss and its gradient anew: optimizers that search along a line call it, after
+        their first question, to which the answer is known. An overflow in fp16 skips the update, its schedule
+        and its average.
+        """
+        scale = self.scaler.get_scale()
+        self.scaler.unscale_(self.optimizer)
+        self._clip()
+        if self._reevaluates:
+            known = [self.loss]
+            self.optimizer.step(lambda: known.pop() if known else self._evaluate(evaluate))
+        else:
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.scaler.get_scale() < scale:
+            self.num_skipped += 1
+            return
+        self.num_steps += 1
+        self.scheduler.step()
+        if self.average:
+            self.average.update_parameters(self.model)
+
+    def gradient_norm(self) -> Tensor:
+        """Euclidean norm of the last gradient, before clipping, shape `()`."""
+        if self._clipped_norm is not None:
+            return self._clipped_norm
+        return get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+
+    def _clip(self) -> None:
+        if self.clip < math.inf:
+            self._clipped_norm = clip_grad_norm_(self.parameters, self.clip)
+
+    def _evaluate(self, evaluate: Callable[[], Tensor]) -> Tensor:
+        loss = evaluate()
+        self._clip()
+        return loss
+
+
+@cache
+def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.full((), value, dtype=dtype, device=device)
+
+
+def _average(model: nn.Module, decay: float) -> torch.optim.swa_utils.AveragedModel:
+    """Exponential moving average of the weights; early on it forgets faster, so that the start leaves no trace."""
+
+    @torch.no_grad()
+    def average(averages: Any, weights: Any, num_averaged: Any) -> None:
+        forget = 1 - min(decay, (1 + float(num_averaged)) / (10 + float(num_averaged)))
+        torch._foreach_lerp_(averages, weights, forget)
+
+    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average)

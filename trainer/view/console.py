@@ -1,0 +1,171 @@
+"""What a person sees in the terminal, and finds again in the run's log."""
+
+from __future__ import annotations
+
+import io
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from rich import box
+from rich.console import Console as Terminal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from trainer import __version__
+from trainer.build import Loaders
+from trainer.data.tensors import DataSpec
+from trainer.loop import Report
+from trainer.view.layers import Layer
+
+log = logging.getLogger("dltrain")
+REFRESH_S = 0.1
+SPLITS = ("train", "validation", "test")
+
+
+class Console:
+    """A bar while training where there is a terminal, a line an epoch in any case. Use as a context manager."""
+
+    def __init__(self, epochs: int, num_batches: int, monitor: str) -> None:
+        self.terminal = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
+        self.epochs, self.monitor, self.value = epochs, monitor, ""
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("loss {task.fields[loss]} {task.fields[metric]} {task.fields[speed]} samples/s"),
+            TimeRemainingColumn(compact=True),
+        )
+        shown = self.terminal.is_terminal
+        self.progress = Progress(*columns, console=self.terminal, auto_refresh=False, transient=True, disable=not shown)
+        self.task = self.progress.add_task(
+            "", total=num_batches, epoch=1, epochs=epochs, loss="-", metric="", speed="-"
+        )
+
+    def __enter__(self) -> Console:
+        self.progress.start()
+        self.start = self.epoch_start = time.perf_counter()
+        self.refresh_at = 0.0
+        self.counted = 0
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.progress.stop()
+
+    def say(self, *parts: Any) -> None:
+        """Print text or tables, and keep them in the log."""
+        for part in parts:
+            # Plain text is never broken: a path or a command must stay one line to be copied.
+            self.terminal.print(part, soft_wrap=isinstance(part, str))
+            text = io.StringIO()
+            Terminal(file=text, width=100, highlight=False, markup=False).print(part, soft_wrap=isinstance(part, str))
+            log.info("%s%s", "" if isinstance(part, str) else "\n", text.getvalue().rstrip())
+
+    def step(self, report: Report) -> None:
+        """Move the bar; looks at the clock at every update, at the loss ten times a second."""
+        now = time.perf_counter()
+        if now < self.refresh_at or self.progress.disable:
+            return
+        self.refresh_at = now + REFRESH_S
+        self.progress.update(
+            self.task,
+            completed=report.step,
+            epoch=report.epoch,
+            loss=number(float(report.loss)),
+            metric=self.value,
+            speed=f"{report.num_examples / (now - self.start):,.0f}",
+            refresh=True,
+        )
+
+    def epoch(self, report: Report, best: bool) -> None:
+        """One line: losses and metrics of both splits, and the speed."""
+        now = time.perf_counter()
+        speed = (report.num_examples - self.counted) / (now - self.epoch_start)
+        width = len(str(self.epochs))
+        first = next(iter(name for name in report.val if name != "loss"), "loss")
+        shown = dict.fromkeys(["loss", first if self.monitor == "loss" else self.monitor])
+        train = "  ".join(f"{name} {number(report.train[name])}" for name in shown if name in report.train)
+        val = "  ".join(f"{name} {number(report.val[name])}" for name in shown)
+        self.say(
+            f"epoch {report.epoch:>{width}}/{self.epochs}  {train}  |  validation {val}{' *' if best else '  '}"
+            f"  {speed:,.0f} samples/s  {now - self.epoch_start:.1f} s"
+        )
+        self.value = f"{self.monitor} {number(report.val[self.monitor])}"
+        self.counted, self.epoch_start = report.num_examples, now
+
+
+def header(
+    cfg: DictConfig, names: Mapping[str, str], device: torch.device, data: Loaders, spec: DataSpec
+) -> list[str]:
+    """Machine, data and model, a line each."""
+    where = f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    if device.type == "cuda":
+        where += f" ({torch.cuda.get_device_name(device)})"
+    sizes = ", ".join(f"{len(loader.targets):,} {name}" for name, loader in zip(SPLITS, data, strict=True))
+    task = f"{spec.task}, {len(spec.class_names)} classes" if spec.class_names else spec.task
+    return [
+        f"dltrain {__version__}, torch {torch.__version__}, {where}, {cfg.precision}, seed {cfg.seed}",
+        f"data   {names['data']}: {sizes}; {task}; inputs {spec.in_shape}, batches of {data.train.sizes[0]:,}",
+        f"model  {names['model']}, loss {names['loss']}, optim {names['optim']}, scheduler {names['scheduler']}",
+    ]
+
+
+def shown(path: Path) -> str:
+    """A path as it can be copied into a shell, from the working folder where it lies below it."""
+    path = path.absolute()
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
+
+
+def log_root(folder: Path) -> str:
+    """The folder to give to TensorBoard: the one that holds all runs, where this run is among them."""
+    return next((shown(parent) for parent in folder.absolute().parents if parent.name == "outputs"), shown(folder))
+
+
+def number(value: float) -> str:
+    """Four digits, as a person would write them."""
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 100 else f"{value:.4g}"
+
+
+def results_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
+    """A row for each of best, test and baselines; a column for each metric."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("")
+    names = list(dict.fromkeys(name for row in rows.values() for name in row))
+    for name in names:
+        table.add_column(name, justify="right")
+    for title, row in rows.items():
+        table.add_row(title, *(number(row[name]) if name in row else "" for name in names))
+    return table
+
+
+def layers_table(layers: Iterable[Layer]) -> Table:
+    """A row a layer: name, kind, output shape, parameters."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for name, side in [("layer", "left"), ("kind", "left"), ("output", "left"), ("parameters", "right")]:
+        table.add_column(name, justify=side)  # type: ignore[arg-type]
+    for layer in layers:
+        table.add_row(layer.name, layer.kind, str(layer.shape), f"{layer.num_parameters:,}" if layer.num_parameters else "")
+    return table
+
+
+def parameters_table(learned: Mapping[str, list[float]], spec: DataSpec) -> Table:
+    """A row for each parameter of a linear model: what was learned and, where it is known, what is true."""
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("parameter")
+    for title in ["learned", "true"] if spec.true_parameters else ["learned"]:
+        table.add_column(title, justify="right")
+    for name, values in learned.items():
+        rows = zip(values, spec.true_parameters.get(name, [None] * len(values)), strict=True)
+        for index, row in enumerate(rows):
+            title = f"{name}  {spec.feature_names[index]}" if name == "w" else name
+            table.add_row(title, *(f"{value:.5g}" for value in row if value is not None))
+    return table
