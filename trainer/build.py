@@ -23,9 +23,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
-from trainer.config import nearest
 from trainer.data.tensors import DataSpec, Examples, TensorLoader
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, nearest
 from trainer.losses import auto, check_fit
 from trainer.metrics import METRICS, OF_TASK, Meter, Metric
 from trainer.models.adapt import GreyToColour
@@ -46,6 +45,13 @@ CLASSES: dict[str, type] = {  # slot -> what a class must be; plain functions ar
     "optim": torch.optim.Optimizer,
     "scheduler": torch.optim.lr_scheduler.LRScheduler,
 }
+KNOWN = {  # slot -> what only the run knows, and no config can set
+    "data": {"seed"},
+    "model": {"spec", *(f.name for f in fields(DataSpec))},
+    "loss": {"task"},
+    "optim": {"params"},
+    "scheduler": {"optimizer", "total_steps"},
+}
 LOADER_KEYS = ("batch_size",)  # of the data node, for the loader and not for the dataset
 EVAL_BATCH = 1000  # examples; larger gains nothing on CPUs, and activations of the test split need not fit memory
 
@@ -55,10 +61,15 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
 
     Raises:
         ConfigError: it does not exist, or is nothing that the slot accepts. Nothing of it has been imported then.
+
     """
     roots = MODULES[slot]
-    refusal = ConfigError(f"{slot}._target_={target}: a {slot} comes from {', '.join(roots)} or a module in {Path.cwd()}")
-    if not isinstance(target, str) or any(part.startswith("_") or not part.isidentifier() for part in target.split(".")):
+    refusal = ConfigError(
+        f"{slot}._target_={target}: a {slot} comes from {', '.join(roots)} or a module in {Path.cwd()}"
+    )
+    if not isinstance(target, str) or any(
+        part.startswith("_") or not part.isidentifier() for part in target.split(".")
+    ):
         raise refusal
     if not target.startswith(tuple(f"{root}." for root in roots)) and not _is_user_module(target.split(".")[0]):
         raise refusal
@@ -91,8 +102,8 @@ def _is_user_module(name: str) -> bool:
 
 
 def parameters_of(slot: str, target: Any) -> list[str]:
-    """Names of the arguments that a component takes."""
-    names = list(inspect.signature(locate(slot, target)).parameters)
+    """Names of the arguments of a component that a config can set."""
+    names = [name for name in inspect.signature(locate(slot, target)).parameters if name not in KNOWN[slot]]
     return [*names, *LOADER_KEYS] if slot == "data" else names
 
 
@@ -129,6 +140,7 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
 
     Raises:
         ConfigError: an argument that the target does not have, or a value that it refuses.
+
     """
     call, given = _arguments(cfg, slot)
     names = inspect.signature(call).parameters
@@ -136,7 +148,7 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
     try:
         return call(**{key: value for key, value in known.items() if key in names} | given)
     except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f"{slot}={cfg[slot]['_target_'].rpartition('.')[2]}: {error}") from error
+        raise ConfigError(f"{slot}: {call.__name__}: {error}") from error
 
 
 def check(cfg: DictConfig) -> None:
@@ -153,6 +165,7 @@ def device(name: str) -> torch.device:
 
     Raises:
         ConfigError: it does not exist here, or the name is none.
+
     """
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -208,6 +221,7 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
 
     Raises:
         ConfigError: the model does not fit the data.
+
     """
     known = {"spec": spec, **{f.name: getattr(spec, f.name) for f in fields(spec)}}
     name = cfg.model["_target_"]
@@ -255,9 +269,7 @@ def update(cfg: DictConfig, model: nn.Module, total_steps: int, scaler: torch.am
     optimizer = component(cfg, "optim", params=model.parameters())
     scheduler = schedule(cfg, optimizer, total_steps)
     try:
-        return Update(
-            model, optimizer, scheduler, scaler=scaler, accumulate=cfg.accumulate, clip=cfg.clip, ema=cfg.ema
-        )
+        return Update(model, optimizer, scheduler, scaler=scaler, accumulate=cfg.accumulate, clip=cfg.clip, ema=cfg.ema)
     except ValueError as error:
         raise ConfigError(f"optim: {error}") from error
 
@@ -267,9 +279,11 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
 
     Raises:
         ConfigError: an unknown metric, one for another task, or a monitor that is not measured.
+
     """
     fitting = OF_TASK[spec.task]
-    names = list(fitting) if cfg.metrics == "auto" else list(cfg.metrics)
+    names = [cfg.metrics] if isinstance(cfg.metrics, str) else list(cfg.metrics)
+    names = list(fitting) if names == ["auto"] else names
     for name in names:
         if name not in fitting:
             raise ConfigError(f"metrics: {name!r} is none of this {spec.task} data; {nearest(name, fitting)}")
@@ -283,4 +297,8 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
 
     # Ranks need all examples sorted: dear for the large split, and training outputs come from changing weights.
     streaming = [name for name in names if name != "auc"]
-    return meter(streaming), meter(names), Best(monitor, bool(monitor != "loss" and METRICS[monitor].higher_is_better))
+    return (
+        meter(streaming),
+        meter(names),
+        Best(monitor, bool(monitor != "loss" and METRICS[monitor].higher_is_better)),
+    )

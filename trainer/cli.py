@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
-import shlex
+import shutil
 import sys
 import traceback
 from argparse import Namespace
@@ -15,14 +16,16 @@ from typing import NoReturn
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from trainer import __version__, run
-from trainer.config import CONF, KNOBS, SLOTS, checked, groups, nearest, sweep_samples
-from trainer.errors import ConfigError, DltrainError, FileSystemError, SweepError
+from trainer.config import CONF, KNOBS, SLOTS, groups
+from trainer.errors import ConfigError, DltrainError, SweepError
+from trainer.overrides import checked, sweep_samples
 
 log = logging.getLogger("dltrain")
-failed_jobs: list[str] = []
+failures: list[tuple[str, Exception]] = []  # the job's overrides and what ended it
 
 
 def main() -> None:
@@ -79,13 +82,13 @@ def _run(flags: Namespace) -> None:
         return
     named = any(line.startswith(f"{key}=") for line in overrides)
     folder = run.claim(folder) if named else run.create(folder)
-    try:
-        _hydra([*arguments, f"{key}={_quoted(str(folder))}"])
-    except DltrainError:
-        if not flags.multirun:
-            raise
-    if failed_jobs:
-        raise SweepError(f"{len(failed_jobs)} jobs of {folder} failed: {'; '.join(failed_jobs)}")
+    _hydra([*arguments, f"{key}={_quoted(str(folder))}"])
+    if failures and flags.multirun:
+        raise SweepError(f"{len(failures)} jobs in {folder} failed: {'; '.join(name for name, _ in failures)}")
+    if failures:
+        if isinstance(failures[0][1], ConfigError) and not named:
+            shutil.rmtree(folder)  # nothing was run: there is nothing to find in it
+        raise failures[0][1]
 
 
 def _checked(flags: Namespace) -> tuple[DictConfig, list[str]]:
@@ -94,26 +97,33 @@ def _checked(flags: Namespace) -> tuple[DictConfig, list[str]]:
         return checked(flags.overrides, flags.config_dir, flags.config_name)
     jobs = [checked(sample, flags.config_dir, flags.config_name) for sample in sweep_samples(flags.overrides)]
     added = {line.split("=", 1)[0] for _, lines in jobs for line in lines if line.startswith("++")}
-    overrides = [f"++{line.lstrip('+')}" if f"++{line.lstrip('+').split('=')[0]}" in added else line for line in flags.overrides]
+    overrides = [
+        f"++{line.lstrip('+')}" if f"++{line.lstrip('+').split('=')[0]}" in added else line for line in flags.overrides
+    ]
     return jobs[0][0], overrides
 
 
 def _job(cfg: DictConfig) -> float:
-    """What Hydra calls for each job, in its folder."""
+    """What Hydra calls for each job, in its folder. Failures are kept: Hydra would print its own lines about them."""
     from trainer.train import train
 
-    hydra_cfg = HydraConfig.get()
-    folder = Path(hydra_cfg.runtime.output_dir)
+    settings = HydraConfig.get()
+    folder = Path(settings.runtime.output_dir)
     try:
-        return train(cfg, folder, {slot: str(hydra_cfg.runtime.choices[slot]) for slot in SLOTS})
+        return train(cfg, folder, {slot: str(settings.runtime.choices[slot]) for slot in SLOTS})
     except BaseException as error:
         log.exception("the run ended early")
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        run.write_json(folder / "summary.json", {"status": status, "error": str(error), "run_dir": str(folder.absolute())})
-        if "num" in hydra_cfg.job:  # a job of a sweep: the others go on, so this one speaks for itself
-            failed_jobs.append(f"{hydra_cfg.job.num} ({' '.join(hydra_cfg.overrides.task)})")
-            _fail(getattr(error, "code", 1), f"job {failed_jobs[-1]}: {error}; see {folder / 'train.log'}")
-        raise
+        run.write_json(
+            folder / "summary.json",
+            {"status": status, "error": str(error), "run_dir": str(folder.absolute())},
+        )
+        if not isinstance(error, Exception):
+            raise
+        failures.append((" ".join(settings.overrides.task), error))
+        if settings.mode == RunMode.MULTIRUN:
+            _fail(getattr(error, "code", 1), f"job {settings.job.num}: {error}; see {folder / 'train.log'}")
+    return math.nan
 
 
 def _hydra(arguments: list[str]) -> None:
@@ -140,7 +150,9 @@ def _parse(arguments: list[str]) -> Namespace:
             action.version = f"dltrain {__version__}"  # type: ignore[attr-defined]
     flags = parser.parse_intermixed_args(arguments)
     if flags.config_path or flags.experimental_rerun:
-        raise ConfigError("--config-path and --experimental-rerun are not taken; --config-dir adds a folder of your own")
+        raise ConfigError(
+            "--config-path and --experimental-rerun are not taken; --config-dir adds a folder of your own"
+        )
     flags.config_name = flags.config_name or "config"
     return flags
 
@@ -167,7 +179,7 @@ def _help(config_dir: str | None) -> str:
     lines += ["", "knobs, with their defaults"]
     for name, knob in KNOBS.items():
         choices = knob.metadata["choices"]
-        about = knob.metadata["help"] + (f": {', '.join(choices)}" if choices else "")
+        about = knob.metadata["about"] + (f": {', '.join(choices)}" if choices else "")
         lines.append(f"  {name + '=' + str(knob.default):<22} {about}")
     lines += [
         "",

@@ -13,6 +13,9 @@ Each is one line: what, where (key, file, line, column), the value found, what w
 Everything else that escapes is a bug of ours: exit code 1, with the traceback in the run's log.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class DltrainError(Exception):
     """An error whose message is meant for the user; `code` is the process's exit code."""
@@ -60,3 +63,12 @@ class SweepError(DltrainError):
     """A sweep in which jobs failed."""
 
     code = 8
+
+
+def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
+    """The end of a message about an unknown name: the nearest valid ones, else all there are."""
+    names = sorted(set(map(str, valid)))
+    near = difflib.get_close_matches(name, names, 3, cutoff=0.6)
+    if near:
+        return f"did you mean {' or '.join(prefix + n for n in near)}?"
+    return f"there are {', '.join(prefix + n for n in names)}" if names else "there are none"

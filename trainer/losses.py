@@ -27,6 +27,7 @@ def check_fit(loss: object, task: str) -> None:
 
     Raises:
         ValueError: names the task, and the option that fits it.
+
     """
     meant_for = FITS.get(type(loss), task)  # type: ignore[call-overload]
     if meant_for != task:

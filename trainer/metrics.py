@@ -211,7 +211,10 @@ class Meter:
         sizes = torch.tensor([len(t) for t in targets], device=losses[0].device)
         self.loss = self.loss + (_exact(torch.stack(losses)) * sizes).sum()
         self.num_examples += sum(len(t) for t in targets)
-        all_outputs, all_targets = self.in_units(torch.cat(outputs).float()), self.in_units(torch.cat(targets))
+        all_outputs, all_targets = (
+            self.in_units(torch.cat(outputs).float()),
+            self.in_units(torch.cat(targets)),
+        )
         for metric in self.metrics.values():
             metric.update(all_outputs, all_targets)
         self.kept = []

@@ -16,7 +16,17 @@ from typing import Any
 
 from trainer.errors import FileSystemError, RunFolderError
 
-PACKAGES = ("dltrain", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pandas", "scikit-learn", "safetensors")
+PACKAGES = (
+    "dltrain",
+    "torch",
+    "torchvision",
+    "hydra-core",
+    "omegaconf",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "safetensors",
+)
 
 
 def create(folder: Path) -> Path:
@@ -26,6 +36,7 @@ def create(folder: Path) -> Path:
 
     Raises:
         FileSystemError: the folder cannot be made.
+
     """
     with _file_system(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +56,7 @@ def claim(folder: Path) -> Path:
     Raises:
         RunFolderError: there is something in it.
         FileSystemError: it cannot be made.
+
     """
     with _file_system(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +145,9 @@ def _git() -> dict[str, Any] | None:
     """Commit of the working folder, and whether anything in it differs from that commit."""
 
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}

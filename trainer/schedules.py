@@ -50,9 +50,7 @@ def _warmup_steps(warmup: float, total_steps: int) -> int:
     return round(warmup * total_steps) if warmup < 1 else int(warmup)
 
 
-def _with_warmup(
-    optimizer: Optimizer, total_steps: int, warmup: float, decay: Callable[[float], float]
-) -> Schedule:
+def _with_warmup(optimizer: Optimizer, total_steps: int, warmup: float, decay: Callable[[float], float]) -> Schedule:
     """Linear warmup, then `decay` of the progress from 0 (its end) to 1 (the run's end)."""
     rise = _warmup_steps(warmup, total_steps)
     fall = max(1, total_steps - rise)

@@ -45,8 +45,10 @@ class Best:
     def improved(self, epoch: int, metrics: dict[str, float]) -> bool:
         """Take note of an epoch, and say whether it is the best so far; the earlier one wins a tie."""
         value = self.sign * metrics[self.monitor]
-        better = not self.metrics or math.isnan(self.metrics[self.monitor]) or (
-            value > self.sign * self.metrics[self.monitor]
+        better = (
+            not self.metrics
+            or math.isnan(self.metrics[self.monitor])
+            or (value > self.sign * self.metrics[self.monitor])
         )
         if better:
             self.metrics, self.epoch = metrics, epoch

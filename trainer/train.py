@@ -29,6 +29,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
 
     Raises:
         DltrainError: whatever the user can mend.
+
     """
     # Parts, from the data to the update.
     build.check(cfg)
@@ -77,7 +78,9 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
                     board.scalars(report.step, measured(report, update))
                 continue
             improved = best.improved(report.epoch, report.val)
-            scores = {f"{split}/{name}": value for split in ("train", "val") for name, value in getattr(report, split).items()}
+            scores = {
+                f"{split}/{name}": value for split in ("train", "val") for name, value in getattr(report, split).items()
+            }
             seconds = time.perf_counter() - start
             rows.append({"epoch": report.epoch, "step": report.step, "seconds": seconds, "lr": update.lr} | scores)
             board.scalars(report.step, {tag: value for tag, value in scores.items() if tag != "train/loss"})
@@ -98,7 +101,10 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
     console.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
     if learned:
         console.say(view.parameters_table(learned, spec))
-    board.close(report.step, {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()})
+    board.close(
+        report.step,
+        {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()},
+    )
     summary = {
         "status": "finished",
         "best": best.metrics,
@@ -130,8 +136,13 @@ def measured(report: Report, update: Update) -> dict[str, float]:
 
     Raises:
         NumericalError: the loss is no number any more.
+
     """
-    values = {"train/loss": float(report.loss), "lr": update.lr, "gradient_norm": float(update.gradient_norm())}
+    values = {
+        "train/loss": float(report.loss),
+        "lr": update.lr,
+        "gradient_norm": float(update.gradient_norm()),
+    }
     if not math.isfinite(values["train/loss"]):
         raise NumericalError(
             f"the loss is {values['train/loss']} after {report.step} updates (lr {update.lr:g}, gradient norm "

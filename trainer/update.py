@@ -30,6 +30,7 @@ class Update:
 
     Raises:
         ValueError: an optimizer that evaluates the loss again (LBFGS), together with fp16.
+
     """
 
     def __init__(

@@ -20,9 +20,7 @@ from trainer.data.tensors import DataSpec, Examples, Splits, examples_of, split
 from trainer.errors import DataError
 
 
-def digits(
-    *, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0
-) -> tuple[Splits, DataSpec]:
+def digits(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
     """scikit-learn's handwritten digits: inputs `(N, 1, 8, 8)` uint8 from 0 to 16, ten classes."""
     from sklearn.datasets import load_digits
 
@@ -41,6 +39,7 @@ def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tu
 
     Raises:
         DataError: a file is missing, broken, or could not be downloaded.
+
     """
     folder = Path(root) / "MNIST" / "raw"
     names = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
@@ -101,7 +100,9 @@ def _read_idx(folder: Path, name: str) -> Tensor:
         try:
             content = gzip.decompress(packed.read_bytes())
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(f"{packed}: incomplete or not a gzip file ({error}); delete it to download it again") from error
+            raise DataError(
+                f"{packed}: incomplete or not a gzip file ({error}); delete it to download it again"
+            ) from error
     else:
         raise DataError(f"{path}: not found, packed (.gz) or not, beside other files of the dataset")
     num_dims = 3 if "idx3" in name else 1

@@ -19,15 +19,18 @@ def linear(
     test_fraction: float = 0.1,
     seed: int = 0,
 ) -> tuple[Splits, DataSpec]:
-    """y = Xw + b + noise, X standard normal (Zhang et al., Dive into Deep Learning, 3.2).
+    """Y = Xw + b + noise, X standard normal (Zhang et al., Dive into Deep Learning, 3.2).
 
     Inputs have shape `(num_examples, len(w))`, targets `(num_examples, 1)`; `noise` is a standard deviation.
 
     Raises:
         ValueError: no weights, or fewer than 3 examples.
+
     """
     if not w or num_examples < 3:
-        raise ValueError(f"expected at least one weight and three examples, got w={list(w)} num_examples={num_examples}")
+        raise ValueError(
+            f"expected at least one weight and three examples, got w={list(w)} num_examples={num_examples}"
+        )
     generator = torch.Generator().manual_seed(seed)
     weights = torch.tensor(w, dtype=torch.float32)
     inputs = torch.randn(num_examples, len(w), generator=generator)

@@ -13,9 +13,7 @@ from trainer.data.tensors import DataSpec, Splits, examples_of, split
 from trainer.errors import DataError
 
 
-def diabetes(
-    *, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0
-) -> tuple[Splits, DataSpec]:
+def diabetes(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
     """scikit-learn's diabetes: 442 patients, 10 measurements, disease progression after a year (Efron et al. 2004)."""
     from sklearn.datasets import load_diabetes
 
@@ -49,6 +47,7 @@ def csv(
     Raises:
         DataError: no such file or column, or a cell that is no finite number; names line and column.
         ValueError: a task that does not exist.
+
     """
     import pandas as pd
 
@@ -66,7 +65,9 @@ def csv(
             f"{file}: no column {target!r}{f'; did you mean {near[0]!r}?' if near else ''} (columns: {', '.join(names)})"
         )
     if len(names) < 2 or not len(frame):
-        raise DataError(f"{file}: {len(frame)} rows and columns {', '.join(names)}; expected rows, and features beside {target!r}")
+        raise DataError(
+            f"{file}: {len(frame)} rows and columns {', '.join(names)}; expected rows, and features beside {target!r}"
+        )
     numbers = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
     bad = np.argwhere(~np.isfinite(numbers))
     if len(bad):
@@ -116,9 +117,7 @@ def table(
         raise DataError(f"column {target_name!r} has {len(present)} classes; binary needs 2")
 
     x, y = torch.from_numpy(features), torch.from_numpy(targets)
-    parts = split(
-        y, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=task != "regression"
-    )
+    parts = split(y, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=task != "regression")
     mean, std = _mean_std(x[parts[0]])
     inputs = ((x - mean) / std).float()
     target_mean, target_std = 0.0, 1.0

@@ -120,6 +120,7 @@ def split(
     Raises:
         ValueError: fractions that are not in [0, 1), or leave nothing to train on.
         DataError: a part that was asked for, or the training part, would be empty.
+
     """
     for name, fraction in [("val_fraction", val_fraction), ("test_fraction", test_fraction)]:
         if not 0 <= fraction < 1:

@@ -13,6 +13,7 @@ class SimpleCNN(nn.Sequential):
 
     Raises:
         ValueError: the data is no image, or too small for so many poolings.
+
     """
 
     def __init__(

@@ -39,6 +39,7 @@ class Logistic(Linear):
 
     Raises:
         ValueError: the data has no classes.
+
     """
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int, task: str) -> None:

@@ -13,7 +13,11 @@ class MLP(nn.Sequential):
     """`(B, *in_shape)` -> `(B, out_features)` through hidden layers of the given widths, each with ReLU and dropout."""
 
     def __init__(
-        self, in_shape: tuple[int, ...], out_features: int, hidden: Sequence[int] = (512, 256), dropout: float = 0.0
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        hidden: Sequence[int] = (512, 256),
+        dropout: float = 0.0,
     ) -> None:
         widths = [math.prod(in_shape), *hidden]
         layers: list[nn.Module] = [nn.Flatten()]

@@ -20,9 +20,7 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, num_in: int, num_out: int, stride: int = 1) -> None:
         super().__init__()
-        self.residual = nn.Sequential(
-            conv_norm(num_in, num_out, stride=stride), nn.ReLU(), conv_norm(num_out, num_out)
-        )
+        self.residual = nn.Sequential(conv_norm(num_in, num_out, stride=stride), nn.ReLU(), conv_norm(num_out, num_out))
         same = num_in == num_out and stride == 1
         self.shortcut = nn.Identity() if same else conv_norm(num_in, num_out, size=1, stride=stride)
         self.relu = nn.ReLU()
@@ -39,10 +37,15 @@ class ResNet(nn.Sequential):
 
     Raises:
         ValueError: the data is no image.
+
     """
 
     def __init__(
-        self, in_shape: tuple[int, ...], out_features: int, widths: Sequence[int] = (16, 32, 64), blocks: int = 1
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        widths: Sequence[int] = (16, 32, 64),
+        blocks: int = 1,
     ) -> None:
         if len(in_shape) != 3:
             raise ValueError(f"a resnet reads images (C, H, W) and this data has shape {in_shape}; model=mlp fits")

@@ -49,7 +49,7 @@ class Board:
             with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
                 warnings.simplefilter("ignore")  # about the tracer, which TensorBoard's graph format needs
                 self.writer.add_graph(model.eval(), sample)
-        except Exception as error:  # noqa: BLE001 - tracing a stranger's model may fail in any way, and is not worth a run
+        except Exception as error:
             self.writer.add_text("graph", f"The model could not be traced: {error}")
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

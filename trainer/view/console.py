@@ -103,9 +103,7 @@ class Console:
         self.counted, self.epoch_start = report.num_examples, now
 
 
-def header(
-    cfg: DictConfig, names: Mapping[str, str], device: torch.device, data: Loaders, spec: DataSpec
-) -> list[str]:
+def header(cfg: DictConfig, names: Mapping[str, str], device: torch.device, data: Loaders, spec: DataSpec) -> list[str]:
     """Machine, data and model, a line each."""
     where = f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
     if device.type == "cuda":
@@ -153,7 +151,12 @@ def layers_table(layers: Iterable[Layer]) -> Table:
     for name, side in [("layer", "left"), ("kind", "left"), ("output", "left"), ("parameters", "right")]:
         table.add_column(name, justify=side)  # type: ignore[arg-type]
     for layer in layers:
-        table.add_row(layer.name, layer.kind, str(layer.shape), f"{layer.num_parameters:,}" if layer.num_parameters else "")
+        table.add_row(
+            layer.name,
+            layer.kind,
+            str(layer.shape),
+            f"{layer.num_parameters:,}" if layer.num_parameters else "",
+        )
     return table
 
 

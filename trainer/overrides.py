@@ -1,0 +1,199 @@
+"""The check of a command line: every key is one that exists, and every value one that can be.
+
+Hydra composes; this says what may be composed. Torch is imported only where an argument of a component is named that
+its yaml does not mention, since then its signature has to be asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, Sweep
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from trainer.config import CONF, KNOBS, SLOTS, groups
+from trainer.errors import ConfigError, nearest
+
+
+def checked(
+    overrides: list[str], config_dir: str | None = None, config_name: str = "config"
+) -> tuple[DictConfig, list[str]]:
+    """Compose the config of one run, after a check of every override.
+
+    Returns the config, Hydra's node included, and the overrides as Hydra is to be given them: an argument that a
+    component has and its yaml does not mention gets the `++` that Hydra needs.
+
+    Raises:
+        ConfigError: a key that does not exist, or a value that cannot be; with the nearest names.
+
+    """
+    with _hydra(config_dir):
+        parsed = _parse(overrides)
+        choices = [o for o in parsed if _is_choice(o)]
+        lines = [str(o.input_line) for o in choices]
+        base = _compose(config_name, lines)
+        lines += [_check_value(o, base) for o in parsed if o not in choices]
+        cfg = _compose(config_name, lines)
+    _check_knobs(cfg)
+    _check_hydra(cfg.hydra)
+    return cfg, lines
+
+
+def sweep_samples(overrides: list[str]) -> Iterator[list[str]]:
+    """Command lines of single runs in which every value of a sweep occurs once: enough to check them all."""
+    axes = []
+    for override in _parse(overrides):
+        key = str(override.input_line).split("=", 1)[0]
+        if override.is_discrete_sweep():
+            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        elif not override.is_interval_sweep():
+            axes.append([str(override.input_line)])
+    first = [values[0] for values in axes]
+    yield first
+    for number, values in enumerate(axes):
+        for value in values[1:]:
+            yield [*first[:number], value, *first[number + 1 :]]
+
+
+@contextmanager
+def _hydra(config_dir: str | None) -> Iterator[None]:
+    if config_dir is not None and not Path(config_dir).is_dir():
+        raise ConfigError(f"--config-dir {config_dir}: no such folder ({Path(config_dir).absolute()})")
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        if config_dir is not None:
+            search_path = GlobalHydra.instance().config_loader().get_search_path()
+            search_path.append("command-line", f"file://{Path(config_dir).absolute()}")
+        yield
+
+
+def _parse(overrides: list[str]) -> list[Override]:
+    for line in overrides:
+        if "=" not in line and not line.startswith("~"):
+            option = [f"{group}={line}" for group, options in groups().items() if line in options]
+            raise ConfigError(f"{line!r} is no key=value{f'; did you mean {option[0]}?' if option else ''}")
+    try:
+        return OverridesParser.create().parse_overrides(overrides)
+    except HydraException as error:
+        raise ConfigError(_one_line(error)) from error
+
+
+def _compose(config_name: str, overrides: list[str]) -> DictConfig:
+    try:
+        return compose(config_name, overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ConfigError(
+            _one_line(error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error)
+        ) from error
+
+
+def _one_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "object_type" not in line]
+    return "; ".join(line for line in lines if not line.startswith(("To append", "Set the environment")))
+
+
+def _is_choice(override: Override) -> bool:
+    """Whether an override chooses from a group, and then from the options that there are."""
+    loader = GlobalHydra.instance().config_loader()
+    group, value = override.key_or_group, override.value()
+    parent, _, name = group.rpartition("/")
+    if name not in loader.list_groups(parent) and group != "experiment":
+        return False
+    options = loader.get_group_options(group, ObjectType.CONFIG)
+    if value is not None and str(value) not in options:
+        raise ConfigError(f"{override.input_line}: no such {group}; {nearest(str(value), options)}")
+    if group in SLOTS and value is None:
+        raise ConfigError(f"{override.input_line}: a run needs one; {nearest('', options)}")
+    return True
+
+
+def _check_value(override: Override, base: DictConfig) -> str:
+    """The override as Hydra is to be given it, after a check of its key and the kind of its value."""
+    key, line = str(override.key_or_group), str(override.input_line)
+    parent, _, name = key.rpartition(".")
+    if key.startswith("hydra."):
+        return line
+    if key in SLOTS or override.is_delete():
+        raise ConfigError(f"{line}: {key} can be neither replaced nor taken away; choose an option, or set a key in it")
+    node = OmegaConf.select(base, parent) if parent else base
+    known = [n for n in node if n not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []
+    if name in known:
+        if not OmegaConf.is_missing(node, name):
+            _check_kind(line, key, override.value(), node[name])
+        return f"{key}={line.split('=', 1)[1]}"
+    if parent in SLOTS:
+        from trainer.build import parameters_of
+
+        known += parameters_of(parent, base[parent]["_target_"])
+        if name in known:
+            return f"++{key}={line.split('=', 1)[1]}"
+    raise ConfigError(f"{line}: unknown key {key}; {nearest(name, known, f'{parent}.' if parent else '')}")
+
+
+def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
+    """A number stays a number, a list a list, yes-or-no yes-or-no; text and null may become anything."""
+    if isinstance(value, Sweep):
+        raise ConfigError(f"{line}: several values are a sweep: add -m")
+    if key == "data.batch_size" or (isinstance(value, str) and value.startswith("${")):
+        return
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(present, bool):
+        fits, kind = isinstance(value, bool), "true or false"
+    elif isinstance(present, int) and key in KNOBS:
+        fits, kind = is_number and isinstance(value, int), f"a whole number{_range(KNOBS[key])}"
+    elif isinstance(present, (int, float)):
+        fits, kind = is_number, f"a number{_range(KNOBS[key]) if key in KNOBS else ''}"
+    elif isinstance(present, ListConfig):
+        fits, kind = isinstance(value, list), "a list [...]"
+    else:
+        return
+    if not fits:
+        raise ConfigError(f"{line}: {key} is {kind}, got {str(value) or 'nothing'}")
+
+
+def _check_knobs(cfg: DictConfig) -> None:
+    for name, knob in KNOBS.items():
+        value, choices = cfg[name], knob.metadata["choices"]
+        if choices and value not in choices:
+            raise ConfigError(f"{name}={value}: expected one of {', '.join(choices)}")
+        if isinstance(value, (int, float)) and not knob.metadata["least"] <= value <= knob.metadata["most"]:
+            raise ConfigError(f"{name}={value}: expected a number{_range(knob)} ({knob.metadata['about']})")
+    size = cfg.data.batch_size
+    if size != "full" and (type(size) is not int or size < 1):
+        raise ConfigError(f"data.batch_size={size}: expected a whole number of at least 1, or full")
+
+
+def _check_hydra(node: DictConfig) -> None:
+    """Refuse what Hydra would instantiate out of its own node, whoever wrote it, but its launchers, sweepers and logs."""
+    raw: Any = OmegaConf.to_container(node, resolve=False)
+    for plugin in ("launcher", "sweeper"):
+        target = str(raw[plugin].pop("_target_", ""))
+        if not target.startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
+            raise ConfigError(f"hydra.{plugin}._target_={target}: no {plugin} of Hydra's")
+    handlers = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler")
+    for path, key, value in _walk(raw, "hydra"):
+        if key in ("_target_", "()") or (key == "class" and value not in handlers):
+            raise ConfigError(f"{path}.{key}={value}: nothing is instantiated there")
+
+
+def _walk(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield path, key, value
+        yield from _walk(value, f"{path}.{key}")
+
+
+def _range(knob: Any) -> str:
+    least, most = knob.metadata["least"], knob.metadata["most"]
+    if least > -math.inf and most < math.inf:
+        return f" from {least:.10g} to {most:.10g}"
+    return f" of at least {least:g}" if least > -math.inf else ""
