@@ -61,7 +61,6 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
 
     Raises:
         ConfigError: it does not exist, or is nothing that the slot accepts. Nothing of it has been imported then.
-
     """
     roots = MODULES[slot]
     refusal = ConfigError(
@@ -140,7 +139,6 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
 
     Raises:
         ConfigError: an argument that the target does not have, or a value that it refuses.
-
     """
     call, given = _arguments(cfg, slot)
     names = inspect.signature(call).parameters
@@ -152,7 +150,7 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
 
 
 def check(cfg: DictConfig) -> None:
-    """Find the mistakes that need no data before anything is read: targets, names of arguments, values of an optimizer."""
+    """Find the mistakes that need no data, before anything is read: targets, arguments, values of an optimizer."""
     for slot in MODULES:
         _arguments(cfg, slot)
     optimizer = component(cfg, "optim", params=[nn.Parameter(torch.zeros(1))])
@@ -165,7 +163,6 @@ def device(name: str) -> torch.device:
 
     Raises:
         ConfigError: it does not exist here, or the name is none.
-
     """
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -221,7 +218,6 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
 
     Raises:
         ConfigError: the model does not fit the data.
-
     """
     known = {"spec": spec, **{f.name: getattr(spec, f.name) for f in fields(spec)}}
     name = cfg.model["_target_"]
@@ -234,7 +230,9 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
         built = component(cfg, "model", **known)
     if not isinstance(built, nn.Module):
         raise ConfigError(f"model: {name} made a {type(built).__name__} and no torch.nn.Module")
-    built = built.to(sample.device, memory_format=torch.channels_last if cfg.channels_last else torch.preserve_format)
+    built = built.to(sample.device)
+    if cfg.channels_last:
+        built = built.to(memory_format=torch.channels_last)
     try:
         with torch.no_grad():
             shape = tuple(built.eval()(sample).shape)
@@ -279,7 +277,6 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
 
     Raises:
         ConfigError: an unknown metric, one for another task, or a monitor that is not measured.
-
     """
     fitting = OF_TASK[spec.task]
     names = [cfg.metrics] if isinstance(cfg.metrics, str) else list(cfg.metrics)

@@ -12,7 +12,7 @@ from trainer.loop import Report
 
 
 def save(folder: Path, model: nn.Module, report: Report) -> None:
-    """Write `model.safetensors`, with step and validation metrics in its header; the file before it stays until then."""
+    """Write `model.safetensors`, with step and metrics in its header; the file before it stays until this is whole."""
     folder.mkdir(parents=True, exist_ok=True)
     about = {"epoch": report.epoch, "step": report.step} | report.val
     part = folder / "model.safetensors.part"

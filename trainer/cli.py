@@ -70,24 +70,29 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def _run(flags: Namespace) -> None:
-    """One run, or with --multirun a sweep, in a folder of its own."""
+    """One run, or with --multirun a sweep, in a folder of its own; a dry run's folder does not outlive it."""
     cfg, overrides = _checked(flags)
-    key = "hydra.sweep.dir" if flags.multirun else "hydra.run.dir"
-    folder = Path(cfg.hydra.sweep.dir if flags.multirun else cfg.hydra.run.dir)
+    kind = "sweep" if flags.multirun else "run"
     arguments = [*_flags(flags, "config_dir", "config_name", "multirun"), *overrides]
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
-            _hydra([*arguments, "epochs=1", "limit_batches=1", f"{key}={_quoted(temporary)}"])
+            _hydra([*arguments, "epochs=1", "limit_batches=1", f"hydra.{kind}.dir={_quoted(temporary)}"])
+            _raise_failures("a dry sweep" if flags.multirun else "")
         print("dry run: one batch went through everything; no file was left")
         return
-    named = any(line.startswith(f"{key}=") for line in overrides)
-    folder = run.claim(folder) if named else run.create(folder)
-    _hydra([*arguments, f"{key}={_quoted(str(folder))}"])
-    if failures and flags.multirun:
-        raise SweepError(f"{len(failures)} jobs in {folder} failed: {'; '.join(name for name, _ in failures)}")
+    named = any(line.startswith(f"hydra.{kind}.dir=") for line in overrides)
+    folder = (run.claim if named else run.create)(Path(cfg.hydra[kind].dir))
+    _hydra([*arguments, f"hydra.{kind}.dir={_quoted(str(folder))}"])
+    if kind == "run" and failures and isinstance(failures[0][1], ConfigError) and not named:
+        shutil.rmtree(folder)  # nothing was run: there is nothing to find in it
+    _raise_failures(str(folder) if flags.multirun else "")
+
+
+def _raise_failures(sweep: str) -> None:
+    """The error of the run or, of a sweep, how many jobs had one."""
+    if failures and sweep:
+        raise SweepError(f"{len(failures)} jobs in {sweep} failed: {'; '.join(name for name, _ in failures)}")
     if failures:
-        if isinstance(failures[0][1], ConfigError) and not named:
-            shutil.rmtree(folder)  # nothing was run: there is nothing to find in it
         raise failures[0][1]
 
 
@@ -188,3 +193,7 @@ def _help(config_dir: str | None) -> str:
         "--config-dir DIR adds yaml files of your own; --hydra-help and --shell-completion are Hydra's.",
     ]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -24,8 +24,11 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # outputs (B, K), targets -> mean, sh
 class Loader(Protocol):
     """Passes over a split; the order of each is a function of the epoch."""
 
-    def set_epoch(self, epoch: int) -> None: ...
-    def __iter__(self) -> Iterator[Batch]: ...
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass."""
 
 
 class Report(NamedTuple):
@@ -61,7 +64,8 @@ def fit(
         for inputs, targets in window:
             with autocast:
                 outputs = model(inputs)
-            value = loss(outputs.float(), targets)
+            outputs = full(outputs)
+            value = loss(outputs, targets)
             update.backward(value, len(targets) / size)
             observe(outputs, targets, value)
         return update.loss
@@ -87,8 +91,14 @@ def evaluate(
     for inputs, targets in batches:
         with autocast:
             outputs = model(inputs)
-        meter.update(outputs, targets, loss(outputs.float(), targets))
+        outputs = full(outputs)
+        meter.update(outputs, targets, loss(outputs, targets))
     return meter.compute()
+
+
+def full(outputs: Tensor) -> Tensor:
+    """At least single precision: a loss or a metric of numbers of 16 bits would have three digits."""
+    return outputs if outputs.dtype.itemsize >= 4 else outputs.float()
 
 
 def windows(batches: Iterable[Batch], accumulate: int) -> Iterator[tuple[list[Batch], int]]:

@@ -27,8 +27,7 @@ def check_fit(loss: object, task: str) -> None:
 
     Raises:
         ValueError: names the task, and the option that fits it.
-
     """
-    meant_for = FITS.get(type(loss), task)  # type: ignore[call-overload]
+    meant_for = FITS.get(type(loss), task)
     if meant_for != task:
         raise ValueError(f"{type(loss).__name__} is for {meant_for}, and this data is {task}; loss=auto fits")

@@ -18,17 +18,22 @@ from torch import Tensor
 class Metric(Protocol):
     """What a `Meter` needs of a metric."""
 
-    higher_is_better: bool | None
+    higher_is_better: bool
 
-    def reset(self) -> None: ...
-    def update(self, outputs: Tensor, targets: Tensor) -> None: ...
-    def compute(self) -> Tensor | float: ...
+    def reset(self) -> None:
+        """Forget all examples."""
+
+    def update(self, outputs: Tensor, targets: Tensor) -> None:
+        """Add examples."""
+
+    def compute(self) -> Tensor:
+        """The metric over all of them, one number."""
 
 
-class _Sums:
+class _Sums(Metric):
     """A function of sums over the examples; `_terms` gives what one call adds to them, `compute` the function."""
 
-    higher_is_better: bool | None = False
+    higher_is_better = False
 
     def __init__(self) -> None:
         self.reset()
@@ -135,10 +140,10 @@ class F1(_Sums):
         return (2 * hits[occurs] / (predicted + true)[occurs]).mean()
 
 
-class AUC:
+class AUC(Metric):
     """Area under the ROC curve of two classes, by ranks, ties counted half (Hanley and McNeil 1982)."""
 
-    higher_is_better: bool | None = True
+    higher_is_better = True
 
     def __init__(self) -> None:
         self.reset()
@@ -212,7 +217,7 @@ class Meter:
         self.loss = self.loss + (_exact(torch.stack(losses)) * sizes).sum()
         self.num_examples += sum(len(t) for t in targets)
         all_outputs, all_targets = (
-            self.in_units(torch.cat(outputs).float()),
+            self.in_units(torch.cat(outputs)),
             self.in_units(torch.cat(targets)),
         )
         for metric in self.metrics.values():

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -35,7 +38,6 @@ def checked(
 
     Raises:
         ConfigError: a key that does not exist, or a value that cannot be; with the nearest names.
-
     """
     with _hydra(config_dir):
         parsed = _parse(overrides)
@@ -71,9 +73,15 @@ def _hydra(config_dir: str | None) -> Iterator[None]:
         raise ConfigError(f"--config-dir {config_dir}: no such folder ({Path(config_dir).absolute()})")
     with initialize_config_dir(str(CONF), version_base="1.3"):
         if config_dir is not None:
-            search_path = GlobalHydra.instance().config_loader().get_search_path()
-            search_path.append("command-line", f"file://{Path(config_dir).absolute()}")
+            search_path = _loader().get_search_path()
+            before = SearchPathQuery(provider="schema")
+            search_path.prepend("command-line", f"file://{Path(config_dir).absolute()}", before)
+            GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
         yield
+
+
+def _loader() -> ConfigLoader:
+    return GlobalHydra.instance().config_loader()
 
 
 def _parse(overrides: list[str]) -> list[Override]:
@@ -103,7 +111,7 @@ def _one_line(error: BaseException) -> str:
 
 def _is_choice(override: Override) -> bool:
     """Whether an override chooses from a group, and then from the options that there are."""
-    loader = GlobalHydra.instance().config_loader()
+    loader = _loader()
     group, value = override.key_or_group, override.value()
     parent, _, name = group.rpartition("/")
     if name not in loader.list_groups(parent) and group != "experiment":
@@ -125,7 +133,7 @@ def _check_value(override: Override, base: DictConfig) -> str:
     if key in SLOTS or override.is_delete():
         raise ConfigError(f"{line}: {key} can be neither replaced nor taken away; choose an option, or set a key in it")
     node = OmegaConf.select(base, parent) if parent else base
-    known = [n for n in node if n not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []
+    known = [str(n) for n in node if n not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []
     if name in known:
         if not OmegaConf.is_missing(node, name):
             _check_kind(line, key, override.value(), node[name])
@@ -173,7 +181,7 @@ def _check_knobs(cfg: DictConfig) -> None:
 
 
 def _check_hydra(node: DictConfig) -> None:
-    """Refuse what Hydra would instantiate out of its own node, whoever wrote it, but its launchers, sweepers and logs."""
+    """Refuse what Hydra would instantiate from its own node, whoever wrote it, but launchers, sweepers and logs."""
     raw: Any = OmegaConf.to_container(node, resolve=False)
     for plugin in ("launcher", "sweeper"):
         target = str(raw[plugin].pop("_target_", ""))

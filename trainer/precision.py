@@ -18,7 +18,6 @@ def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextMa
 
     Raises:
         ConfigError: a precision that the device does not have. It is never changed silently.
-
     """
     if name in ("tf32", "fp16") and device.type != "cuda":
         raise ConfigError(

@@ -36,7 +36,6 @@ def create(folder: Path) -> Path:
 
     Raises:
         FileSystemError: the folder cannot be made.
-
     """
     with _file_system(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -56,7 +55,6 @@ def claim(folder: Path) -> Path:
     Raises:
         RunFolderError: there is something in it.
         FileSystemError: it cannot be made.
-
     """
     with _file_system(folder):
         folder.mkdir(parents=True, exist_ok=True)

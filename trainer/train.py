@@ -7,7 +7,6 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from trainer import build, checkpoint, run
@@ -29,7 +28,6 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
 
     Raises:
         DltrainError: whatever the user can mend.
-
     """
     # Parts, from the data to the update.
     build.check(cfg)
@@ -57,12 +55,14 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
     console.say(*view.header(cfg, names, device, data, spec), view.layers_table(layers_of(model, sample)))
     console.say(f"run    {view.shown(folder)}", f"board  tensorboard --logdir {view.log_root(folder)}", "")
 
-    log_every = min(cfg.log_every, steps_per_epoch)
+    if cfg.compile:
+        model.compile()
+    log_every = min(cfg.log_every, steps_per_epoch)  # at least one point an epoch
     budget = Budget(update, cfg.max_steps, cfg.max_minutes)
     start = time.perf_counter()
     with console:
         for report in fit(
-            torch.compile(model) if cfg.compile else model,
+            model,
             loss,
             data.train,
             data.val,
@@ -97,7 +97,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
     checkpoint.load(folder / "checkpoints" / "best", chosen)
     test = evaluate(chosen, loss, data.test, meter, autocast=autocast)
     floor = baselines(data.train, data.test, spec, loss, meter)
-    learned = chosen.learned(spec) if hasattr(chosen, "learned") else {}
+    learned = explain(spec) if (explain := getattr(chosen, "learned", None)) else {}
     console.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
     if learned:
         console.say(view.parameters_table(learned, spec))
@@ -110,7 +110,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
         "best": best.metrics,
         "best_epoch": best.epoch,
         "test": test,
-        "baseline": floor[max(floor, key=lambda name: best.sign * floor[name][best.monitor])],
+        "baseline": floor[list(floor)[-1]],
         "baselines": floor,
         "monitor": best.monitor,
         "epochs": report.epoch,
@@ -136,7 +136,6 @@ def measured(report: Report, update: Update) -> dict[str, float]:
 
     Raises:
         NumericalError: the loss is no number any more.
-
     """
     values = {
         "train/loss": float(report.loss),

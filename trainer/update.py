@@ -18,9 +18,14 @@ from torch.optim import Optimizer
 class Scheduler(Protocol):
     """What `Update` needs of a schedule: torch's `LRScheduler` and `trainer.schedules` both have it."""
 
-    def step(self) -> None: ...
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None: ...
+    def step(self) -> None:
+        """After each update."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a restart needs."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from there."""
 
 
 class Update:
@@ -30,7 +35,6 @@ class Update:
 
     Raises:
         ValueError: an optimizer that evaluates the loss again (LBFGS), together with fp16.
-
     """
 
     def __init__(
@@ -91,7 +95,7 @@ class Update:
         self._clip()
         if self._reevaluates:
             known = [self.loss]
-            self.optimizer.step(lambda: known.pop() if known else self._evaluate(evaluate))
+            self.optimizer.step(lambda: known.pop() if known else self._evaluate(evaluate))  # type: ignore[arg-type,return-value]
         else:
             self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -9,6 +9,7 @@ import socket
 import tempfile
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data.tensors import DataSpec, Examples, Splits, examples_of, split
+from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError
 
 
@@ -28,18 +29,17 @@ def digits(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int =
     images = torch.from_numpy(data.images).to(torch.uint8)[:, None]  # (N, 1, 8, 8)
     labels = torch.from_numpy(data.target).long()
     parts = split(labels, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=True)
-    return _image_data(*examples_of(images, labels, *parts), class_names=tuple("0123456789"))
+    return _image_data(splits_of(images, labels, parts), class_names=tuple("0123456789"))
 
 
 def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """MNIST (LeCun et al. 1998): inputs `(N, 1, 28, 28)` uint8, ten classes; 60,000 to train and validate, 10,000 to test.
+    """MNIST (LeCun et al. 1998): inputs `(N, 1, 28, 28)` uint8, ten classes; 10,000 of the 70,000 are the test split.
 
     Read from `<root>/MNIST/raw`: the four original files, packed (.gz) or not. What is packed is unpacked there; where
     there is none of them, they are downloaded.
 
     Raises:
         DataError: a file is missing, broken, or could not be downloaded.
-
     """
     folder = Path(root) / "MNIST" / "raw"
     names = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
@@ -52,25 +52,25 @@ def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tu
         if len(y) and int(y.max()) > 9:
             index = int(y.argmax())
             raise DataError(f"{folder}/{what}-labels-idx1-ubyte: label {int(y[index])} at index {index} is not in 0..9")
+    labels, test_labels = labels.long(), test_labels.long()
     train, val, _ = split(labels, val_fraction=val_fraction, seed=seed, stratify=True)
-    return _image_data(
-        *examples_of(images[:, None], labels.long(), train, val),
-        Examples(test_images[:, None], test_labels.long()),
-        class_names=tuple("0123456789"),
+    splits = Splits(
+        train=Examples(images[train, None], labels[train]),
+        val=Examples(images[val, None], labels[val]),
+        test=Examples(test_images[:, None], test_labels),
     )
+    return _image_data(splits, class_names=tuple("0123456789"))
 
 
-def _image_data(
-    train: Examples, val: Examples, test: Examples, *, class_names: tuple[str, ...]
-) -> tuple[Splits, DataSpec]:
-    """Splits whose batches are standardised by the mean and standard deviation of the training images."""
+def _image_data(splits: Splits, *, class_names: tuple[str, ...]) -> tuple[Splits, DataSpec]:
+    """Batches standardised by the mean and the standard deviation of the training images, and what they are."""
     spec = DataSpec(
         task="multiclass",
-        in_shape=tuple(train.inputs.shape[1:]),
+        in_shape=tuple(splits.train.inputs.shape[1:]),
         out_features=len(class_names),
         class_names=class_names,
     )
-    return Splits(train, val, test, prepare=standardise(train.inputs)), spec
+    return replace(splits, prepare=standardise(splits.train.inputs)), spec
 
 
 def standardise(images: Tensor) -> Callable[[Tensor], Tensor]:
@@ -111,8 +111,8 @@ def _read_idx(folder: Path, name: str) -> Tensor:
     shape = tuple(int(n) for n in np.frombuffer(content[4:head], ">u4")) if len(content) >= head else ()
     if found != magic or len(content) != head + math.prod(shape):
         raise DataError(
-            f"{path if path.exists() else packed}: not the IDX file that it should be: magic 0x{found:08x} (expected 0x{magic:08x}), "
-            f"shape {shape}, {len(content)} bytes (expected {head + math.prod(shape)})"
+            f"{path if path.exists() else packed}: not the IDX file that it should be: magic 0x{found:08x} (expected "
+            f"0x{magic:08x}), shape {shape}, {len(content)} bytes (expected {head + math.prod(shape)})"
         )
     if not path.exists():
         _write_beside(path, content)
@@ -138,10 +138,11 @@ def _download(root: str, folder: Path) -> None:
     try:
         MNIST(root, download=True)
     except (OSError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
         raise DataError(
-            f"MNIST is not in {folder.absolute()} and could not be downloaded ({error}); put the four files "
+            f"MNIST is not in {folder.absolute()} and could not be downloaded ({reason}); put the four files "
             f"train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
-            f"t10k-labels-idx1-ubyte.gz there, name another folder with data.root=, or try data=digits, which is embedded"
+            f"t10k-labels-idx1-ubyte.gz there, name another folder with data.root=, or try data=digits: it is embedded"
         ) from error
     finally:
         socket.setdefaulttimeout(timeout)

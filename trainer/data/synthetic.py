@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from trainer.data.tensors import DataSpec, Splits, examples_of, split
+from trainer.data.tensors import DataSpec, Splits, split, splits_of
 
 
 def linear(
@@ -25,7 +25,6 @@ def linear(
 
     Raises:
         ValueError: no weights, or fewer than 3 examples.
-
     """
     if not w or num_examples < 3:
         raise ValueError(
@@ -43,4 +42,4 @@ def linear(
         target_name="y",
         true_parameters={"w": list(w), "b": [b]},
     )
-    return Splits(*examples_of(inputs, targets, *parts)), spec
+    return splits_of(inputs, targets, parts), spec

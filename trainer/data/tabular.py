@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data.tensors import DataSpec, Splits, examples_of, split
-from trainer.errors import DataError
+from trainer.data.tensors import DataSpec, Splits, split, splits_of
+from trainer.errors import DataError, nearest
 
 
 def diabetes(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
@@ -47,7 +46,6 @@ def csv(
     Raises:
         DataError: no such file or column, or a cell that is no finite number; names line and column.
         ValueError: a task that does not exist.
-
     """
     import pandas as pd
 
@@ -60,10 +58,7 @@ def csv(
         raise DataError(f"{file}: cannot be read as a table: {' '.join(str(error).split())}") from error
     names = [str(name) for name in frame.columns]
     if target not in names:
-        near = difflib.get_close_matches(target, names, 1)
-        raise DataError(
-            f"{file}: no column {target!r}{f'; did you mean {near[0]!r}?' if near else ''} (columns: {', '.join(names)})"
-        )
+        raise DataError(f"{file}: no column {target!r}; {nearest(target, names)}")
     if len(names) < 2 or not len(frame):
         raise DataError(
             f"{file}: {len(frame)} rows and columns {', '.join(names)}; expected rows, and features beside {target!r}"
@@ -99,7 +94,7 @@ def table(
     test_fraction: float,
     seed: int,
 ) -> tuple[Splits, DataSpec]:
-    """Splits of `features` `(N, F)` and `targets` `(N,)`, standardised with means and deviations of the training rows.
+    """Splits of `features` `(N, F)` and `targets` `(N,)`, standardised by the training rows.
 
     A column that is constant there is left unscaled. Classes are whole numbers from 0 to K - 1.
     """
@@ -116,7 +111,7 @@ def table(
     if task == "binary" and len(present) != 2:
         raise DataError(f"column {target_name!r} has {len(present)} classes; binary needs 2")
 
-    x, y = torch.from_numpy(features), torch.from_numpy(targets)
+    x, y = torch.tensor(features, dtype=torch.float64), torch.tensor(targets, dtype=torch.float64)
     parts = split(y, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=task != "regression")
     mean, std = _mean_std(x[parts[0]])
     inputs = ((x - mean) / std).float()
@@ -138,7 +133,7 @@ def table(
         target_mean=target_mean,
         target_std=target_std,
     )
-    return Splits(*examples_of(inputs, outcomes, *parts)), spec
+    return splits_of(inputs, outcomes, parts), spec
 
 
 def _mean_std(values: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -103,7 +104,9 @@ class TensorLoader:
                 yield self.prepare(self.inputs[start : start + size]), self.targets[start : start + size]
                 start += size
             return
-        generator = torch.Generator().manual_seed((self.seed << 32) + self.epoch)
+        # Torch's generator takes in 32 bits of a seed: both numbers have to be mixed into them.
+        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
+        generator = torch.Generator().manual_seed(mixed)
         order = torch.randperm(len(self.targets), generator=generator)[: self.num_examples]
         for index in order.to(self.inputs.device).split(self.sizes):
             yield self.prepare(self.inputs.index_select(0, index)), self.targets.index_select(0, index)
@@ -120,7 +123,6 @@ def split(
     Raises:
         ValueError: fractions that are not in [0, 1), or leave nothing to train on.
         DataError: a part that was asked for, or the training part, would be empty.
-
     """
     for name, fraction in [("val_fraction", val_fraction), ("test_fraction", test_fraction)]:
         if not 0 <= fraction < 1:
@@ -147,6 +149,7 @@ def split(
     return parts[0], parts[1], parts[2]
 
 
-def examples_of(inputs: Tensor, targets: Tensor, *parts: Tensor) -> list[Examples]:
-    """The examples at each of the given indices."""
-    return [Examples(inputs[part], targets[part]) for part in parts]
+def splits_of(inputs: Tensor, targets: Tensor, parts: tuple[Tensor, Tensor, Tensor]) -> Splits:
+    """The examples at the indices of each part."""
+    train, val, test = (Examples(inputs[part], targets[part]) for part in parts)
+    return Splits(train, val, test)

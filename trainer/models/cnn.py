@@ -13,7 +13,6 @@ class SimpleCNN(nn.Sequential):
 
     Raises:
         ValueError: the data is no image, or too small for so many poolings.
-
     """
 
     def __init__(
@@ -22,7 +21,7 @@ class SimpleCNN(nn.Sequential):
         out_features: int,
         channels: Sequence[int] = (32, 64),
         hidden: int = 128,
-        dropout: float = 0.25,
+        dropout: float = 0.1,
     ) -> None:
         if len(in_shape) != 3 or min(in_shape[1:]) < 2 ** len(channels):
             raise ValueError(

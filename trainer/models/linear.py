@@ -39,7 +39,6 @@ class Logistic(Linear):
 
     Raises:
         ValueError: the data has no classes.
-
     """
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int, task: str) -> None:

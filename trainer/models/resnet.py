@@ -37,7 +37,6 @@ class ResNet(nn.Sequential):
 
     Raises:
         ValueError: the data is no image.
-
     """
 
     def __init__(

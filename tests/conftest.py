@@ -1,0 +1,80 @@
+"""What several tests need: the command line in this process, and the real data where it is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from trainer import cli
+
+
+class Outcome(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+    folder: Path | None
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return json.loads((self.folder / "summary.json").read_text())
+
+
+@pytest.fixture
+def dltrain(tmp_path, monkeypatch, capsys):
+    """Run a command line in an empty folder; the outcome's folder is that of the newest run."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["dltrain"])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def command(*arguments: str) -> Outcome:
+        cli.failures.clear()
+        code = cli._exit_code(list(arguments))
+        for handler in logging.getLogger().handlers[:]:
+            if isinstance(handler, logging.FileHandler):
+                handler.close()
+                logging.getLogger().removeHandler(handler)
+        captured = capsys.readouterr()
+        folders = sorted(tmp_path.glob("outputs/2*/*"), key=lambda f: f.stat().st_mtime_ns)
+        return Outcome(code, captured.out, captured.err, folders[-1] if folders else None)
+
+    yield command
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data, named by DLTRAIN_DATA."""
+    folder = Path(os.environ.get("DLTRAIN_DATA", "")).absolute()
+    if not (folder / "MNIST").is_dir():
+        pytest.skip("set DLTRAIN_DATA to a folder with MNIST/raw/*.gz")
+    return folder
+
+
+@pytest.fixture
+def small_mnist(real_data, tmp_path) -> Path:
+    """A data.root with the first 1000 and 200 images of MNIST, packed, that may be written to."""
+    raw = tmp_path / "root" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file in (real_data / "mnist_small" / "MNIST" / "raw").glob("*.gz"):
+        shutil.copyfile(file, raw / file.name)
+    return tmp_path / "root"
+
+
+@pytest.fixture
+def one_thread():
+    """Sums in one order: two runs give the same bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

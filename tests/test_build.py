@@ -1,0 +1,173 @@
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from trainer import build
+from trainer.config import CONF, groups
+from trainer.errors import ConfigError
+from trainer.overrides import checked
+
+HOSTILE = [
+    "os.system",
+    "posix.system",
+    "builtins.eval",
+    "builtins.exec",
+    "subprocess.run",
+    "torch.load",
+    "torch.hub.load",
+    "torch.os.system",
+    "torch.nn.functional.torch.os.system",
+    "torch.nn.Module.load_state_dict",
+    "torch.optim.Optimizer.__init__",
+    "torch.utils.cpp_extension.load",
+    "torchvision.os.system",
+    "torchvision.models.os.system",
+    "logging.os.system",
+    "shutil.rmtree",
+    "pathlib.Path.unlink",
+    "hydra.utils.instantiate",
+    "hydra.utils.call",
+    "hydra._internal.utils._locate",
+    "importlib.import_module",
+    "pickle.loads",
+    "trainer.cli.main",
+    "trainer.cli.os.system",
+    "trainer.run.subprocess.run",
+    "trainer.models.linear.nn.Linear",
+    "trainer.data.images.os.system",
+    "trainer.data.images._download",
+    "trainer.losses.__builtins__",
+    "mynet.os.system",
+    "mynet.call",
+    "mynet.Net.run",
+    "mynet.eval",
+    "numpy.load",
+    "",
+    "os",
+    None,
+    3,
+]
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    (tmp_path / "mynet.py").write_text(
+        "import os\nfrom subprocess import call\nfrom torch import nn\n\n\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, in_shape, out_features, hidden=8):\n"
+        "        super().__init__()\n"
+        "        self.layers = nn.Sequential(nn.Flatten(), nn.LazyLinear(hidden), nn.Linear(hidden, out_features))\n\n"
+        "    def forward(self, x):\n"
+        "        return self.layers(x)\n\n"
+        "    def run(self):\n"
+        "        os.system('touch canary')\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "mynet", raising=False)
+    yield tmp_path
+    sys.modules.pop("mynet", None)
+
+
+@pytest.mark.parametrize("target", HOSTILE)
+def test_nothing_outside_a_slot_is_found_under_any_alias(own_folder, target):
+    for slot in build.MODULES:
+        with pytest.raises(ConfigError):
+            build.locate(slot, target)
+    assert not (own_folder / "canary").exists()
+
+
+def test_a_module_that_is_not_allowed_is_not_even_imported():
+    sys.modules.pop("antigravity", None)
+    with pytest.raises(ConfigError):
+        build.locate("model", "antigravity.fly")
+    assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("slot", "target"),
+    [
+        ("optim", "torch.nn.Linear"),
+        ("optim", "torch.optim.lr_scheduler.StepLR"),
+        ("loss", "torch.optim.SGD"),
+        ("model", "torch.nn.Linear"),
+        ("scheduler", "torch.optim.SGD"),
+        ("data", "trainer.models.mlp.MLP"),
+    ],
+)
+def test_a_slot_accepts_its_own_kind_only(slot, target):
+    with pytest.raises(ConfigError):
+        build.locate(slot, target)
+
+
+@pytest.mark.parametrize("name", ["_partial_", "_args_", "_recursive_", "_convert_"])
+def test_hydras_instantiation_keys_are_refused(name):
+    cfg = OmegaConf.create({"model": {"_target_": "trainer.models.mlp.MLP", name: True}})
+    with pytest.raises(ConfigError, match=name):
+        build.component(cfg, "model", in_shape=(4,), out_features=1)
+
+
+def test_a_nested_target_is_refused():
+    cfg = OmegaConf.create(
+        {
+            "model": {
+                "_target_": "trainer.models.mlp.MLP",
+                "hidden": [{"_target_": "os.system", "command": "touch canary"}],
+            }
+        }
+    )
+    with pytest.raises(ConfigError, match=r"model.hidden.0._target_=os.system"):
+        build.component(cfg, "model", in_shape=(4,), out_features=1)
+
+
+def test_a_users_own_model_is_found_in_their_folder(own_folder):
+    assert build.locate("model", "mynet.Net").__name__ == "Net"
+
+
+def test_any_optimizer_and_scheduler_of_torch_needs_a_yaml_alone():
+    cfg = OmegaConf.create(
+        {
+            "optim": {"_target_": "torch.optim.RMSprop", "lr": 0.1, "alpha": 0.5},
+            "scheduler": {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR"},
+        }
+    )
+    optimizer = build.component(cfg, "optim", params=[nn.Parameter(torch.zeros(1))])
+    assert optimizer.param_groups[0]["alpha"] == 0.5
+    assert build.schedule(cfg, optimizer, total_steps=7).T_max == 7
+
+
+@pytest.mark.parametrize(
+    ("group", "option"), [(group, option) for group, options in groups().items() for option in options]
+)
+def test_every_yaml_composes_and_names_something_that_takes_its_arguments(group, option):
+    lines = ["data.path=x", "data.target=y"] if option == "csv" else []
+    cfg, _ = checked([f"{group}={option}", *lines])
+    build.check(cfg)
+    assert groups()[group][option], f"conf/{group}/{option}.yaml has no comment for --help"
+
+
+def test_every_yaml_is_short():
+    for file in CONF.glob("*/*.yaml"):
+        assert len(file.read_text().splitlines()) <= 14, file
+
+
+def test_a_torchvision_model_reads_grey_images():
+    spec = build.DataSpec("multiclass", (1, 28, 28), out_features=10)
+    cfg = OmegaConf.create({"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False})
+    model = build.model(cfg, spec, torch.zeros(2, 1, 28, 28))
+    assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+
+
+def test_a_model_that_does_not_read_the_data_is_named():
+    spec = build.DataSpec("regression", (10,))
+    cfg = OmegaConf.create({"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False})
+    with pytest.raises(ConfigError, match=r"squeezenet1_1 does not read inputs of shape \(10,\)"):
+        build.model(cfg, spec, torch.zeros(2, 10))
+
+
+def test_conf_lies_beside_the_package():
+    assert (Path(CONF) / "config.yaml").is_file()

@@ -1,0 +1,221 @@
+import gzip
+import math
+
+import pytest
+import torch
+
+from trainer.data import images, synthetic, tabular
+from trainer.data.tensors import Examples, TensorLoader, split
+from trainer.errors import DataError
+
+
+def numbers(num_examples, batch_size, **options):
+    examples = Examples(torch.arange(num_examples)[:, None].float(), torch.arange(num_examples))
+    return TensorLoader(examples, batch_size, prepare=lambda b: b, **options)
+
+
+def order(loader):
+    return torch.cat([targets for _, targets in loader]).tolist()
+
+
+def test_a_split_is_a_partition_with_each_class_in_proportion():
+    labels = torch.tensor([0] * 600 + [1] * 300 + [2] * 100)
+    parts = split(labels, val_fraction=0.1, test_fraction=0.2, seed=3, stratify=True)
+    assert sorted(torch.cat(parts).tolist()) == list(range(1000))
+    for part, share in zip(parts, (0.7, 0.1, 0.2), strict=True):
+        assert torch.bincount(labels[part]).tolist() == [share * 600, share * 300, share * 100]
+
+
+def test_a_split_follows_its_seed():
+    labels = torch.zeros(100)
+    options = {"val_fraction": 0.1, "test_fraction": 0.2, "stratify": False}
+    first, same, other = (split(labels, seed=seed, **options)[0] for seed in (1, 1, 2))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_an_empty_part_is_an_error():
+    with pytest.raises(DataError, match="validation split is empty: 3 examples"):
+        split(torch.zeros(3), val_fraction=0.1, test_fraction=0.3, seed=0, stratify=False)
+    with pytest.raises(ValueError, match="leave nothing"):
+        split(torch.zeros(3), val_fraction=0.5, test_fraction=0.5, seed=0, stratify=False)
+
+
+def test_an_epoch_is_a_permutation_that_is_a_function_of_seed_and_epoch():
+    loader = numbers(100, 7, shuffle=True, seed=5)
+    loader.set_epoch(1)
+    first = order(loader)
+    again = order(loader)
+    loader.set_epoch(2)
+    second = order(loader)
+    other = numbers(100, 7, shuffle=True, seed=6)
+    other.set_epoch(1)
+    assert sorted(first) == sorted(second) == list(range(100))
+    assert first == again
+    assert first != second
+    assert first != order(other)
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "batch_size", "sizes"),
+    [
+        (20, 10, [10, 10]),
+        (25, 10, [10, 10, 5]),
+        (21, 10, [10, 11]),  # batch norm has no variance of one example
+        (3, 10, [3]),
+        (1, 10, [1]),
+        (3, 1, [1, 2]),
+    ],
+)
+def test_a_last_batch_of_one_joins_the_one_before_it(num_examples, batch_size, sizes):
+    loader = numbers(num_examples, batch_size, shuffle=True)
+    assert [len(targets) for _, targets in loader] == sizes == loader.sizes
+    assert len(loader) == len(sizes)
+
+
+def test_inputs_stay_with_their_targets_and_evaluation_keeps_the_order():
+    assert all(torch.equal(x[:, 0].long(), y) for x, y in numbers(50, 8, shuffle=True))
+    assert order(numbers(21, 10)) == list(range(21))
+    assert len(order(numbers(50, 8, shuffle=True, limit=2))) == 16
+
+
+def test_digits_are_standardised_by_the_training_images():
+    splits, spec = images.digits(seed=1)
+    assert spec.in_shape == (1, 8, 8)
+    assert (spec.task, spec.out_features) == ("multiclass", 10)
+    assert len(splits.train.targets) + len(splits.val.targets) + len(splits.test.targets) == 1797
+    inputs = splits.prepare(splits.train.inputs)
+    assert inputs.mean().item() == pytest.approx(0, abs=1e-4)
+    assert inputs.std().item() == pytest.approx(1, abs=1e-3)
+    assert splits.train.inputs.dtype == torch.uint8  # and is left as it is
+
+
+def test_mnist_is_what_is_known_of_it(real_data, tmp_path):
+    root = tmp_path / "data"
+    (root / "MNIST").mkdir(parents=True)
+    (root / "MNIST" / "raw").symlink_to(real_data / "MNIST" / "raw", target_is_directory=True)
+    splits, _ = images.mnist(root=str(root))
+    counts = torch.bincount(torch.cat([splits.train.targets, splits.val.targets]))
+    assert counts.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    pixels = torch.cat([splits.train.inputs, splits.val.inputs]).float() / 255
+    assert pixels.mean().item() == pytest.approx(0.1307, abs=5e-5)
+    assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
+    assert len(splits.test.targets) == 10_000
+
+
+def test_mnist_is_unpacked_beside_its_packed_files(small_mnist):
+    first, _ = images.mnist(root=str(small_mnist))
+    raw = small_mnist / "MNIST" / "raw"
+    names = sorted(path.name for path in raw.iterdir())
+    assert len(names) == 8
+    for packed in raw.glob("*.gz"):
+        assert gzip.decompress(packed.read_bytes()) == packed.with_suffix("").read_bytes()
+        packed.unlink()
+    second, _ = images.mnist(root=str(small_mnist))
+    assert torch.equal(first.train.inputs, second.train.inputs)
+
+
+def test_mnist_with_a_file_missing_does_not_go_to_the_network(small_mnist):
+    (small_mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").unlink()
+    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: not found"):
+        images.mnist(root=str(small_mnist))
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("idx_wrong_magic", "magic 0x00000899 .expected 0x00000803"),
+        ("idx_label_count", r"1000.*990"),
+        ("idx_label_range", "label 37 at index 17 is not in 0..9"),
+        ("mnist_not_gzip", "not a gzip file"),
+        ("mnist_truncated_gz", "incomplete"),
+        ("mnist_missing_file", "t10k-labels-idx1-ubyte: not found"),
+    ],
+)
+def test_broken_mnist_files_are_refused(real_data, tmp_path, case, message):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for file in (real_data / "bad" / case / "MNIST" / "raw").iterdir():
+        (raw / file.name).write_bytes(file.read_bytes())
+    before = {path.name for path in raw.iterdir()}
+    with pytest.raises(DataError, match=message):
+        images.mnist(root=str(tmp_path))
+    assert "train-images-idx3-ubyte" in before or "train-images-idx3-ubyte" not in {p.name for p in raw.iterdir()}
+
+
+def test_mnist_that_is_nowhere_says_what_to_put_where(tmp_path, monkeypatch):
+    def no_network(*_, **__):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr("socket.getaddrinfo", no_network)
+    with pytest.raises(
+        DataError, match=r"MNIST.raw and could not be downloaded.*train-images-idx3-ubyte.gz.*data.root="
+    ):
+        images.mnist(root=str(tmp_path))
+
+
+def test_synthetic_data_is_its_formula():
+    splits, spec = synthetic.linear(w=[1.0, 2.0, 3.0], b=-1.0, noise=0.0, num_examples=50, seed=2)
+    x, y = splits.train
+    assert torch.allclose(y[:, 0], x @ torch.tensor([1.0, 2.0, 3.0]) - 1, atol=1e-5)
+    assert spec.true_parameters == {"w": [1.0, 2.0, 3.0], "b": [-1.0]}
+
+
+def test_a_table_is_standardised_by_its_training_rows_and_reported_in_its_units():
+    splits, spec = tabular.diabetes(seed=4)
+    assert torch.allclose(splits.train.inputs.mean(0), torch.zeros(10), atol=1e-5)
+    assert torch.allclose(splits.train.inputs.std(0, correction=0), torch.ones(10), atol=1e-5)
+    targets = torch.cat([spec.in_units(part.targets) for part in (splits.train, splits.val, splits.test)])
+    assert (targets.min().item(), targets.max().item()) == pytest.approx((25, 346), abs=1e-3)
+
+
+def write(tmp_path, text):
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    return str(path)
+
+
+ROWS = "".join(f"{i},{i % 7},{3 * i + 1}\n" for i in range(40))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "cannot be read as a table"),
+        ("a,b,y\n", "0 rows"),
+        (f"a,b,z\n{ROWS}", r"no column 'y'; there are a, b, z"),
+        (f"a,b,y\n{ROWS}1,high,3\n", r"line 42, column 'b': 'high'"),
+        (f"a,b,y\n{ROWS}1,,3\n", r"line 42, column 'b': an empty cell"),
+        (f"a,b,y\n{ROWS}1,inf,3\n", r"line 42, column 'b': .*inf"),
+    ],
+)
+def test_a_broken_table_is_refused_with_its_place(tmp_path, text, message):
+    with pytest.raises(DataError, match=message):
+        tabular.csv(path=write(tmp_path, text), target="y")
+
+
+@pytest.mark.parametrize(
+    ("column", "task", "out_features"),
+    [
+        ([0.5, 1.5, 2.5], "regression", 1),
+        ([0, 1], "binary", 1),
+        ([0, 1, 2], "multiclass", 3),
+        ([1, 2, 3], "regression", 1),
+    ],
+)
+def test_the_task_is_inferred_from_the_target(tmp_path, column, task, out_features):
+    rows = "".join(f"{i},{column[i % len(column)]}\n" for i in range(60))
+    splits, spec = tabular.csv(path=write(tmp_path, f"a,y\n{rows}"), target="y")
+    assert (spec.task, spec.out_features) == (task, out_features)
+    assert splits.train.targets.dtype == (torch.int64 if task == "multiclass" else torch.float32)
+
+
+def test_a_constant_column_gives_no_nan(tmp_path):
+    rows = "".join(f"{i},7,{i}\n" for i in range(60))
+    splits, _ = tabular.csv(path=write(tmp_path, f"a,c,y\n{rows}"), target="y")
+    assert torch.isfinite(splits.train.inputs).all()
+
+
+def test_limits_of_a_loader_are_whole_batches():
+    assert numbers(100, 8, limit=math.inf).num_examples == 100
+    assert numbers(100, 8, limit=3).num_examples == 24

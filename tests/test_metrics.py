@@ -1,0 +1,88 @@
+import math
+
+import pytest
+import torch
+from sklearn import metrics as reference
+
+from trainer.metrics import AUC, F1, MAE, METRICS, MSE, OF_TASK, R2, RMSE, Accuracy, Meter
+from trainer.stopping import Best
+
+G = torch.Generator().manual_seed(0)
+LOGITS = torch.randn(500, 5, generator=G)
+CLASSES = torch.randint(0, 5, (500,), generator=G)
+SCORES = torch.randn(500, 1, generator=G).round(decimals=1)  # with ties
+BINARY = (SCORES + torch.randn(500, 1, generator=G) > 0).float()
+VALUES = torch.randn(500, 1, generator=G)
+TARGETS = VALUES + 0.5 * torch.randn(500, 1, generator=G) + 100
+
+
+def in_parts(metric, outputs, targets):
+    for start in range(0, len(targets), 77):
+        metric.update(outputs[start : start + 77], targets[start : start + 77])
+    return float(metric.compute())
+
+
+@pytest.mark.parametrize(
+    ("metric", "outputs", "targets", "expected"),
+    [
+        (MSE(), VALUES, TARGETS, reference.mean_squared_error(TARGETS, VALUES)),
+        (RMSE(), VALUES, TARGETS, reference.root_mean_squared_error(TARGETS, VALUES)),
+        (MAE(), VALUES, TARGETS, reference.mean_absolute_error(TARGETS, VALUES)),
+        (R2(), VALUES + 100, TARGETS, reference.r2_score(TARGETS, VALUES + 100)),
+        (Accuracy(), LOGITS, CLASSES, reference.accuracy_score(CLASSES, LOGITS.argmax(1))),
+        (F1(), LOGITS, CLASSES, reference.f1_score(CLASSES, LOGITS.argmax(1), average="macro")),
+        (Accuracy(), SCORES, BINARY, reference.accuracy_score(BINARY, SCORES > 0)),
+        (F1(), SCORES, BINARY, reference.f1_score(BINARY, SCORES > 0, average="macro")),
+        (AUC(), SCORES, BINARY, reference.roc_auc_score(BINARY.flatten(), SCORES.flatten())),
+    ],
+)
+def test_a_metric_over_parts_equals_scikit_learns_over_all(metric, outputs, targets, expected):
+    assert in_parts(metric, outputs, targets) == pytest.approx(expected, rel=1e-6)
+    metric.reset()
+    assert in_parts(metric, outputs, targets) == pytest.approx(expected, rel=1e-6)
+
+
+def test_f1_averages_over_the_classes_that_occur():
+    few = CLASSES.clamp_max(1)
+    logits = LOGITS[:, :2].repeat(1, 3)[:, :5].clone()
+    logits[:, 2:] = -10
+    assert in_parts(F1(), logits, few) == pytest.approx(
+        reference.f1_score(few, logits.argmax(1), average="macro"), rel=1e-6
+    )
+
+
+def test_what_is_undefined_is_nan():
+    assert math.isnan(in_parts(AUC(), SCORES, torch.ones(500, 1)))
+    assert math.isnan(in_parts(R2(), VALUES, torch.full((500, 1), 3.0)))
+
+
+def test_every_task_has_its_metrics_and_every_metric_a_direction():
+    assert {name for names in OF_TASK.values() for name in names} == set(METRICS)
+    better = {name for name, metric in METRICS.items() if metric.higher_is_better}
+    assert better == {"accuracy", "f1", "auc", "r2"}
+
+
+def test_a_meter_weighs_batches_by_their_size_and_starts_anew():
+    meter = Meter({"mse": MSE()}, in_units=lambda values: 10 * values)
+    for _ in range(2):
+        for size in [3] * 100 + [1]:  # more than are kept at once
+            meter.update(torch.ones(size, 1), torch.zeros(size, 1), torch.tensor(5.0 if size == 1 else 2.0))
+        assert meter.compute() == pytest.approx({"loss": (300 * 2 + 5) / 301, "mse": 100})
+
+
+def test_nan_is_never_best_and_does_not_count_as_improvement():
+    best = Best("loss", higher_is_better=False)
+    assert best.improved(1, {"loss": math.nan})
+    assert best.improved(2, {"loss": 3.0})
+    assert not best.improved(3, {"loss": math.nan})
+    assert not best.improved(4, {"loss": 3.0})
+    assert (best.epoch, best.epochs_without) == (2, 2)
+    assert best.improved(5, {"loss": 2.0})
+    assert best.epochs_without == 0
+
+
+def test_the_direction_comes_from_the_metric():
+    best = Best("accuracy", higher_is_better=True)
+    assert best.improved(1, {"accuracy": 0.5})
+    assert not best.improved(2, {"accuracy": 0.4})
+    assert best.improved(3, {"accuracy": 0.6})
