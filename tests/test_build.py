@@ -6,7 +6,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from trainer import build
+from trainer import build, components
 from trainer.config import CONF, groups
 from trainer.errors import ConfigError
 from trainer.overrides import checked
@@ -75,16 +75,16 @@ def own_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("target", HOSTILE)
 def test_nothing_outside_a_slot_is_found_under_any_alias(own_folder, target):
-    for slot in build.MODULES:
+    for slot in components.MODULES:
         with pytest.raises(ConfigError):
-            build.locate(slot, target)
+            components.locate(slot, target)
     assert not (own_folder / "canary").exists()
 
 
 def test_a_module_that_is_not_allowed_is_not_even_imported():
     sys.modules.pop("antigravity", None)
     with pytest.raises(ConfigError):
-        build.locate("model", "antigravity.fly")
+        components.locate("model", "antigravity.fly")
     assert "antigravity" not in sys.modules
 
 
@@ -101,14 +101,14 @@ def test_a_module_that_is_not_allowed_is_not_even_imported():
 )
 def test_a_slot_accepts_its_own_kind_only(slot, target):
     with pytest.raises(ConfigError):
-        build.locate(slot, target)
+        components.locate(slot, target)
 
 
 @pytest.mark.parametrize("name", ["_partial_", "_args_", "_recursive_", "_convert_"])
 def test_hydras_instantiation_keys_are_refused(name):
     cfg = OmegaConf.create({"model": {"_target_": "trainer.models.mlp.MLP", name: True}})
     with pytest.raises(ConfigError, match=name):
-        build.component(cfg, "model", in_shape=(4,), out_features=1)
+        components.component(cfg, "model", in_shape=(4,), out_features=1)
 
 
 def test_a_nested_target_is_refused():
@@ -121,11 +121,11 @@ def test_a_nested_target_is_refused():
         }
     )
     with pytest.raises(ConfigError, match=r"model.hidden.0._target_=os.system"):
-        build.component(cfg, "model", in_shape=(4,), out_features=1)
+        components.component(cfg, "model", in_shape=(4,), out_features=1)
 
 
 def test_a_users_own_model_is_found_in_their_folder(own_folder):
-    assert build.locate("model", "mynet.Net").__name__ == "Net"
+    assert components.locate("model", "mynet.Net").__name__ == "Net"
 
 
 def test_any_optimizer_and_scheduler_of_torch_needs_a_yaml_alone():
@@ -135,7 +135,7 @@ def test_any_optimizer_and_scheduler_of_torch_needs_a_yaml_alone():
             "scheduler": {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR"},
         }
     )
-    optimizer = build.component(cfg, "optim", params=[nn.Parameter(torch.zeros(1))])
+    optimizer = components.component(cfg, "optim", params=[nn.Parameter(torch.zeros(1))])
     assert optimizer.param_groups[0]["alpha"] == 0.5
     assert build.schedule(cfg, optimizer, total_steps=7).T_max == 7
 
@@ -155,18 +155,27 @@ def test_every_yaml_is_short():
         assert len(file.read_text().splitlines()) <= 14, file
 
 
+SQUEEZENET = OmegaConf.create(
+    {"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False, "data": {"batch_size": 8}}
+)
+
+
 def test_a_torchvision_model_reads_grey_images():
     spec = build.DataSpec("multiclass", (1, 28, 28), out_features=10)
-    cfg = OmegaConf.create({"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False})
-    model = build.model(cfg, spec, torch.zeros(2, 1, 28, 28))
+    cfg = OmegaConf.create(
+        {"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False, "data": {"batch_size": 8}}
+    )
+    model = build.model(SQUEEZENET, spec, torch.zeros(2, 1, 28, 28))
     assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
 
 
 def test_a_model_that_does_not_read_the_data_is_named():
     spec = build.DataSpec("regression", (10,))
-    cfg = OmegaConf.create({"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False})
+    cfg = OmegaConf.create(
+        {"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False, "data": {"batch_size": 8}}
+    )
     with pytest.raises(ConfigError, match=r"squeezenet1_1 does not read inputs of shape \(10,\)"):
-        build.model(cfg, spec, torch.zeros(2, 10))
+        build.model(SQUEEZENET, spec, torch.zeros(2, 10))
 
 
 def test_conf_lies_beside_the_package():

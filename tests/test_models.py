@@ -24,7 +24,7 @@ def count(model):
         (MLP(MNIST, 10), 784 * 512 + 512 + 512 * 256 + 256 + 256 * 10 + 10),
         (MLP(TABLE, 1, hidden=[]), 11),
         (SimpleCNN(MNIST, 10), 320 + 18_496 + (64 * 7 * 7 + 1) * 128 + 1_290),
-        (ResNet(MNIST, 10), 176 + 4_672 + 14_528 + 57_728 + 650),
+        (ResNet(MNIST, 10), 352 + 18_560 + 57_728 + 230_144 + 1_290),
     ],
 )
 def test_parameter_counts(model, parameters):

@@ -13,7 +13,7 @@ ROOT = Path(trainer.__file__).parent
 FILES = {".".join(["trainer", *f.relative_to(ROOT).with_suffix("").parts]): f for f in ROOT.rglob("*.py")}
 FILES = {name.removesuffix(".__init__"): file for name, file in FILES.items()}
 LEAVES = ("trainer.data", "trainer.models", "trainer.losses", "trainer.metrics", "trainer.schedules", "trainer.errors")
-MAY_IMPORT_HYDRA = {"trainer.cli", "trainer.config", "trainer.overrides", "trainer.build"}
+MAY_IMPORT_HYDRA = {"trainer.cli", "trainer.config", "trainer.overrides"}
 
 
 def imports(file):

@@ -1,29 +1,24 @@
-"""From config to objects: the only file that instantiates, and only what a slot allows.
-
-A `_target_` is looked up under the slot's own modules or in a module of the folder that the user works in, and the
-object found is judged by what it is and where it was defined, not by the name that led to it: `mynet.os.system` is
-`posix.system`, and refused.
-"""
+"""From config to the parts of a run, each finished and on its device; components.py calls what a config names."""
 
 from __future__ import annotations
 
-import importlib
+import copy
 import inspect
 import os
 import random
-import sys
 from collections.abc import Callable
 from dataclasses import fields, replace
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from trainer.data.tensors import DataSpec, Examples, TensorLoader
+from trainer.components import arguments_of, component
+from trainer.config import SLOTS
+from trainer.data.tensors import DataSpec, Examples, Splits, TensorLoader
 from trainer.errors import ConfigError, nearest
 from trainer.losses import auto, check_fit
 from trainer.metrics import METRICS, OF_TASK, Meter, Metric
@@ -32,127 +27,13 @@ from trainer.precision import choose_precision
 from trainer.stopping import Best
 from trainer.update import Scheduler, Update
 
-MODULES = {  # slot -> where its targets may be defined, beside the user's working folder
-    "data": ("trainer.data",),
-    "model": ("trainer.models", "torchvision.models"),
-    "loss": ("trainer.losses", "torch.nn"),
-    "optim": ("trainer.optim", "torch.optim"),
-    "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
-}
-CLASSES: dict[str, type] = {  # slot -> what a class must be; plain functions are fine, but not for an optimizer
-    "model": nn.Module,
-    "loss": nn.Module,
-    "optim": torch.optim.Optimizer,
-    "scheduler": torch.optim.lr_scheduler.LRScheduler,
-}
-KNOWN = {  # slot -> what only the run knows, and no config can set
-    "data": {"seed"},
-    "model": {"spec", *(f.name for f in fields(DataSpec))},
-    "loss": {"task"},
-    "optim": {"params"},
-    "scheduler": {"optimizer", "total_steps"},
-}
-LOADER_KEYS = ("batch_size",)  # of the data node, for the loader and not for the dataset
 EVAL_BATCH = 1000  # examples; larger gains nothing on CPUs, and activations of the test split need not fit memory
-
-
-def locate(slot: str, target: Any) -> Callable[..., Any]:
-    """The class or function that `target` names, if the slot may have it.
-
-    Raises:
-        ConfigError: it does not exist, or is nothing that the slot accepts. Nothing of it has been imported then.
-    """
-    roots = MODULES[slot]
-    refusal = ConfigError(
-        f"{slot}._target_={target}: a {slot} comes from {', '.join(roots)} or a module in {Path.cwd()}"
-    )
-    if not isinstance(target, str) or any(
-        part.startswith("_") or not part.isidentifier() for part in target.split(".")
-    ):
-        raise refusal
-    if not target.startswith(tuple(f"{root}." for root in roots)) and not _is_user_module(target.split(".")[0]):
-        raise refusal
-    path, _, name = target.rpartition(".")
-    try:
-        found = getattr(importlib.import_module(path), name)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{slot}._target_={target}: cannot be imported: {error}") from error
-    home = getattr(found, "__module__", None) or ""
-    if not f"{home}.".startswith(tuple(f"{root}." for root in roots)) and not _is_user_module(home):
-        raise refusal
-    if inspect.isclass(found):
-        fits = slot in CLASSES and issubclass(found, CLASSES[slot])
-    else:
-        fits = inspect.isfunction(found) and found.__qualname__ == found.__name__ and slot != "optim"
-    if not fits:
-        raise refusal
-    return found
-
-
-def _is_user_module(name: str) -> bool:
-    """Whether a module is a file of the working folder; the first part of a name is judged without importing it."""
-    if name.split(".")[0] in ("trainer", "torch", "torchvision", ""):
-        return False
-    cwd = Path.cwd()
-    if name in sys.modules:
-        file = getattr(sys.modules[name], "__file__", None)
-        return file is not None and cwd in Path(file).resolve().parents and "site-packages" not in file
-    return (cwd / f"{name}.py").is_file() or (cwd / name / "__init__.py").is_file()
-
-
-def parameters_of(slot: str, target: Any) -> list[str]:
-    """Names of the arguments of a component that a config can set."""
-    names = [name for name in inspect.signature(locate(slot, target)).parameters if name not in KNOWN[slot]]
-    return [*names, *LOADER_KEYS] if slot == "data" else names
-
-
-def _arguments(cfg: DictConfig, slot: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The slot's target and its arguments from the config, each known to its signature."""
-    try:
-        node: Any = OmegaConf.to_container(cfg[slot], resolve=True, throw_on_missing=True)
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or slot} is needed: give it as {error.full_key or slot}=...") from error
-    target = node.pop("_target_", None)
-    _refuse_nested(slot, node)
-    call = locate(slot, target)
-    names = parameters_of(slot, target)
-    for key, value in node.items():
-        if key not in names and not _takes_any(call):
-            raise ConfigError(f"{slot}.{key}={value}: {target} has no such argument; {nearest(key, names)}")
-    return call, node
-
-
-def _refuse_nested(path: str, node: Any) -> None:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in items:
-        if str(key).startswith("_"):
-            raise ConfigError(f"{path}.{key}={value}: nothing is instantiated inside a component")
-        _refuse_nested(f"{path}.{key}", value)
-
-
-def _takes_any(call: Callable[..., Any]) -> bool:
-    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in inspect.signature(call).parameters.values())
-
-
-def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
-    """Call the slot's target with its arguments from the config, and with what is `known` if it has a name for it.
-
-    Raises:
-        ConfigError: an argument that the target does not have, or a value that it refuses.
-    """
-    call, given = _arguments(cfg, slot)
-    names = inspect.signature(call).parameters
-    given = {key: value for key, value in given.items() if slot != "data" or key not in LOADER_KEYS}
-    try:
-        return call(**{key: value for key, value in known.items() if key in names} | given)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f"{slot}: {call.__name__}: {error}") from error
 
 
 def check(cfg: DictConfig) -> None:
     """Find the mistakes that need no data, before anything is read: targets, arguments, values of an optimizer."""
-    for slot in MODULES:
-        _arguments(cfg, slot)
+    for slot in SLOTS:
+        arguments_of(cfg, slot)
     optimizer = component(cfg, "optim", params=[nn.Parameter(torch.zeros(1))])
     schedule(cfg, optimizer, total_steps=100)
     choose_precision(cfg.precision, device(cfg.device))
@@ -195,7 +76,10 @@ class Loaders(NamedTuple):
 
 def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
     """Loaders of the three splits, on the device, and what the data is."""
-    splits, spec = component(cfg, "data", seed=cfg.seed)
+    made = component(cfg, "data", seed=cfg.seed)
+    if not (isinstance(made, tuple) and [type(part) for part in made] == [Splits, DataSpec]):
+        raise ConfigError(f"data: {cfg.data['_target_']} has to return (Splits, DataSpec) of trainer.data.tensors")
+    splits, spec = made
     size = cfg.data.batch_size
     size = len(splits.train.targets) if size == "full" else size
     if cfg.overfit_batches:
@@ -222,7 +106,7 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
     known = {"spec": spec, **{f.name: getattr(spec, f.name) for f in fields(spec)}}
     name = cfg.model["_target_"]
     if name.startswith("torchvision."):
-        call, given = _arguments(cfg, "model")
+        call, given = arguments_of(cfg, "model")
         built = call(**{"num_classes": spec.out_features} | given)
         if spec.in_shape[0] == 1 and len(spec.in_shape) == 3:
             built = nn.Sequential(GreyToColour(), built)
@@ -236,6 +120,8 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
     try:
         with torch.no_grad():
             shape = tuple(built.eval()(sample).shape)
+            if cfg.data.batch_size == 1:  # batch norm may have no variance then
+                copy.deepcopy(built).train()(sample[:1])
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         first = str(error).splitlines()[0]
         raise ConfigError(f"model: {name} does not read inputs of shape {spec.in_shape}: {first}") from error
@@ -244,16 +130,22 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
     return built
 
 
-def loss(cfg: DictConfig, spec: DataSpec) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss, a mean over examples; refused where it is known not to fit the task."""
-    call, _ = _arguments(cfg, "loss")
-    if inspect.isfunction(call) and call is not auto:
-        return call
-    built = component(cfg, "loss", task=spec.task)
+def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+    """The loss, a mean over examples; it has read `targets`, a batch of the data, once.
+
+    Raises:
+        ConfigError: it does not fit the task.
+    """
+    call, given = arguments_of(cfg, "loss")
+    is_itself = inspect.isfunction(call) and call is not auto
+    built = partial(call, **given) if is_itself else component(cfg, "loss", task=spec.task)
     try:
         check_fit(built, spec.task)
-    except ValueError as error:
-        raise ConfigError(f"loss: {error}") from error
+        value = built(torch.zeros(len(targets), spec.out_features, device=targets.device), targets)
+        if value.shape != ():
+            raise ValueError(f"it gives values of shape {tuple(value.shape)}, and one number is expected")
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ConfigError(f"loss: {cfg.loss['_target_']}: {str(error).splitlines()[0]}") from error
     return built
 
 

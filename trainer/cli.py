@@ -47,7 +47,7 @@ def _exit_code(arguments: list[str]) -> int:
         return 141
     except Exception as error:
         traceback.print_exc()
-        return _fail(1, f"internal error, please report it: {type(error).__name__}: {error}")
+        return _fail(1, f"unexpected {type(error).__name__}: {error}; the traceback is above and in the run's log")
     return 0
 
 

@@ -30,4 +30,4 @@ def check_fit(loss: object, task: str) -> None:
     """
     meant_for = FITS.get(type(loss), task)
     if meant_for != task:
-        raise ValueError(f"{type(loss).__name__} is for {meant_for}, and this data is {task}; loss=auto fits")
+        raise ValueError(f"it is for {meant_for}, and this data is {task}; loss=auto fits")

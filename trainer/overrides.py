@@ -139,7 +139,7 @@ def _check_value(override: Override, base: DictConfig) -> str:
             _check_kind(line, key, override.value(), node[name])
         return f"{key}={line.split('=', 1)[1]}"
     if parent in SLOTS:
-        from trainer.build import parameters_of
+        from trainer.components import parameters_of
 
         known += parameters_of(parent, base[parent]["_target_"])
         if name in known:

@@ -35,9 +35,9 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
     autocast, scaler = choose_precision(cfg.precision, device)
     build.seed_everything(cfg.seed, cfg.deterministic)
     data, spec = build.data(cfg, device)
-    sample = next(iter(data.val))[0][:2]
+    sample, targets = (part[:2] for part in next(iter(data.val)))
     model = build.model(cfg, spec, sample)
-    loss = build.loss(cfg, spec)
+    loss = build.loss(cfg, spec, targets)
     train_meter, meter, best = build.metrics(cfg, spec)
     steps_per_epoch = math.ceil(len(data.train) / cfg.accumulate)
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
@@ -51,7 +51,8 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
     board = Board(folder / "tensorboard", hyper_parameters(cfg, names), results)
     board.describe(model, sample, config)
-    console = view.Console(cfg.epochs, total_steps, best.monitor)
+    shown = best.monitor if best.monitor != "loss" else meter.names[-1]
+    console = view.Console(cfg.epochs, total_steps, shown)
     console.say(*view.header(cfg, names, device, data, spec), view.layers_table(layers_of(model, sample)))
     console.say(f"run    {view.shown(folder)}", f"board  tensorboard --logdir {view.log_root(folder)}", "")
 

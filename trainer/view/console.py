@@ -33,9 +33,9 @@ SPLITS = ("train", "validation", "test")
 class Console:
     """A bar while training where there is a terminal, a line an epoch in any case. Use as a context manager."""
 
-    def __init__(self, epochs: int, num_batches: int, monitor: str) -> None:
+    def __init__(self, epochs: int, total_steps: int, metric: str) -> None:
         self.terminal = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
-        self.epochs, self.monitor, self.value = epochs, monitor, ""
+        self.epochs, self.metric, self.value = epochs, metric, ""
         columns = (
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
@@ -46,7 +46,7 @@ class Console:
         shown = self.terminal.is_terminal
         self.progress = Progress(*columns, console=self.terminal, auto_refresh=False, transient=True, disable=not shown)
         self.task = self.progress.add_task(
-            "", total=num_batches, epoch=1, epochs=epochs, loss="-", metric="", speed="-"
+            "", total=total_steps, epoch=1, epochs=epochs, loss="-", metric="", speed="-"
         )
 
     def __enter__(self) -> Console:
@@ -87,19 +87,16 @@ class Console:
         )
 
     def epoch(self, report: Report, best: bool) -> None:
-        """One line: losses and metrics of both splits, and the speed."""
+        """One row: loss and metric of both splits, a star where it is the best so far, and the speed."""
         now = time.perf_counter()
+        if report.epoch == 1:
+            self.say(f"{'training':>28}{'validation':>22}")
+            self.say(f"   epoch {'loss':>9} {self.metric:>9}   {'loss':>9} {self.metric:>9}    samples/s  seconds")
+        losses = (f"{number(m['loss']):>9} {number(m[self.metric]):>9}" for m in (report.train, report.val))
         speed = (report.num_examples - self.counted) / (now - self.epoch_start)
-        width = len(str(self.epochs))
-        first = next(iter(name for name in report.val if name != "loss"), "loss")
-        shown = dict.fromkeys(["loss", first if self.monitor == "loss" else self.monitor])
-        train = "  ".join(f"{name} {number(report.train[name])}" for name in shown if name in report.train)
-        val = "  ".join(f"{name} {number(report.val[name])}" for name in shown)
-        self.say(
-            f"epoch {report.epoch:>{width}}/{self.epochs}  {train}  |  validation {val}{' *' if best else '  '}"
-            f"  {speed:,.0f} samples/s  {now - self.epoch_start:.1f} s"
-        )
-        self.value = f"{self.monitor} {number(report.val[self.monitor])}"
+        count, star, seconds = f"{report.epoch}/{self.epochs}", "*" if best else " ", now - self.epoch_start
+        self.say(f"{count:>8} {'   '.join(losses)} {star} {speed:>11,.0f} {seconds:>8.1f}")
+        self.value = f"{self.metric} {number(report.val[self.metric])}"
         self.counted, self.epoch_start = report.num_examples, now
 
 
@@ -109,10 +106,11 @@ def header(cfg: DictConfig, names: Mapping[str, str], device: torch.device, data
     if device.type == "cuda":
         where += f" ({torch.cuda.get_device_name(device)})"
     sizes = ", ".join(f"{len(loader.targets):,} {name}" for name, loader in zip(SPLITS, data, strict=True))
-    task = f"{spec.task}, {len(spec.class_names)} classes" if spec.class_names else spec.task
+    classes = f", {len(spec.class_names)} classes" if spec.class_names else ""
     return [
         f"dltrain {__version__}, torch {torch.__version__}, {where}, {cfg.precision}, seed {cfg.seed}",
-        f"data   {names['data']}: {sizes}; {task}; inputs {spec.in_shape}, batches of {data.train.sizes[0]:,}",
+        f"data   {names['data']}: {spec.task}{classes}, inputs {spec.in_shape}",
+        f"       {sizes}, batches of {data.train.sizes[0]:,}",
         f"model  {names['model']}, loss {names['loss']}, optim {names['optim']}, scheduler {names['scheduler']}",
     ]
 
