@@ -162,18 +162,12 @@ SQUEEZENET = OmegaConf.create(
 
 def test_a_torchvision_model_reads_grey_images():
     spec = build.DataSpec("multiclass", (1, 28, 28), out_features=10)
-    cfg = OmegaConf.create(
-        {"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False, "data": {"batch_size": 8}}
-    )
     model = build.model(SQUEEZENET, spec, torch.zeros(2, 1, 28, 28))
     assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
 
 
 def test_a_model_that_does_not_read_the_data_is_named():
     spec = build.DataSpec("regression", (10,))
-    cfg = OmegaConf.create(
-        {"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False, "data": {"batch_size": 8}}
-    )
     with pytest.raises(ConfigError, match=r"squeezenet1_1 does not read inputs of shape \(10,\)"):
         build.model(SQUEEZENET, spec, torch.zeros(2, 10))
 

@@ -76,6 +76,12 @@ def test_nobody_imports_train_but_the_command_line():
     assert [name for name, used in GRAPH.items() if "trainer.cli" in used] == []
 
 
+@pytest.mark.parametrize("part", ["build", "checkpoint", "run", "view"])
+def test_what_a_run_is_made_of_is_put_together_in_train_alone(part):
+    users = {name for name, used in GRAPH.items() if any(f"{u}.".startswith(f"trainer.{part}.") for u in used)}
+    assert {name for name in users if not name.startswith(f"trainer.{part}")} <= {"trainer.train", "trainer.cli"}
+
+
 def test_the_loop_knows_no_config_and_writes_nothing():
     reached, waiting = set(), ["trainer.loop"]
     while waiting:

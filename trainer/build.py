@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from trainer.components import arguments_of, component
 from trainer.config import SLOTS
-from trainer.data.tensors import DataSpec, Examples, Splits, TensorLoader
+from trainer.data.tensors import DataSpec, Examples, Loaders, Splits, TensorLoader
 from trainer.errors import ConfigError, nearest
 from trainer.losses import auto, check_fit
 from trainer.metrics import METRICS, OF_TASK, Meter, Metric
@@ -64,14 +64,6 @@ def seed_everything(seed: int, deterministic: bool) -> None:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(deterministic)
-
-
-class Loaders(NamedTuple):
-    """One for each split, on the device."""
-
-    train: TensorLoader
-    val: TensorLoader
-    test: TensorLoader
 
 
 def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:

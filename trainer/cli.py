@@ -119,10 +119,8 @@ def _job(cfg: DictConfig) -> float:
     except BaseException as error:
         log.exception("the run ended early")
         status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        run.write_json(
-            folder / "summary.json",
-            {"status": status, "error": str(error), "run_dir": str(folder.absolute())},
-        )
+        end = {"status": status, "error": str(error), "run_dir": str(folder.absolute())}
+        run.write_json(folder / "summary.json", end)
         if not isinstance(error, Exception):
             raise
         failures.append((" ".join(settings.overrides.task), error))

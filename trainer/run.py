@@ -8,7 +8,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -37,7 +38,7 @@ def create(folder: Path) -> Path:
     Raises:
         FileSystemError: the folder cannot be made.
     """
-    with _file_system(folder):
+    with _naming(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
             candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
@@ -56,7 +57,7 @@ def claim(folder: Path) -> Path:
         RunFolderError: there is something in it.
         FileSystemError: it cannot be made.
     """
-    with _file_system(folder):
+    with _naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         found = sorted(path.name for path in folder.iterdir())
     if found:
@@ -64,15 +65,13 @@ def claim(folder: Path) -> Path:
     return folder
 
 
-class _file_system:  # noqa: N801 - a context manager
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, OSError):
-            raise FileSystemError(f"{self.path.absolute()}: {error.strerror or error}") from error
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the path in whatever the file system refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

@@ -56,6 +56,7 @@ class Update:
         self.average = _average(model, ema) if ema else None
         self.num_steps = 0  # updates made
         self.num_skipped = 0  # updates left out because a gradient overflowed in fp16
+        self._no_loss = torch.zeros(())
         self._clipped_norm: Tensor | None = None
         needs = inspect.signature(optimizer.step).parameters.get("closure")
         self._reevaluates = needs is not None and needs.default is inspect.Parameter.empty
@@ -75,7 +76,7 @@ class Update:
     def zero_grad(self) -> None:
         """Forget the last gradient and its loss."""
         self.optimizer.zero_grad()
-        self.loss = torch.zeros(())
+        self.loss = self._no_loss
 
     def backward(self, loss: Tensor, share: float = 1.0) -> None:
         """Add the gradient of a mean `loss`, shape `()`, that stands for `share` of the update's examples."""

@@ -112,6 +112,14 @@ class TensorLoader:
             yield self.prepare(self.inputs.index_select(0, index)), self.targets.index_select(0, index)
 
 
+class Loaders(NamedTuple):
+    """One for each split, on the device."""
+
+    train: TensorLoader
+    val: TensorLoader
+    test: TensorLoader
+
+
 def split(
     targets: Tensor, *, val_fraction: float, test_fraction: float = 0.0, seed: int, stratify: bool
 ) -> tuple[Tensor, Tensor, Tensor]:

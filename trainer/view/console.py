@@ -20,8 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from trainer import __version__
-from trainer.build import Loaders
-from trainer.data.tensors import DataSpec
+from trainer.data.tensors import DataSpec, Loaders
 from trainer.loop import Report
 from trainer.view.layers import Layer
 
