@@ -79,6 +79,14 @@ def test_inputs_stay_with_their_targets_and_evaluation_keeps_the_order():
     assert len(order(numbers(50, 8, shuffle=True, limit=2))) == 16
 
 
+def test_a_model_that_works_in_place_does_not_change_the_data():
+    for shuffle in (True, False):
+        loader = numbers(20, 8, shuffle=shuffle)
+        for inputs, _ in loader:
+            inputs.zero_()
+        assert loader.inputs.sum() == sum(range(20))
+
+
 def test_digits_are_standardised_by_the_training_images():
     splits, spec = images.digits(seed=1)
     assert spec.in_shape == (1, 8, 8)

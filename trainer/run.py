@@ -119,7 +119,8 @@ def environment(device: str) -> dict[str, Any]:
         "num_cpus": os.cpu_count(),
         "device": device,
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "git": _git(),
+        "git": _git(Path.cwd()),
+        "dltrain_git": _git(Path(__file__).parent),
     }
 
 
@@ -138,13 +139,12 @@ def _processor() -> str:
         return platform.processor()
 
 
-def _git() -> dict[str, Any] | None:
-    """Commit of the working folder, and whether anything in it differs from that commit."""
+def _git(folder: Path) -> dict[str, Any] | None:
+    """Commit of a folder, and whether anything in its repository differs from that; none outside of a repository."""
 
     def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=True, timeout=10
-        ).stdout.strip()
+        command = ["git", "-C", str(folder), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}

@@ -101,7 +101,9 @@ class TensorLoader:
         if not self.shuffle:
             start = 0
             for size in self.sizes:
-                yield self.prepare(self.inputs[start : start + size]), self.targets[start : start + size]
+                part = slice(start, start + size)
+                # A copy: a model that works in place must not change the data.
+                yield self.prepare(self.inputs[part].clone()), self.targets[part]
                 start += size
             return
         # Torch's generator takes in 32 bits of a seed: both numbers have to be mixed into them.
