@@ -81,6 +81,15 @@ def test_nothing_outside_a_slot_is_found_under_any_alias(own_folder, target):
     assert not (own_folder / "canary").exists()
 
 
+@pytest.mark.parametrize("folder", ["/", sys.prefix, sys.base_prefix])
+def test_python_itself_is_not_the_users_even_where_it_lies_below_their_folder(monkeypatch, folder):
+    monkeypatch.chdir(folder)
+    for target in ("subprocess.getoutput", "os.system", "shutil.rmtree", "pip.main", "yaml.load", "pandas.read_pickle"):
+        for slot in components.MODULES:
+            with pytest.raises(ConfigError):
+                components.locate(slot, target)
+
+
 def test_a_module_that_is_not_allowed_is_not_even_imported():
     sys.modules.pop("antigravity", None)
     with pytest.raises(ConfigError):

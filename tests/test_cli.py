@@ -1,6 +1,9 @@
+import contextlib
 import csv
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -33,19 +36,33 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("+epoch=3", 2, "did you mean epochs?"),
         ("modl=resnet", 2, "did you mean model?"),
         ("model=resnt", 2, "no such model; did you mean resnet?"),
-        ("optim.lr=abc", 2, "optim.lr is a number, got abc"),
+        ("optim.lr=abc", 2, "optim.lr is a finite number, got abc"),
         ("optim.lr=-1", 2, "Invalid learning rate: -1"),
-        ("optim.lr=true", 2, "optim.lr is a number"),
+        ("optim.lr=true", 2, "optim.lr is a finite number"),
         ("optim.lr=1,2", 2, "add -m"),
         ("data.batch_size=0", 2, "data.batch_size=0: expected a whole number of at least 1, or full"),
         ("data.batch_size=1.5", 2, "a whole number of at least 1, or full"),
         ("data.batch_size=ful", 2, "a whole number of at least 1, or full"),
         ("epochs=0", 2, "at least 1 (passes over the training split)"),
         ("epochs=2.5", 2, "epochs is a whole number"),
-        ("ema=2", 2, "from 0 to 1"),
+        ("ema=2", 2, "at least 0 and below 1"),
         ("precision=fp8", 2, "expected one of fp32, tf32, bf16, fp16"),
         ("device=gpu", 2, "expected auto, cpu, cuda, cuda:1 or mps"),
-        ("seed=-1", 2, "from 0 to"),
+        ("seed=-1", 2, "at least 0 and at most 2147483647"),
+        ("optim.lr=inf", 2, "optim.lr is a finite number"),
+        ("max_steps=1.5", 2, "a whole number of at least 1"),
+        ("clip=0", 2, "a number above 0"),
+        ("metrics=null", 2, "there are accuracy, f1"),
+        ("metrics=3", 2, "there are accuracy, f1"),
+        ("model=mlp model.hidden=[-3]", 2, "model: MLP: "),
+        ("model=resnet model.widths=[]", 2, "model: ResNet: "),
+        ("model=resnet data.batch_size=1", 2, "more than 1 value per channel"),
+        ("data.val_fraction=0", 2, "val_fraction=0 is not between 0 and 1"),
+        ("data=synthetic_linear data.noise=-1", 2, "a noise of at least 0"),
+        ("hydra/launcher=null", 2, "a run needs one"),
+        ("-m optim.lr=interval(0.1,1)", 2, "list some"),
+        ("-m dry_run=true,false", 2, "give it one value"),
+        ("hydra.job.env_set.PATH=x", 2, "env_set"),
         ("model=null", 2, "a run needs one"),
         ("~optim", 2, "a run needs one"),
         ("~optim.lr", 2, "taken away"),
@@ -54,11 +71,11 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("--config-dir nowhere", 2, "no such folder"),
         ("model.hiden=[3] model=mlp", 2, "did you mean model.hidden?"),
         ("optim._target_=os.system", 2, "unknown key"),
-        ("+hydra.callbacks.x._target_=os.system", 2, "nothing is instantiated there"),
-        ("+hydra.job_logging.handlers.x.class=os.system", 2, "nothing is instantiated there"),
+        ("+hydra.callbacks.x._target_=os.system", 2, "is not what came along"),
+        ("+hydra.job_logging.handlers.x.class=os.system", 2, "is not what came along"),
         ("hydra.launcher._target_=os.system", 2, "no launcher of Hydra's"),
         ("-m model=mlp,resnt", 2, "did you mean resnet?"),
-        ("-m optim.lr=0.1,abc", 2, "optim.lr is a number, got abc"),
+        ("-m optim.lr=0.1,abc", 2, "optim.lr is a finite number, got abc"),
         ("data=diabetes", 2, "model=mlp fits"),
         ("data=diabetes model=logistic", 2, "model=linear fits"),
         ("loss=mse", 2, "it is for regression, and this data is multiclass; loss=auto fits"),
@@ -69,7 +86,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("data=csv", 2, "data.path is needed"),
         ("data=csv data.path=nowhere.csv data.target=y", 3, "nowhere.csv: no such file"),
         ("scheduler.warmup=-1", 2, "warmup=-1"),
-        ("data.val_fraction=2", 2, "val_fraction=2 is not in [0, 1)"),
+        ("data.val_fraction=2", 2, "val_fraction=2 is not between 0 and 1"),
     ],
 )
 def test_a_mistake_gets_one_line_that_helps_and_leaves_no_run(dltrain, arguments, code, message):
@@ -115,7 +132,7 @@ def test_a_run_is_a_folder_with_all_that_it_was(dltrain):
     assert OmegaConf.load(outcome.folder / "config.yaml").seed == 3
     environment = json.loads((outcome.folder / "environment.json").read_text())
     assert environment["packages"]["torch"] == version("torch")
-    assert environment["command"][0] == "dltrain"
+    assert environment["command"] == ["dltrain", *FAST, "seed=3"]
     rows = read_rows(outcome)
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "80"), ("2", "160")]
     summary = outcome.summary
@@ -199,6 +216,21 @@ def test_a_named_folder_is_used_once(dltrain, tmp_path):
     assert "not empty" in again.err
 
 
+def test_a_named_folder_is_free_again_after_a_mistake(dltrain, tmp_path):
+    assert dltrain("model=logistic", "loss=mse", "++hydra.run.dir=here").code == 2
+    assert not (tmp_path / "here").exists()
+    assert dltrain(*FAST, "++hydra.run.dir=here").code == 0
+    assert (tmp_path / "here" / "summary.json").exists()
+    assert dltrain(*FAST, "++hydra.run.dir=here").code == 7
+
+
+@pytest.mark.parametrize("sweep", ["+epochs=1,2", "optim.nesterov=false,false", "optim=glob(s*)", "seed=range(2)"])
+def test_sweeps_of_every_kind(dltrain, tmp_path, sweep):
+    assert dltrain("-m", *FAST, "max_steps=2", sweep).code == 0
+    jobs = [json.loads(f.read_text()) for f in tmp_path.glob("outputs/sweeps/*/*/*/summary.json")]
+    assert len(jobs) == (1 if "glob" in sweep else 2)
+
+
 def test_a_sweep_trains_every_combination_and_goes_on_after_a_failure(dltrain, tmp_path):
     outcome = dltrain("-m", *FAST, "optim.lr=0.01,-1,0.1", "optim.nesterov=false")
     assert outcome.code == 8
@@ -261,6 +293,18 @@ def test_a_loss_that_is_no_number_ends_the_run(dltrain):
     assert "Traceback" in (outcome.folder / "train.log").read_text()
 
 
+@pytest.mark.parametrize("arguments", [("optim.lr=1e30", "max_steps=3"), ("optim.lr=1e30", "max_steps=1")])
+def test_a_short_run_that_ends_in_nan_is_no_success(dltrain, arguments):
+    outcome = dltrain("data=diabetes", "model=linear", "optim=sgd", "epochs=1", "data.batch_size=full", *arguments)
+    assert outcome.code == 5 or outcome.summary["best"]["loss"] > 1e30
+
+
+def test_classes_that_are_missing_from_training_do_not_break_the_baseline(dltrain):
+    outcome = dltrain("data.batch_size=4", "overfit_batches=1", "epochs=1")
+    assert outcome.code == 0, outcome.err
+    assert "logistic regression" in outcome.summary["baselines"]
+
+
 def test_a_users_own_model_runs_from_their_folder(dltrain, tmp_path, monkeypatch):
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "mynet.py").write_text(
@@ -279,6 +323,122 @@ def test_a_users_own_model_runs_from_their_folder(dltrain, tmp_path, monkeypatch
     assert "my own" in dltrain("--config-dir", "conf", "--help").out
     assert "did you mean mynet" in dltrain("--config-dir", "conf", "model=mynett").err
     sys.modules.pop("mynet")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise KeyError('width')", "KeyError: 'width' (broken.py, line"),
+        ("super().__init__(); self.layer = nn.Linear(3, 3)", "does not read inputs of shape (1, 8, 8): RuntimeError"),
+        ("super().__init__(); self.layer = nn.Flatten()", "gives (64,) for an example; this data needs (10,)"),
+        ("super().__init__(); self.layer = lambda x: (x, x)", "gives tuple for an example"),
+        ("syntax error", "SyntaxError"),
+    ],
+)
+def test_a_mistake_in_a_users_own_model_is_named(dltrain, tmp_path, body, message):
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "broken.py").write_text(
+        "from torch import nn\n\n\nclass Net(nn.Module):\n"
+        f"    def __init__(self):\n        {body}\n\n"
+        "    def forward(self, x):\n        return self.layer(x)\n"
+    )
+    (tmp_path / "conf" / "model" / "broken.yaml").write_text("_target_: broken.Net\n")
+    outcome = dltrain("--config-dir", "conf", "model=broken")
+    sys.modules.pop("broken", None)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_users_own_dataset_and_loss(dltrain, tmp_path):
+    (tmp_path / "conf" / "data").mkdir(parents=True)
+    (tmp_path / "conf" / "loss").mkdir()
+    (tmp_path / "mine.py").write_text(
+        "import torch\nfrom trainer.data.tensors import DataSpec, Examples, Splits\n\n\n"
+        "def data(seed, slope):\n"
+        "    x = torch.linspace(-1, 1, 60)[:, None]\n"
+        "    part = Examples(x, slope * x)\n"
+        "    return Splits(part, part, part), DataSpec('regression', (1,), feature_names=('x',))\n\n\n"
+        "def loss(outputs, targets, power):\n"
+        "    return (outputs - targets).abs().pow(power).mean()\n"
+    )
+    (tmp_path / "conf" / "data" / "mine.yaml").write_text("_target_: mine.data\nslope: 2.0\nbatch_size: 10\n")
+    (tmp_path / "conf" / "loss" / "mine.yaml").write_text("_target_: mine.loss\npower: 2\n")
+    options = ("data=mine", "loss=mine", "model=linear", "optim=sgd", "optim.lr=0.3", "epochs=20", "data.slope=3")
+    outcome = dltrain("--config-dir", "conf", *options)
+    sys.modules.pop("mine", None)
+    assert outcome.code == 0, outcome.err
+    assert outcome.summary["learned"]["w"] == pytest.approx([3], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("# @package _global_\nepoch: 3\n", "unknown key epoch in experiment/bad.yaml; did you mean epochs?"),
+        ("# @package _global_\nepochs: many\n", "many"),
+        ("# @package _global_\nprecision: fp8\n", "expected one of fp32"),
+        ("# @package _global_\noptim: {lr: abc}\n", "abc"),
+        ("# @package _global_\noptim: {lrr: 0.1}\n", "did you mean lr?"),
+        ("# @package _global_\noptim: {1: 2}\n", "no such argument"),
+        ("# @package _global_\na: [\n", "bad.yaml"),
+        ("# @package _global_\ndata: {batch_size: 0}\n", "a whole number of at least 1, or full"),
+    ],
+)
+def test_a_mistake_in_a_yaml_is_named(dltrain, tmp_path, text, message):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "bad.yaml").write_text(text)
+    outcome = dltrain("--config-dir", "conf", "experiment=bad")
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+def test_an_experiment_sets_many_keys_and_the_command_line_has_the_last_word(dltrain, tmp_path):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(
+        "# @package _global_\n# mine\ndefaults:\n  - override /model: mlp\nepochs: 2\noptim: {lr: 0.5}\n"
+    )
+    cfg = OmegaConf.create(dltrain("--config-dir", "conf", "experiment=mine", "epochs=7", "--cfg", "job").out)
+    assert (cfg.epochs, cfg.optim.lr, cfg.model._target_) == (7, 0.5, "trainer.models.mlp.MLP")
+
+
+def test_a_name_that_came_along_is_not_taken_by_another_file(dltrain, tmp_path):
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "mlp.yaml").write_text("_target_: trainer.models.mlp.MLP\n")
+    assert "another name" in dltrain("--config-dir", "conf", "model=mlp").err
+
+
+HOSTILE_YAMLS = [
+    "hydra: {callbacks: {x: {_target_: os.system, command: touch canary}}}",
+    "hydra: {callbacks: {x: '${payload}'}}\npayload: {_target_: os.system}",
+    "hydra: {callbacks: {x: '${data.payload}'}}\ndata: {payload: {_target_: os.system, command: touch canary}}",
+    "hydra: {launcher: {_target_: os.system, command: touch canary}}",
+    "hydra: {sweeper: {_target_: hydra.utils.call}}",
+    "hydra: {launcher: '${data.payload}'}\ndata: {payload: {_target_: os.system}}",
+    "hydra: {job_logging: {handlers: {file: {filename: canary}}}}",
+    "hydra: {job_logging: {formatters: {plain: {format: touch canary}}}}",
+    "hydra: {job_logging: {handlers: {file: {(): os.system}}}}",
+    "hydra: {job_logging: {handlers: {file: '${data.payload}'}}}\ndata: {payload: {(): os.system}}",
+    "hydra: {hydra_logging: {handlers: {console: {class: os.system}}}}",
+    "hydra: {job: {env_set: {GIT_CONFIG_COUNT: '1', LD_PRELOAD: canary}}}",
+    "model: {_target_: os.system, command: touch canary}",
+    "model: {_target_: subprocess.getoutput, cmd: touch canary}",
+    "data: {_target_: subprocess.getoutput, cmd: touch canary, batch_size: 1}",
+    "optim: {_partial_: true}",
+    "loss: {_args_: [touch canary], _target_: os.system}",
+    "scheduler: {warmup: {_target_: os.system, command: touch canary}}",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE_YAMLS)
+@pytest.mark.parametrize("multirun", [[], ["-m"]])
+def test_a_yaml_from_somebody_else_runs_nothing(dltrain, tmp_path, text, multirun):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "evil.yaml").write_text("# @package _global_\n" + text + "\n")
+    outcome = dltrain("--config-dir", "conf", *multirun, "experiment=evil")
+    assert outcome.code == (8 if multirun and "hydra" not in text else 2)
+    assert "Traceback" not in outcome.err
+    assert not list(tmp_path.rglob("canary"))
 
 
 def test_a_torchvision_model_needs_a_yaml_alone(dltrain, tmp_path):
@@ -347,6 +507,44 @@ def test_an_interrupted_run_says_so(tmp_path):
     assert err == "dltrain: error[130]: interrupted\n"
     (folder,) = tmp_path.glob("outputs/2*/*")
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
+
+
+def test_a_terminated_run_says_so(tmp_path):
+    command = [sys.executable, "-m", "trainer.cli", "model=mlp", "epochs=100000"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if "epoch" in line:
+            break
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 143
+    assert err == "dltrain: error[143]: terminated\n"
+
+
+def test_a_terminal_shows_a_bar_and_keeps_the_rows(tmp_path):
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "trainer.cli", "epochs=4", "device=cpu"]
+    environment = os.environ | {"TERM": "xterm-256color", "COLUMNS": "80"}
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    shown = b""
+    with contextlib.suppress(OSError):  # that is how a terminal ends
+        while part := os.read(ours, 65536):
+            shown += part
+    assert process.wait(timeout=60) == 0
+    os.close(ours)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
+    assert re.search(r"epoch [1-4]/4 .*/160 loss \d\.\d+ .*samples/s", text)
+    assert re.search(r"[\r\n] +4/4 +\d\.\d+ ", text)
+
+
+def test_a_compiled_model_learns_the_same(tmp_path):
+    results = []
+    for knob in ("compile=true", "compile=false"):
+        command = [sys.executable, "-m", "trainer.cli", *FAST, knob, "device=cpu", f"hydra.run.dir=run-{knob[8:]}"]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        results.append(json.loads((tmp_path / f"run-{knob[8:]}" / "summary.json").read_text())["learned"]["w"])
+    assert results[0] == pytest.approx(results[1], rel=1e-4)
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):

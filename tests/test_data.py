@@ -37,6 +37,9 @@ def test_a_split_follows_its_seed():
 def test_an_empty_part_is_an_error():
     with pytest.raises(DataError, match="validation split is empty: 3 examples"):
         split(torch.zeros(3), val_fraction=0.1, test_fraction=0.3, seed=0, stratify=False)
+    for fractions in ({"val_fraction": 0}, {"val_fraction": 0.1, "test_fraction": 0}, {"val_fraction": 1}):
+        with pytest.raises(ValueError, match="not between 0 and 1"):
+            split(torch.zeros(30), **fractions, seed=0, stratify=False)
     with pytest.raises(ValueError, match="leave nothing"):
         split(torch.zeros(3), val_fraction=0.5, test_fraction=0.5, seed=0, stratify=False)
 
@@ -194,6 +197,7 @@ ROWS = "".join(f"{i},{i % 7},{3 * i + 1}\n" for i in range(40))
         (f"a,b,z\n{ROWS}", r"no column 'y'; there are a, b, z"),
         (f"a,b,y\n{ROWS}1,high,3\n", r"line 42, column 'b': 'high'"),
         (f"a,b,y\n{ROWS}1,,3\n", r"line 42, column 'b': an empty cell"),
+        (f"a,b,y\n\n\n{ROWS}1,,3\n", r"line 44, column 'b': an empty cell"),
         (f"a,b,y\n{ROWS}1,inf,3\n", r"line 42, column 'b': .*inf"),
     ],
 )

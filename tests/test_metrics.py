@@ -42,6 +42,14 @@ def test_a_metric_over_parts_equals_scikit_learns_over_all(metric, outputs, targ
     assert in_parts(metric, outputs, targets) == pytest.approx(expected, rel=1e-6)
 
 
+def test_large_units_keep_a_small_spread():
+    spread = torch.randn(500, 1, generator=torch.Generator().manual_seed(1))
+    meter = Meter({"mse": MSE(), "r2": R2()}, in_units=lambda values: values * 0.1 + 1.7e9)
+    meter.update(spread + 0.5, spread, torch.tensor(0.0))
+    expected = 1 - 0.25 / spread.double().var(correction=0).item()
+    assert meter.compute() == pytest.approx({"loss": 0, "mse": 0.0025, "r2": expected}, rel=1e-4)
+
+
 def test_f1_averages_over_the_classes_that_occur():
     few = CLASSES.clamp_max(1)
     logits = LOGITS[:, :2].repeat(1, 3)[:, :5].clone()

@@ -29,18 +29,21 @@ def baselines(
     else:
         constant, name = targets.mean(0), "mean"
 
+    z, truth = test.prepare(test.inputs[: test.num_examples].clone()), test.targets[: test.num_examples]
+
     def measure(outputs: Tensor) -> dict[str, float]:
-        outputs = outputs.to(test.targets.device, torch.float32)
-        meter.update(outputs, test.targets, loss(outputs, test.targets))
+        outputs = outputs.to(truth.device, torch.float32)
+        meter.update(outputs, truth, loss(outputs, truth))
         return meter.compute()
 
-    found = {name: measure(constant.expand(len(test.targets), -1))}
+    found = {name: measure(constant.expand(len(truth), -1))}
     if train.inputs.numel() <= CHEAP:
-        x, z = (split.prepare(split.inputs).flatten(1).double().cpu() for split in (train, test))
+        x, z = (part.flatten(1).double().cpu() for part in (train.prepare(train.inputs.clone()), z))
         if spec.task == "regression":
             found["least squares"] = measure(_least_squares(x, targets.cpu().double(), z))
-        else:
-            found["logistic regression"] = measure(_logistic_regression(x, targets.flatten().long().cpu(), z))
+        elif len(targets.unique()) > 1:
+            labels = targets.flatten().long().cpu()
+            found["logistic regression"] = measure(_logistic_regression(x, labels, z, spec.out_features))
     return found
 
 
@@ -51,9 +54,13 @@ def _least_squares(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     return torch.cat([z, ones[: len(z)]], 1) @ solution
 
 
-def _logistic_regression(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+def _logistic_regression(x: Tensor, y: Tensor, z: Tensor, num_outputs: int) -> Tensor:
     """Logits `(M, K)`, or `(M, 1)` of two classes, at `z` of scikit-learn's logistic regression."""
     from sklearn.linear_model import LogisticRegression
 
-    scores = torch.from_numpy(LogisticRegression(max_iter=1000).fit(x.numpy(), y.numpy()).decision_function(z.numpy()))
-    return scores[:, None] if scores.ndim == 1 else scores
+    model = LogisticRegression(max_iter=1000).fit(x.numpy(), y.numpy())
+    if num_outputs == 1:
+        return torch.from_numpy(model.decision_function(z.numpy()))[:, None]
+    logits = torch.full((len(z), num_outputs), -30.0, dtype=torch.float64)  # a class that was never seen
+    logits[:, model.classes_] = torch.from_numpy(model.predict_log_proba(z.numpy()))
+    return logits

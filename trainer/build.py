@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from trainer.components import arguments_of, component
+from trainer.components import arguments_of, component, explain
 from trainer.config import SLOTS
 from trainer.data.tensors import DataSpec, Examples, Loaders, Splits, TensorLoader
 from trainer.errors import ConfigError, nearest
@@ -34,8 +34,14 @@ def check(cfg: DictConfig) -> None:
     """Find the mistakes that need no data, before anything is read: targets, arguments, values of an optimizer."""
     for slot in SLOTS:
         arguments_of(cfg, slot)
-    optimizer = component(cfg, "optim", params=[nn.Parameter(torch.zeros(1))])
+    weight = nn.Parameter(torch.zeros(1))
+    weight.grad = torch.zeros(1)
+    optimizer = component(cfg, "optim", params=[weight])
     schedule(cfg, optimizer, total_steps=100)
+    try:
+        optimizer.step(lambda: weight.sum())
+    except Exception as error:
+        raise ConfigError(f"optim: {cfg.optim['_target_']}: {explain(error)}") from error
     choose_precision(cfg.precision, device(cfg.device))
 
 
@@ -110,15 +116,16 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
     if cfg.channels_last:
         built = built.to(memory_format=torch.channels_last)
     try:
-        with torch.no_grad():
-            shape = tuple(built.eval()(sample).shape)
-            if cfg.data.batch_size == 1:  # batch norm may have no variance then
-                copy.deepcopy(built).train()(sample[:1])
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        first = str(error).splitlines()[0]
-        raise ConfigError(f"model: {name} does not read inputs of shape {spec.in_shape}: {first}") from error
-    if shape != (len(sample), spec.out_features):
-        raise ConfigError(f"model: {name} gives {shape[1:]} values an example; this data needs ({spec.out_features},)")
+        with torch.no_grad(), torch.random.fork_rng():
+            outputs = built.eval()(sample)
+            # Not the model itself: a pass in training mode moves the statistics of batch norm.
+            trained = copy.deepcopy(built).train()(sample[: 1 if cfg.data.batch_size == 1 else 2])
+    except Exception as error:
+        raise ConfigError(f"model: {name} does not read inputs of shape {spec.in_shape}: {explain(error)}") from error
+    for found in (outputs, trained):
+        shape = tuple(found.shape[1:]) if isinstance(found, Tensor) else type(found).__name__
+        if shape != (spec.out_features,):
+            raise ConfigError(f"model: {name} gives {shape} for an example; this data needs ({spec.out_features},)")
     return built
 
 
@@ -136,14 +143,17 @@ def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Callable[[Tensor, 
         value = built(torch.zeros(len(targets), spec.out_features, device=targets.device), targets)
         if value.shape != ():
             raise ValueError(f"it gives values of shape {tuple(value.shape)}, and one number is expected")
-    except (RuntimeError, ValueError, TypeError) as error:
-        raise ConfigError(f"loss: {cfg.loss['_target_']}: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        raise ConfigError(f"loss: {cfg.loss['_target_']}: {explain(error)}") from error
     return built
 
 
 def schedule(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> Scheduler:
     """The scheduler, told how many updates the run will make."""
-    return component(cfg, "scheduler", optimizer=optimizer, total_steps=total_steps, T_max=total_steps)
+    made = component(cfg, "scheduler", optimizer=optimizer, total_steps=total_steps, T_max=total_steps)
+    if isinstance(made, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        raise ConfigError("scheduler: ReduceLROnPlateau waits for a metric, and schedulers here follow the updates")
+    return made
 
 
 def update(cfg: DictConfig, model: nn.Module, total_steps: int, scaler: torch.amp.GradScaler) -> Update:
@@ -163,7 +173,8 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
         ConfigError: an unknown metric, one for another task, or a monitor that is not measured.
     """
     fitting = OF_TASK[spec.task]
-    names = [cfg.metrics] if isinstance(cfg.metrics, str) else list(cfg.metrics)
+    given: Any = OmegaConf.to_object(cfg.metrics) if OmegaConf.is_config(cfg.metrics) else [cfg.metrics]
+    names = [str(name) for name in given]
     names = list(fitting) if names == ["auto"] else names
     for name in names:
         if name not in fitting:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 from torch import nn
 
+from trainer.errors import FileSystemError
 from trainer.loop import Report
 
 
@@ -16,7 +18,11 @@ def save(folder: Path, model: nn.Module, report: Report) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     about = {"epoch": report.epoch, "step": report.step} | report.val
     part = folder / "model.safetensors.part"
-    save_model(model, str(part), metadata={name: repr(value) for name, value in about.items()})
+    try:
+        save_model(model, str(part), metadata={name: repr(value) for name, value in about.items()})
+    except SafetensorError as error:
+        part.unlink(missing_ok=True)
+        raise FileSystemError(f"{part}: cannot be written: {error}") from error
     os.replace(part, folder / "model.safetensors")
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import math
 import os
 import shutil
+import signal
 import sys
 import traceback
 from argparse import Namespace
@@ -17,20 +20,30 @@ import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from trainer import __version__, run
-from trainer.config import CONF, KNOBS, SLOTS, groups
-from trainer.errors import ConfigError, DltrainError, SweepError
+from trainer.config import CONF, KNOBS, SLOTS
+from trainer.errors import ConfigError, DltrainError, FileSystemError, OutOfMemory, SweepError
 from trainer.overrides import checked, sweep_samples
+from trainer.usage import usage
 
 log = logging.getLogger("dltrain")
-failures: list[tuple[str, Exception]] = []  # the job's overrides and what ended it
+failures: list[DltrainError] = []  # what ended each job that failed
+
+
+class Terminated(BaseException):
+    """SIGTERM has come."""
 
 
 def main() -> None:
     """The `dltrain` command; exits with the codes of trainer/errors.py."""
+    signal.signal(signal.SIGTERM, _terminate)
     sys.exit(_exit_code(sys.argv[1:]))
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise Terminated
 
 
 def _exit_code(arguments: list[str]) -> int:
@@ -42,12 +55,14 @@ def _exit_code(arguments: list[str]) -> int:
         return _fail(error.code, str(error))
     except KeyboardInterrupt:
         return _fail(130, "interrupted")
+    except Terminated:
+        return _fail(143, "terminated")
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
         traceback.print_exc()
-        return _fail(1, f"unexpected {type(error).__name__}: {error}; the traceback is above and in the run's log")
+        return _fail(1, f"unexpected {type(error).__name__}: {error}")
     return 0
 
 
@@ -59,79 +74,96 @@ def _fail(code: int, message: str) -> int:
 def _dispatch(arguments: list[str]) -> None:
     flags = _parse(arguments)
     if flags.help:
-        print(_help(flags.config_dir))
+        print(usage(flags.config_dir))
     elif flags.hydra_help or flags.info or flags.shell_completion:
-        _hydra(arguments)
+        _hydra(arguments, [])
     elif flags.cfg:
         _, overrides = _checked(flags)
-        _hydra([*_flags(flags, "config_dir", "config_name", "cfg", "package", "resolve"), *overrides])
+        _hydra([*_flags(flags, "config_dir", "config_name", "cfg", "package", "resolve"), *overrides], [])
     else:
-        _run(flags)
+        _run(flags, arguments)
 
 
-def _run(flags: Namespace) -> None:
+def _run(flags: Namespace, command: list[str]) -> None:
     """One run, or with --multirun a sweep, in a folder of its own; a dry run's folder does not outlive it."""
     cfg, overrides = _checked(flags)
-    kind = "sweep" if flags.multirun else "run"
+    key = "hydra.sweep.dir" if flags.multirun else "hydra.run.dir"
+    overrides, named = [o for o in overrides if not o.startswith(f"{key}=")], any(key in o for o in overrides)
     arguments = [*_flags(flags, "config_dir", "config_name", "multirun"), *overrides]
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
-            _hydra([*arguments, "epochs=1", "limit_batches=1", f"hydra.{kind}.dir={_quoted(temporary)}"])
-            _raise_failures("a dry sweep" if flags.multirun else "")
+            _hydra([*arguments, "epochs=1", "limit_batches=1", f"{key}={_quoted(temporary)}"], command)
+        _raise_failures("a dry sweep" if flags.multirun else "")
         print("dry run: one batch went through everything; no file was left")
         return
-    named = any(line.startswith(f"hydra.{kind}.dir=") for line in overrides)
-    folder = (run.claim if named else run.create)(Path(cfg.hydra[kind].dir))
-    _hydra([*arguments, f"hydra.{kind}.dir={_quoted(str(folder))}"])
-    if kind == "run" and failures and isinstance(failures[0][1], ConfigError) and not named:
-        shutil.rmtree(folder)  # nothing was run: there is nothing to find in it
+    folder = (run.claim if named else run.create)(Path(OmegaConf.select(cfg, key)))
+    _hydra([*arguments, f"{key}={_quoted(str(folder))}"], command)
+    if not flags.multirun and failures and isinstance(failures[0], ConfigError):
+        shutil.rmtree(folder)  # nothing was run: there is nothing to find in it, and the name is free again
     _raise_failures(str(folder) if flags.multirun else "")
 
 
 def _raise_failures(sweep: str) -> None:
     """The error of the run or, of a sweep, how many jobs had one."""
     if failures and sweep:
-        raise SweepError(f"{len(failures)} jobs in {sweep} failed: {'; '.join(name for name, _ in failures)}")
+        raise SweepError(f"{len(failures)} jobs of {sweep} failed: {'; '.join(str(error) for error in failures)}")
     if failures:
-        raise failures[0][1]
+        raise failures[0]
 
 
 def _checked(flags: Namespace) -> tuple[DictConfig, list[str]]:
     """The config of the run, or of a sweep's first job, and the overrides for Hydra; every job's values are checked."""
     if not flags.multirun:
         return checked(flags.overrides, flags.config_dir, flags.config_name)
-    jobs = [checked(sample, flags.config_dir, flags.config_name) for sample in sweep_samples(flags.overrides)]
-    added = {line.split("=", 1)[0] for _, lines in jobs for line in lines if line.startswith("++")}
-    overrides = [
-        f"++{line.lstrip('+')}" if f"++{line.lstrip('+').split('=')[0]}" in added else line for line in flags.overrides
-    ]
-    return jobs[0][0], overrides
+    samples = sweep_samples(flags.overrides, flags.config_dir)
+    jobs = [checked(sample, flags.config_dir, flags.config_name) for sample in samples]
+    if len({cfg.dry_run for cfg, _ in jobs}) > 1:
+        raise ConfigError("dry_run holds for a whole sweep: give it one value")
+    # A job's lines say what stands before each key; the values are the sweep's.
+    keys = (line.split("=")[0] for line in jobs[0][1])
+    before = {key.lstrip("+"): key[: len(key) - len(key.lstrip("+"))] for key in keys}
+    given = [line.lstrip("+") for line in flags.overrides]
+    return jobs[0][0], [f"{before.get(line.split('=')[0], '')}{line}" for line in given]
 
 
-def _job(cfg: DictConfig) -> float:
+def _job(command: list[str], cfg: DictConfig) -> float:
     """What Hydra calls for each job, in its folder. Failures are kept: Hydra would print its own lines about them."""
     from trainer.train import train
 
     settings = HydraConfig.get()
     folder = Path(settings.runtime.output_dir)
+    names = {slot: str(settings.runtime.choices[slot]) for slot in SLOTS}
     try:
-        return train(cfg, folder, {slot: str(settings.runtime.choices[slot]) for slot in SLOTS})
+        return train(cfg, folder, names, command)
     except BaseException as error:
         log.exception("the run ended early")
-        status = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        end = {"status": status, "error": str(error), "run_dir": str(folder.absolute())}
-        run.write_json(folder / "summary.json", end)
+        status = "failed" if isinstance(error, Exception) else "interrupted"
+        with contextlib.suppress(OSError):
+            end = {"status": status, "error": str(error), "run_dir": str(folder.absolute())}
+            run.write_json(folder / "summary.json", end)
         if not isinstance(error, Exception):
             raise
-        failures.append((" ".join(settings.overrides.task), error))
-        if settings.mode == RunMode.MULTIRUN:
-            _fail(getattr(error, "code", 1), f"job {settings.job.num}: {error}; see {folder / 'train.log'}")
+        failures.append(_for_the_user(error, cfg, folder))
+    if settings.mode == RunMode.MULTIRUN:
+        _fail(failures[-1].code, f"job {settings.job.num} ({' '.join(settings.overrides.task)}): {failures[-1]}")
     return math.nan
 
 
-def _hydra(arguments: list[str]) -> None:
+def _for_the_user(error: Exception, cfg: DictConfig, folder: Path) -> DltrainError:
+    """The one line about what ended a run; the traceback is in its log."""
+    if isinstance(error, DltrainError):
+        return error
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
+        return OutOfMemory(f"out of memory with data.batch_size={cfg.data.batch_size}; try a smaller batch or model")
+    if isinstance(error, OSError):
+        return FileSystemError(f"{error.filename or folder}: {error.strerror or error}")
+    return DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {folder / 'train.log'}")
+
+
+def _hydra(arguments: list[str], command: list[str]) -> None:
     sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(_job)()
+    job = functools.partial(_job, ["dltrain", *command])
+    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
 
 
 def _flags(flags: Namespace, *names: str) -> list[str]:
@@ -165,32 +197,6 @@ def _refuse(message: str) -> NoReturn:
     words = [word.lstrip("-").split("=")[0] for word in message.split() if word.startswith("--")]
     hint = next((f"; did you mean {word}=...?" for word in words if word.split(".")[0] in {*KNOBS, *SLOTS}), "")
     raise ConfigError(f"{message}{hint}; settings are key=value, dltrain --help lists them")
-
-
-def _help(config_dir: str | None) -> str:
-    lines = [
-        "dltrain trains any model on any data with any loss and any optimizer, all chosen by name.",
-        "",
-        "  dltrain                                          the default: digits with a small CNN, in seconds",
-        "  dltrain model=resnet data=mnist epochs=3         choose parts, set knobs",
-        "  dltrain data=csv data.path=my.csv data.target=price model=mlp",
-        "  dltrain -m model=mlp,simple_cnn optim.lr=1e-3,1e-2    a sweep: one run for each combination",
-        "  tensorboard --logdir outputs                     look at all runs",
-    ]
-    for group, options in groups(config_dir).items():
-        lines += ["", f"{group}=", *(f"  {name:<16} {about}" for name, about in options.items())]
-    lines += ["", "knobs, with their defaults"]
-    for name, knob in KNOBS.items():
-        choices = knob.metadata["choices"]
-        about = knob.metadata["about"] + (f": {', '.join(choices)}" if choices else "")
-        lines.append(f"  {name + '=' + str(knob.default):<22} {about}")
-    lines += [
-        "",
-        "A part's own settings are dotted: optim.lr=0.01 data.batch_size=full model.hidden=[64,32].",
-        "--cfg job prints the whole config and runs nothing; -m sweeps over comma-separated values;",
-        "--config-dir DIR adds yaml files of your own; --hydra-help and --shell-completion are Hydra's.",
-    ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

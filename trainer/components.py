@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -21,7 +22,7 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 from torch import nn
 
 from trainer.data.tensors import DataSpec
-from trainer.errors import ConfigError, nearest
+from trainer.errors import ConfigError, DltrainError, nearest
 
 MODULES = {  # slot -> where its targets may be defined, beside the user's working folder
     "data": ("trainer.data",),
@@ -80,13 +81,15 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
 
 def _is_user_module(name: str) -> bool:
     """Whether a module is a file of the working folder; the first part of a name is judged without importing it."""
-    if name.split(".")[0] in ("trainer", "torch", "torchvision", ""):
+    root = name.split(".")[0]
+    if root in ("trainer", "torch", "torchvision", "") or root in sys.stdlib_module_names:
         return False
     cwd = Path.cwd()
-    if name in sys.modules:
-        file = getattr(sys.modules[name], "__file__", None)
-        return file is not None and cwd in Path(file).resolve().parents and "site-packages" not in file
-    return (cwd / f"{name}.py").is_file() or (cwd / name / "__init__.py").is_file()
+    if name not in sys.modules:
+        return (cwd / f"{name}.py").is_file() or (cwd / name / "__init__.py").is_file()
+    file = Path(getattr(sys.modules[name], "__file__", None) or "/").resolve()
+    # Python itself may lie below the working folder, as it does below `/`, a home, or a project with its environment.
+    return cwd in file.parents and not any(Path(p).resolve() in file.parents for p in (sys.prefix, sys.base_prefix))
 
 
 def parameters_of(slot: str, target: Any) -> list[str]:
@@ -109,7 +112,7 @@ def arguments_of(cfg: DictConfig, slot: str) -> tuple[Callable[..., Any], dict[s
     names = parameters_of(slot, target)
     for key, value in node.items():
         if key not in names and not _takes_any(call):
-            raise ConfigError(f"{slot}.{key}={value}: {target} has no such argument; {nearest(key, names)}")
+            raise ConfigError(f"{slot}.{key}={value}: {target} has no such argument; {nearest(str(key), names)}")
     return call, node
 
 
@@ -136,5 +139,16 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
     given = {key: value for key, value in given.items() if slot != "data" or key not in LOADER_KEYS}
     try:
         return call(**{key: value for key, value in known.items() if key in names} | given)
-    except (TypeError, ValueError, AssertionError) as error:
-        raise ConfigError(f"{slot}: {call.__name__}: {error}") from error
+    except (DltrainError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        told = f", given {given}" if isinstance(error, TypeError) else ""
+        raise ConfigError(f"{slot}: {call.__name__}: {explain(error)}{told}") from error
+
+
+def explain(error: Exception) -> str:
+    """The message of an error from a component and, if it is the user's own, the line that it comes from."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    place = f" ({Path(last.filename).name}, line {last.lineno})" if Path.cwd() == Path(last.filename).parent else ""
+    return f"{kind}{str(error).splitlines()[0] if str(error) else 'no message'}{place}"

@@ -18,9 +18,22 @@ _HERE = Path(__file__).parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"  # in a wheel, in a checkout
 
 
-def knob(default: Any, about: str, *, least: float = -math.inf, most: float = math.inf, choices: tuple = ()) -> Any:
-    """A top-level key: its neutral value, what it does with its unit, and its range."""
-    return field(default=default, metadata={"about": about, "least": least, "most": most, "choices": choices})
+def knob(
+    default: Any,
+    about: str,
+    *,
+    least: float = -math.inf,
+    most: float = math.inf,
+    never: tuple[float, ...] = (),
+    whole: bool = False,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A top-level key: its neutral value, what it does with its unit, and its range, less the ends in `never`.
+
+    `whole` is for a count that may also be infinite, and is a float for that reason.
+    """
+    rule = {"about": about, "least": least, "most": most, "never": never, "whole": whole, "choices": choices}
+    return field(default=default, metadata=rule)
 
 
 @dataclass
@@ -33,24 +46,30 @@ class Config:
     optim: Any = MISSING
     scheduler: Any = MISSING
     epochs: int = knob(10, "passes over the training split", least=1)
-    max_steps: float = knob(math.inf, "stop after so many updates of the weights", least=1)
+    max_steps: float = knob(math.inf, "stop after so many updates of the weights", least=1, whole=True)
     max_minutes: float = knob(math.inf, "stop after so many minutes of training", least=0)
     monitor: str = knob("auto", "validation metric that chooses the best epoch; auto: accuracy, or mse")
     metrics: Any = knob("auto", "list of metrics to report; auto: those of the task")
-    patience: float = knob(math.inf, "stop after so many epochs without improvement of the monitor", least=1)
+    patience: float = knob(
+        math.inf, "stop after so many epochs in which the monitor got no better", least=1, whole=True
+    )
     precision: str = knob("fp32", "number format of the forward pass", choices=("fp32", "tf32", "bf16", "fp16"))
     device: str = knob("auto", "auto, cpu, cuda, cuda:1 or mps")
     accumulate: int = knob(1, "batches that make one update", least=1)
-    clip: float = knob(math.inf, "longest gradient, as Euclidean norm; inf: no clipping", least=0)
+    clip: float = knob(math.inf, "longest gradient, as Euclidean norm; inf: no clipping", least=0, never=(0,))
     ema: float = knob(
-        0.0, "decay of the moving average of the weights that is evaluated and kept; 0: none", least=0, most=1
+        0.0,
+        "decay of the average of the weights that is evaluated and kept; 0: none",
+        least=0,
+        most=1,
+        never=(1,),
     )
     compile: bool = knob(False, "compile the model with torch.compile")
     channels_last: bool = knob(False, "store images with the channels last in memory")
     seed: int = knob(0, "of weights, splits and order", least=0, most=2**31 - 1)
     deterministic: bool = knob(False, "only algorithms that give the same bits every time; slower on CUDA")
     log_every: int = knob(50, "updates between two points in TensorBoard", least=1)
-    limit_batches: float = knob(math.inf, "use so many batches of each split an epoch", least=1)
+    limit_batches: float = knob(math.inf, "use so many batches of each split an epoch", least=1, whole=True)
     overfit_batches: int = knob(0, "train, validate and test on the same so many batches; 0: off", least=0)
     dry_run: bool = knob(False, "one batch through everything, leaving no files")
 

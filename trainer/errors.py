@@ -1,16 +1,17 @@
 """The errors that a user can cause, with their exit codes.
 
-    DltrainError            1   (never raised itself)
+    DltrainError            1   an error that nobody thought of
     ├── ConfigError         2   a key, an option or a value that cannot be
     ├── DataError           3   a file or a table that cannot be believed
     ├── CheckpointError     4   saved weights that are missing, broken or of another model
     ├── NumericalError      5   a loss that is not finite
     ├── FileSystemError     6   no space, no permission, no such folder
     ├── RunFolderError      7   a run folder that is somebody else's
-    └── SweepError          8   a sweep in which jobs failed
+    ├── SweepError          8   a sweep in which jobs failed
+    └── OutOfMemory         9   a model or a batch that the machine cannot hold
 
 Each is one line: what, where (key, file, line, column), the value found, what was expected, what to try.
-Everything else that escapes is a bug of ours: exit code 1, with the traceback in the run's log.
+Everything else that escapes ends with exit code 1 and its traceback in the run's log. 130 is an interrupt, 143 SIGTERM.
 """
 
 import difflib
@@ -63,6 +64,12 @@ class SweepError(DltrainError):
     """A sweep in which jobs failed."""
 
     code = 8
+
+
+class OutOfMemory(DltrainError):  # noqa: N818 - as the field says it
+    """A model or a batch that the machine cannot hold."""
+
+    code = 9
 
 
 def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:

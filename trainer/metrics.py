@@ -57,6 +57,11 @@ def _exact(values: Tensor) -> Tensor:
     return values.float() if values.device.type == "mps" else values.double()
 
 
+def _wide(values: Tensor) -> Tensor:
+    """Class numbers as they are; before floats are given large units, they need the digits."""
+    return _exact(values) if values.is_floating_point() else values
+
+
 class MSE(_Sums):
     """Mean squared error, in squared units of the target."""
 
@@ -92,7 +97,10 @@ class R2(_Sums):
 
     def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
         y = _exact(targets)
-        return [(_exact(outputs) - y).square(), y.square(), y, torch.ones_like(y)]
+        if not self.sums:
+            self.origin = y.mean()  # large targets with a small spread would lose it in their squares
+        shifted = y - self.origin
+        return [(_exact(outputs) - y).square(), shifted.square(), shifted, torch.ones_like(y)]
 
     def compute(self) -> Tensor:
         """Over the examples so far, shape `(1,)`."""
@@ -216,10 +224,7 @@ class Meter:
         sizes = torch.tensor([len(t) for t in targets], device=losses[0].device)
         self.loss = self.loss + (_exact(torch.stack(losses)) * sizes).sum()
         self.num_examples += sum(len(t) for t in targets)
-        all_outputs, all_targets = (
-            self.in_units(torch.cat(outputs)),
-            self.in_units(torch.cat(targets)),
-        )
+        all_outputs, all_targets = (self.in_units(_wide(torch.cat(parts))) for parts in (outputs, targets))
         for metric in self.metrics.values():
             metric.update(all_outputs, all_targets)
         self.kept = []

@@ -7,6 +7,7 @@ its yaml does not mention, since then its signature has to be asked.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,9 +24,12 @@ from hydra.core.override_parser.types import Override, Sweep
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from trainer.config import CONF, KNOBS, SLOTS, groups
 from trainer.errors import ConfigError, nearest
+
+KEYS = (*KNOBS, *SLOTS)
 
 
 def checked(
@@ -46,31 +50,38 @@ def checked(
         base = _compose(config_name, lines)
         lines += [_check_value(o, base) for o in parsed if o not in choices]
         cfg = _compose(config_name, lines)
+        # What came along is known to be harmless, and a second look at it would cost a tenth of the start.
+        if config_dir or config_name != "config" or any("hydra" in line for line in lines):
+            _check_hydra(cfg.hydra, _compose("config", []).hydra)
     _check_knobs(cfg)
-    _check_hydra(cfg.hydra)
     return cfg, lines
 
 
-def sweep_samples(overrides: list[str]) -> Iterator[list[str]]:
+def sweep_samples(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
     """Command lines of single runs in which every value of a sweep occurs once: enough to check them all."""
     axes = []
-    for override in _parse(overrides):
-        key = str(override.input_line).split("=", 1)[0]
-        if override.is_discrete_sweep():
-            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
-        elif not override.is_interval_sweep():
-            axes.append([str(override.input_line)])
+    with _hydra(config_dir):
+        for override in _parse(overrides):
+            key, line = str(override.input_line).split("=", 1)[0], str(override.input_line)
+            if override.is_interval_sweep():
+                raise ConfigError(f"{line}: an interval has no end of values; list some, as in {key}=1,2,3")
+            sweeps = override.is_discrete_sweep()
+            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
     first = [values[0] for values in axes]
-    yield first
-    for number, values in enumerate(axes):
-        for value in values[1:]:
-            yield [*first[:number], value, *first[number + 1 :]]
+    others = ([*first[:n], value, *first[n + 1 :]] for n, values in enumerate(axes) for value in values[1:])
+    return [first, *others]
 
 
 @contextmanager
 def _hydra(config_dir: str | None) -> Iterator[None]:
     if config_dir is not None and not Path(config_dir).is_dir():
         raise ConfigError(f"--config-dir {config_dir}: no such folder ({Path(config_dir).absolute()})")
+    for group, options in groups().items() if config_dir else ():
+        for name in options:
+            if (Path(str(config_dir)) / group / f"{name}.yaml").exists():
+                raise ConfigError(
+                    f"{config_dir}/{group}/{name}.yaml: {group}={name} came along; give yours another name"
+                )
     with initialize_config_dir(str(CONF), version_base="1.3"):
         if config_dir is not None:
             search_path = _loader().get_search_path()
@@ -90,7 +101,7 @@ def _parse(overrides: list[str]) -> list[Override]:
             option = [f"{group}={line}" for group, options in groups().items() if line in options]
             raise ConfigError(f"{line!r} is no key=value{f'; did you mean {option[0]}?' if option else ''}")
     try:
-        return OverridesParser.create().parse_overrides(overrides)
+        return OverridesParser.create(_loader()).parse_overrides(overrides)
     except HydraException as error:
         raise ConfigError(_one_line(error)) from error
 
@@ -98,14 +109,18 @@ def _parse(overrides: list[str]) -> list[Override]:
 def _compose(config_name: str, overrides: list[str]) -> DictConfig:
     try:
         return compose(config_name, overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigError(
-            _one_line(error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error)
-        ) from error
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(_one_line(error)) from error
 
 
-def _one_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip() and "object_type" not in line]
+def _one_line(error: Exception) -> str:
+    """What Hydra says in several lines, without its advice to add a `+`, and with the nearest name to a wrong one."""
+    unknown = re.search(r"Key '(\w+)' not in 'Config'", f"{error} {error.__cause__}")
+    if unknown:
+        place = re.search(r"In '(.+?)'", str(error))
+        return f"unknown key {unknown[1]}{f' in {place[1]}.yaml' if place else ''}; {nearest(unknown[1], KEYS)}"
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip() and "object_type" not in line]
     return "; ".join(line for line in lines if not line.startswith(("To append", "Set the environment")))
 
 
@@ -119,7 +134,7 @@ def _is_choice(override: Override) -> bool:
     options = loader.get_group_options(group, ObjectType.CONFIG)
     if value is not None and str(value) not in options:
         raise ConfigError(f"{override.input_line}: no such {group}; {nearest(str(value), options)}")
-    if group in SLOTS and value is None:
+    if value is None and group != "experiment":
         raise ConfigError(f"{override.input_line}: a run needs one; {nearest('', options)}")
     return True
 
@@ -141,7 +156,7 @@ def _check_value(override: Override, base: DictConfig) -> str:
     if parent in SLOTS:
         from trainer.components import parameters_of
 
-        known += parameters_of(parent, base[parent]["_target_"])
+        known += parameters_of(parent, base[parent].get("_target_"))
         if name in known:
             return f"++{key}={line.split('=', 1)[1]}"
     raise ConfigError(f"{line}: unknown key {key}; {nearest(name, known, f'{parent}.' if parent else '')}")
@@ -156,10 +171,10 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(present, bool):
         fits, kind = isinstance(value, bool), "true or false"
-    elif isinstance(present, int) and key in KNOBS:
-        fits, kind = is_number and isinstance(value, int), f"a whole number{_range(KNOBS[key])}"
+    elif isinstance(present, (int, float)) and key in KNOBS:
+        fits, kind = is_number and isinstance(value, (int, type(present))), _kind(KNOBS[key])
     elif isinstance(present, (int, float)):
-        fits, kind = is_number, f"a number{_range(KNOBS[key]) if key in KNOBS else ''}"
+        fits, kind = is_number and math.isfinite(value), "a finite number"
     elif isinstance(present, ListConfig):
         fits, kind = isinstance(value, list), "a list [...]"
     else:
@@ -170,27 +185,47 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
 
 def _check_knobs(cfg: DictConfig) -> None:
     for name, knob in KNOBS.items():
-        value, choices = cfg[name], knob.metadata["choices"]
-        if choices and value not in choices:
-            raise ConfigError(f"{name}={value}: expected one of {', '.join(choices)}")
-        if isinstance(value, (int, float)) and not knob.metadata["least"] <= value <= knob.metadata["most"]:
-            raise ConfigError(f"{name}={value}: expected a number{_range(knob)} ({knob.metadata['about']})")
-    size = cfg.data.batch_size
+        value, rule = cfg[name], knob.metadata
+        if rule["choices"] and value not in rule["choices"]:
+            raise ConfigError(f"{name}={value}: expected one of {', '.join(rule['choices'])}")
+        if not isinstance(value, (int, float)):
+            continue
+        in_range = rule["least"] <= value <= rule["most"] and value not in rule["never"]
+        if not in_range or (rule["whole"] and math.isfinite(value) and value != int(value)):
+            raise ConfigError(f"{name}={value}: expected {_kind(knob)} ({rule['about']})")
+    size = cfg.data.get("batch_size")
     if size != "full" and (type(size) is not int or size < 1):
         raise ConfigError(f"data.batch_size={size}: expected a whole number of at least 1, or full")
 
 
-def _check_hydra(node: DictConfig) -> None:
-    """Refuse what Hydra would instantiate from its own node, whoever wrote it, but launchers, sweepers and logs."""
-    raw: Any = OmegaConf.to_container(node, resolve=False)
+def _kind(knob: Any) -> str:
+    """The values that a knob takes, in words."""
+    rule = knob.metadata
+    words = "a whole number" if rule["whole"] or isinstance(knob.default, int) else "a number"
+    if rule["least"] > -math.inf:
+        words += f" {'above' if rule['least'] in rule['never'] else 'of at least'} {rule['least']:g}"
+    if rule["most"] < math.inf:
+        words += f" and {'below' if rule['most'] in rule['never'] else 'at most'} {rule['most']:.10g}"
+    return words
+
+
+def _check_hydra(node: DictConfig, shipped: DictConfig) -> None:
+    """Refuse what Hydra would call, write or set for the writer of a yaml; launcher and sweeper may be chosen."""
+    for path in ("callbacks", "job_logging", "hydra_logging", "job.env_set", "job.env_copy", "searchpath"):
+        if _raw(OmegaConf.select(node, path)) != _raw(OmegaConf.select(shipped, path)):
+            raise ConfigError(f"hydra.{path} is not what came along; nothing can be set or instantiated there")
     for plugin in ("launcher", "sweeper"):
-        target = str(raw[plugin].pop("_target_", ""))
-        if not target.startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
-            raise ConfigError(f"hydra.{plugin}._target_={target}: no {plugin} of Hydra's")
-    handlers = ("logging.StreamHandler", "logging.FileHandler", "logging.NullHandler")
-    for path, key, value in _walk(raw, "hydra"):
-        if key in ("_target_", "()") or (key == "class" and value not in handlers):
-            raise ConfigError(f"{path}.{key}={value}: nothing is instantiated there")
+        raw = _raw(node.get(plugin))
+        target = raw.pop("_target_", None) if isinstance(raw, dict) else raw
+        if not str(target).startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
+            raise ConfigError(f"hydra.{plugin}: {target} is no {plugin} of Hydra's")
+        for path, key, value in _walk(raw, f"hydra.{plugin}"):
+            if key in ("_target_", "()") or "${" in str(value):
+                raise ConfigError(f"{path}.{key}={value}: nothing is instantiated there")
+
+
+def _raw(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
 
 
 def _walk(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
@@ -198,10 +233,3 @@ def _walk(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
     for key, value in items:
         yield path, key, value
         yield from _walk(value, f"{path}.{key}")
-
-
-def _range(knob: Any) -> str:
-    least, most = knob.metadata["least"], knob.metadata["most"]
-    if least > -math.inf and most < math.inf:
-        return f" from {least:.10g} to {most:.10g}"
-    return f" of at least {least:g}" if least > -math.inf else ""

@@ -7,8 +7,7 @@ import json
 import os
 import platform
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -107,11 +106,11 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(command: Sequence[str], device: str) -> dict[str, Any]:
     """Versions, machine, code and command, for `environment.json`."""
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+        "command": list(command),
         "folder": str(Path.cwd()),
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -143,7 +142,7 @@ def _git(folder: Path) -> dict[str, Any] | None:
     """Commit of a folder, and whether anything in its repository differs from that; none outside of a repository."""
 
     def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), *arguments]
+        command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -21,9 +21,10 @@ from trainer.view.board import Board, hyper_parameters
 from trainer.view.layers import layers_of
 
 
-def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
-    """Train as `cfg` says, with all files in `folder`; `names` says what was chosen, such as model -> resnet.
+def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str] = ()) -> float:
+    """Train as `cfg` says, with all files in `folder`.
 
+    `names` says what was chosen, such as model -> resnet, and `command` how; both are only noted down.
     Returns the best value of the monitored validation metric.
 
     Raises:
@@ -46,7 +47,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
     # What is written and said before the first step.
     config = OmegaConf.to_yaml(cfg, resolve=True)
     (folder / "config.yaml").write_text(config, encoding="utf-8")
-    run.write_json(folder / "environment.json", run.environment(str(device)))
+    run.write_json(folder / "environment.json", run.environment(command, str(device)))
     rows = run.MetricsFile(folder / "metrics.csv")
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
     board = Board(folder / "tensorboard", hyper_parameters(cfg, names), results)
@@ -58,7 +59,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
 
     if cfg.compile:
         model.compile()
-    log_every = min(cfg.log_every, steps_per_epoch)  # at least one point an epoch
+    logged = 0
     budget = Budget(update, cfg.max_steps, cfg.max_minutes)
     start = time.perf_counter()
     with console:
@@ -73,10 +74,13 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str]) -> float:
             autocast=autocast,
             track=budget.limit,
         ):
+            console.step(report)
+            if report.step % cfg.log_every == 0 or report.val:
+                values = measured(report, update)
+                if report.step > logged:  # the last step of an epoch is reported twice
+                    board.scalars(report.step, values)
+                    logged = report.step
             if not report.val:
-                console.step(report)
-                if report.step % log_every == 0:
-                    board.scalars(report.step, measured(report, update))
                 continue
             improved = best.improved(report.epoch, report.val)
             scores = {
@@ -143,9 +147,10 @@ def measured(report: Report, update: Update) -> dict[str, float]:
         "lr": update.lr,
         "gradient_norm": float(update.gradient_norm()),
     }
-    if not math.isfinite(values["train/loss"]):
+    losses = [values["train/loss"], *([report.val["loss"]] if report.val else [])]
+    if not all(math.isfinite(loss) for loss in losses):
         raise NumericalError(
-            f"the loss is {values['train/loss']} after {report.step} updates (lr {update.lr:g}, gradient norm "
+            f"the loss is {losses[-1]} after {report.step} updates (lr {update.lr:g}, gradient norm "
             f"{values['gradient_norm']:g}); try a smaller optim.lr, or clip=1"
         )
     return values

@@ -24,12 +24,11 @@ def linear(
     Inputs have shape `(num_examples, len(w))`, targets `(num_examples, 1)`; `noise` is a standard deviation.
 
     Raises:
-        ValueError: no weights, or fewer than 3 examples.
+        ValueError: no weights, fewer than 3 examples, or a negative deviation.
     """
-    if not w or num_examples < 3:
-        raise ValueError(
-            f"expected at least one weight and three examples, got w={list(w)} num_examples={num_examples}"
-        )
+    if not w or num_examples < 3 or noise < 0:
+        found = f"w={list(w)} num_examples={num_examples} noise={noise}"
+        raise ValueError(f"{found}: expected at least one weight, three examples and a noise of at least 0")
     generator = torch.Generator().manual_seed(seed)
     weights = torch.tensor(w, dtype=torch.float32)
     inputs = torch.randn(num_examples, len(w), generator=generator)

@@ -49,9 +49,9 @@ def csv(
     """
     import pandas as pd
 
-    file = Path(path)
+    file, target = Path(path), str(target)
     if not file.is_file():
-        raise DataError(f"{file.absolute()}: no such file")
+        raise DataError(f"{file.absolute()}: {'a folder, not a file' if file.is_dir() else 'no such file'}")
     try:
         frame = pd.read_csv(file, skipinitialspace=True)
     except (ValueError, OSError, EOFError) as error:  # pandas' parser errors are ValueErrors
@@ -69,7 +69,8 @@ def csv(
         row, column = bad[0]
         cell = frame.iat[row, column]
         found = "an empty cell" if pd.isna(cell) else f"{cell!r}"
-        raise DataError(f"{file}: line {row + 2}, column {names[column]!r}: {found} where a finite number was expected")
+        line = _line_of(file, int(row) + 1)
+        raise DataError(f"{file}: line {line}, column {names[column]!r}: {found} where a finite number was expected")
     at = names.index(target)
     return table(
         np.delete(numbers, at, axis=1),
@@ -81,6 +82,13 @@ def csv(
         test_fraction=test_fraction,
         seed=seed,
     )
+
+
+def _line_of(file: Path, row: int) -> int:
+    """The line of a row, counted from 1, where the header is row 0 and blank lines are none."""
+    with file.open("rb") as lines:
+        filled = [number for number, line in enumerate(lines, 1) if line.strip()]
+    return filled[row] if row < len(filled) else row + 1
 
 
 def table(

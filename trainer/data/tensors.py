@@ -123,20 +123,21 @@ class Loaders(NamedTuple):
 
 
 def split(
-    targets: Tensor, *, val_fraction: float, test_fraction: float = 0.0, seed: int, stratify: bool
+    targets: Tensor, *, val_fraction: float, test_fraction: float | None = None, seed: int, stratify: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Indices of a seeded train / validation / test partition of `targets`, each sorted.
 
     With `stratify`, each class is divided in these fractions, so that every part has its share of it.
-    A fraction of zero gives an empty part.
+    Without a `test_fraction`, the last part is empty: the test split lies elsewhere.
 
     Raises:
-        ValueError: fractions that are not in [0, 1), or leave nothing to train on.
-        DataError: a part that was asked for, or the training part, would be empty.
+        ValueError: fractions that are not between 0 and 1, or leave nothing to train on.
+        DataError: a part would be empty.
     """
-    for name, fraction in [("val_fraction", val_fraction), ("test_fraction", test_fraction)]:
-        if not 0 <= fraction < 1:
-            raise ValueError(f"{name}={fraction} is not in [0, 1)")
+    for name, given in [("val_fraction", val_fraction), ("test_fraction", test_fraction)]:
+        if given is not None and not 0 < given < 1:
+            raise ValueError(f"{name}={given} is not between 0 and 1")
+    test_fraction = test_fraction or 0.0
     if val_fraction + test_fraction >= 1:
         raise ValueError(f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on")
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
