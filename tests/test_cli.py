@@ -458,6 +458,16 @@ def test_a_table_of_ones_own(dltrain, tmp_path):
     assert outcome.summary["learned"]["b"] == pytest.approx([5], rel=1e-2)
 
 
+def test_two_classes_with_the_area_under_the_curve_as_monitor(dltrain, tmp_path):
+    rows = "".join(f"{i % 17},{i % 5},{int(i % 17 > 7)}\n" for i in range(200))
+    (tmp_path / "t.csv").write_text("a,b,y\n" + rows)
+    outcome = dltrain("data=csv", "data.path=t.csv", "data.target=y", "model=logistic", "monitor=auc", "optim=lbfgs")
+    assert outcome.code == 0, outcome.err
+    assert "binary, 2 classes" in outcome.out
+    assert outcome.summary["test"].keys() == {"loss", "accuracy", "f1", "auc"}
+    assert outcome.summary["test"]["auc"] > 0.99
+
+
 def test_help_lists_groups_options_and_knobs_with_a_line_each(dltrain):
     out = dltrain("--help").out
     for expected in (

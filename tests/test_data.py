@@ -102,10 +102,11 @@ def test_digits_are_standardised_by_the_training_images():
 
 
 def test_mnist_is_what_is_known_of_it(real_data, tmp_path):
-    root = tmp_path / "data"
-    (root / "MNIST").mkdir(parents=True)
-    (root / "MNIST" / "raw").symlink_to(real_data / "MNIST" / "raw", target_is_directory=True)
-    splits, _ = images.mnist(root=str(root))
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for packed in (real_data / "MNIST" / "raw").glob("*.gz"):
+        (raw / packed.name).symlink_to(packed)
+    splits, _ = images.mnist(root=str(tmp_path))
     counts = torch.bincount(torch.cat([splits.train.targets, splits.val.targets]))
     assert counts.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
     pixels = torch.cat([splits.train.inputs, splits.val.inputs]).float() / 255
@@ -124,6 +125,15 @@ def test_mnist_is_unpacked_beside_its_packed_files(small_mnist):
         packed.unlink()
     second, _ = images.mnist(root=str(small_mnist))
     assert torch.equal(first.train.inputs, second.train.inputs)
+
+
+def test_a_folder_marked_read_only_is_read_and_left_as_it_is(small_mnist):
+    raw = small_mnist / "MNIST" / "raw"
+    raw.chmod(0o555)
+    before = sorted(raw.iterdir())
+    splits, _ = images.mnist(root=str(small_mnist))
+    assert len(splits.train.targets) == 900
+    assert sorted(raw.iterdir()) == before
 
 
 def test_mnist_with_a_file_missing_does_not_go_to_the_network(small_mnist):

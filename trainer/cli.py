@@ -88,8 +88,9 @@ def _run(flags: Namespace, command: list[str]) -> None:
     """One run, or with --multirun a sweep, in a folder of its own; a dry run's folder does not outlive it."""
     cfg, overrides = _checked(flags)
     key = "hydra.sweep.dir" if flags.multirun else "hydra.run.dir"
-    overrides, named = [o for o in overrides if not o.startswith(f"{key}=")], any(key in o for o in overrides)
-    arguments = [*_flags(flags, "config_dir", "config_name", "multirun"), *overrides]
+    others = [o for o in overrides if not o.lstrip("+").startswith(f"{key}=")]
+    named = len(others) < len(overrides)
+    arguments = [*_flags(flags, "config_dir", "config_name", "multirun"), *others]
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
             _hydra([*arguments, "epochs=1", "limit_batches=1", f"{key}={_quoted(temporary)}"], command)

@@ -74,19 +74,17 @@ def sweep_samples(overrides: list[str], config_dir: str | None = None) -> list[l
 
 @contextmanager
 def _hydra(config_dir: str | None) -> Iterator[None]:
-    if config_dir is not None and not Path(config_dir).is_dir():
-        raise ConfigError(f"--config-dir {config_dir}: no such folder ({Path(config_dir).absolute()})")
-    for group, options in groups().items() if config_dir else ():
-        for name in options:
-            if (Path(str(config_dir)) / group / f"{name}.yaml").exists():
-                raise ConfigError(
-                    f"{config_dir}/{group}/{name}.yaml: {group}={name} came along; give yours another name"
-                )
+    own = Path(config_dir or CONF).absolute()
+    if not own.is_dir():
+        raise ConfigError(f"--config-dir {config_dir}: no such folder ({own})")
+    if own.resolve() != CONF.resolve():
+        for file in (own / group / f"{name}.yaml" for group, options in groups().items() for name in options):
+            if file.exists():
+                raise ConfigError(f"{file}: {file.parent.name}={file.stem} came along; give yours another name")
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        if config_dir is not None:
+        if config_dir:
             search_path = _loader().get_search_path()
-            before = SearchPathQuery(provider="schema")
-            search_path.prepend("command-line", f"file://{Path(config_dir).absolute()}", before)
+            search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
             GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
         yield
 

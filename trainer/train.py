@@ -36,7 +36,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     autocast, scaler = choose_precision(cfg.precision, device)
     build.seed_everything(cfg.seed, cfg.deterministic)
     data, spec = build.data(cfg, device)
-    sample, targets = (part[:2] for part in next(iter(data.val)))
+    sample, targets = (part[:2] for part in next(iter(data.train)))
     model = build.model(cfg, spec, sample)
     loss = build.loss(cfg, spec, targets)
     train_meter, meter, best = build.metrics(cfg, spec)

@@ -120,7 +120,9 @@ def _read_idx(folder: Path, name: str) -> Tensor:
 
 
 def _write_beside(path: Path, content: bytes) -> None:
-    """Whole or not at all; a folder that cannot be written is left as it is, and unpacked again next time."""
+    """Whole or not at all; a folder that is not to be written is left as it is, and unpacked again next time."""
+    if not path.parent.stat().st_mode & 0o222:
+        return  # marked read-only, which does not stop root
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
             file.write(content)

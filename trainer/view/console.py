@@ -91,7 +91,8 @@ class Console:
         if report.epoch == 1:
             self.say(f"{'training':>28}{'validation':>22}")
             self.say(f"   epoch {'loss':>9} {self.metric:>9}   {'loss':>9} {self.metric:>9}    samples/s  seconds")
-        losses = (f"{number(m['loss']):>9} {number(m[self.metric]):>9}" for m in (report.train, report.val))
+        rows = [[number(m[n]) if n in m else "" for n in ("loss", self.metric)] for m in (report.train, report.val)]
+        losses = (f"{loss:>9} {metric:>9}" for loss, metric in rows)
         speed = (report.num_examples - self.counted) / (now - self.epoch_start)
         count, star, seconds = f"{report.epoch}/{self.epochs}", "*" if best else " ", now - self.epoch_start
         self.say(f"{count:>8} {'   '.join(losses)} {star} {speed:>11,.0f} {seconds:>8.1f}")
