@@ -175,6 +175,12 @@ def test_a_torchvision_model_reads_grey_images():
     assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
 
 
+def test_a_wrong_argument_of_a_torchvision_model_is_a_configuration_error():
+    cfg = OmegaConf.merge(SQUEEZENET, {"model": {"nonsense": 1}})
+    with pytest.raises(ConfigError, match="nonsense"):
+        build.model(cfg, build.DataSpec("multiclass", (1, 28, 28), out_features=10), torch.zeros(2, 1, 28, 28))
+
+
 def test_a_model_that_does_not_read_the_data_is_named():
     spec = build.DataSpec("regression", (10,))
     with pytest.raises(ConfigError, match=r"squeezenet1_1 does not read inputs of shape \(10,\)"):

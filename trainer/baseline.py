@@ -29,7 +29,7 @@ def baselines(
     else:
         constant, name = targets.mean(0), "mean"
 
-    z, truth = test.prepare(test.inputs[: test.num_examples].clone()), test.targets[: test.num_examples]
+    truth = test.targets[: test.num_examples]
 
     def measure(outputs: Tensor) -> dict[str, float]:
         outputs = outputs.to(truth.device, torch.float32)
@@ -38,7 +38,8 @@ def baselines(
 
     found = {name: measure(constant.expand(len(truth), -1))}
     if train.inputs.numel() <= CHEAP:
-        x, z = (part.flatten(1).double().cpu() for part in (train.prepare(train.inputs.clone()), z))
+        inputs = train.inputs.clone(), test.inputs[: test.num_examples].clone()
+        x, z = (train.prepare(part).flatten(1).double().cpu() for part in inputs)
         if spec.task == "regression":
             found["least squares"] = measure(_least_squares(x, targets.cpu().double(), z))
         elif len(targets.unique()) > 1:

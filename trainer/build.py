@@ -101,15 +101,11 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
     Raises:
         ConfigError: the model does not fit the data.
     """
-    known = {"spec": spec, **{f.name: getattr(spec, f.name) for f in fields(spec)}}
+    known = {"spec": spec, "num_classes": spec.out_features, **{f.name: getattr(spec, f.name) for f in fields(spec)}}
     name = cfg.model["_target_"]
-    if name.startswith("torchvision."):
-        call, given = arguments_of(cfg, "model")
-        built = call(**{"num_classes": spec.out_features} | given)
-        if spec.in_shape[0] == 1 and len(spec.in_shape) == 3:
-            built = nn.Sequential(GreyToColour(), built)
-    else:
-        built = component(cfg, "model", **known)
+    built = component(cfg, "model", **known)
+    if name.startswith("torchvision.") and len(spec.in_shape) == 3 and spec.in_shape[0] == 1:
+        built = nn.Sequential(GreyToColour(), built)
     if not isinstance(built, nn.Module):
         raise ConfigError(f"model: {name} made a {type(built).__name__} and no torch.nn.Module")
     built = built.to(sample.device)

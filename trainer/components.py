@@ -51,7 +51,7 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
     """The class or function that `target` names, if the slot may have it.
 
     Raises:
-        ConfigError: it does not exist, or is nothing that the slot accepts. Nothing of it has been imported then.
+        ConfigError: it does not exist, or is nothing that the slot accepts; what is not allowed is not even imported.
     """
 
     def belongs(module: str) -> bool:
@@ -135,7 +135,7 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
         ConfigError: an argument that the target does not have, or a value that it refuses.
     """
     call, given = arguments_of(cfg, slot)
-    names = inspect.signature(call).parameters
+    names = [*inspect.signature(call).parameters, *(["num_classes"] if _takes_any(call) else [])]  # as in torchvision
     given = {key: value for key, value in given.items() if slot != "data" or key not in LOADER_KEYS}
     try:
         return call(**{key: value for key, value in known.items() if key in names} | given)
