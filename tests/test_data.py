@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trainer.data import images, synthetic, tabular
-from trainer.data.tensors import Examples, TensorLoader, split
+from trainer.data.tensors import Examples, TensorLoader, split, splits_of
 from trainer.errors import DataError
 
 
@@ -37,11 +37,24 @@ def test_a_split_follows_its_seed():
 def test_an_empty_part_is_an_error():
     with pytest.raises(DataError, match="validation split is empty: 3 examples"):
         split(torch.zeros(3), val_fraction=0.1, test_fraction=0.3, seed=0, stratify=False)
-    for fractions in ({"val_fraction": 0}, {"val_fraction": 0.1, "test_fraction": 0}, {"val_fraction": 1}):
+    for fractions in ({"val_fraction": -0.1}, {"val_fraction": 0.1, "test_fraction": 1}, {"val_fraction": 1}):
         with pytest.raises(ValueError, match="not between 0 and 1"):
             split(torch.zeros(30), **fractions, seed=0, stratify=False)
     with pytest.raises(ValueError, match="leave nothing"):
         split(torch.zeros(3), val_fraction=0.5, test_fraction=0.5, seed=0, stratify=False)
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "said"),
+    [(0, 0, "validation and test are the training"), (0, 0.2, "no validation"), (0.1, 0, "no test"), (0.1, 0.2, None)],
+)
+def test_a_split_that_is_not_there_is_stood_in_for_and_said(val, test, said):
+    x = torch.arange(30.0)[:, None]
+    parts = split(x, val_fraction=val, test_fraction=test, seed=0, stratify=False)
+    splits = splits_of(x, x, parts)
+    assert (splits.val is splits.train) == (not val)
+    assert (splits.test is splits.val) == (not test)
+    assert [said in note for note in splits.stand_ins] == ([True] if said else [])
 
 
 def test_an_epoch_is_a_permutation_that_is_a_function_of_seed_and_epoch():

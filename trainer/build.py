@@ -27,6 +27,7 @@ from trainer.precision import choose_precision
 from trainer.stopping import Best
 from trainer.update import Scheduler, Update
 
+FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # what an example is -> a model that reads it
 EVAL_BATCH = 1000  # examples; larger gains nothing on CPUs, and activations of the test split need not fit memory
 
 
@@ -83,6 +84,7 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
     if cfg.overfit_batches:
         few = Examples(*(part[: cfg.overfit_batches * size] for part in splits.train))
         splits = replace(splits, train=few, val=few, test=few)
+    spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
     prepare = splits.prepare
     if cfg.channels_last and len(spec.in_shape) == 3:
         prepare = lambda images: splits.prepare(images).contiguous(memory_format=torch.channels_last)  # noqa: E731
@@ -103,6 +105,12 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
     """
     known = {"spec": spec, "num_classes": spec.out_features, **{f.name: getattr(spec, f.name) for f in fields(spec)}}
     name = cfg.model["_target_"]
+    reads = ("image",) if name.startswith("torchvision.") else getattr(arguments_of(cfg, "model")[0], "reads", FITTING)
+    if spec.kind not in reads:
+        raise ConfigError(
+            f"model: {name} reads {' or '.join(reads)}, and this data has {spec.kind} of shape {spec.in_shape}; "
+            f"model={FITTING[spec.kind]} fits"
+        )
     built = component(cfg, "model", **known)
     if name.startswith("torchvision.") and len(spec.in_shape) == 3 and spec.in_shape[0] == 1:
         built = nn.Sequential(GreyToColour(), built)

@@ -26,26 +26,39 @@ class Examples(NamedTuple):
 
 @dataclass(frozen=True)
 class Splits:
-    """Three disjoint parts. `prepare` turns a batch as stored into what the model reads, on the device."""
+    """Three parts, disjoint unless one stands in for another that is not there.
+
+    `prepare` turns a batch as stored into what the model reads, on the device.
+    """
 
     train: Examples
     val: Examples
     test: Examples
     prepare: Callable[[Tensor], Tensor] = lambda inputs: inputs
 
+    @property
+    def stand_ins(self) -> tuple[str, ...]:
+        """Says which split is not one of its own."""
+        if self.test is self.val is self.train:
+            return ("validation and test are the training examples again: they say nothing about new ones",)
+        if self.val is self.train:
+            return ("no validation split: the training examples choose the best epoch",)
+        return ("no test split: the validation examples stand in for it",) if self.test is self.val else ()
+
 
 @dataclass(frozen=True)
 class DataSpec:
     """What a model, a loss or a report needs to know about the data.
 
-    `in_shape` is `(F,)` for features and `(C, H, W)` for images. `out_features` is 1 for regression and for
-    two classes (one logit), else the number of classes. Regression targets and features are standardised
+    `in_shape` is `(F,)` for features, `(C, H, W)` for images and `(L,)` for tokens, which are numbers below
+    `vocab_size`. `out_features` is 1 for regression and for two classes (one logit), else the number of classes. Regression targets and features are standardised
     where means and standard deviations are given; metrics are reported in the units of the file.
     """
 
     task: str  # regression | binary | multiclass
     in_shape: tuple[int, ...]
     out_features: int = 1
+    vocab_size: int | None = None
     class_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
     target_name: str = "target"
@@ -54,6 +67,12 @@ class DataSpec:
     target_mean: float = 0.0
     target_std: float = 1.0
     true_parameters: Mapping[str, list[float]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()  # what a person should know of it, said before training
+
+    @property
+    def kind(self) -> str:
+        """What an example is: `features`, an `image` or `tokens`."""
+        return "tokens" if self.vocab_size else "image" if len(self.in_shape) == 3 else "features"
 
     def in_units(self, values: Tensor) -> Tensor:
         """Outputs or targets of a regression in the units of the file; those of classes as they are."""
@@ -127,17 +146,18 @@ def split(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Indices of a seeded train / validation / test partition of `targets`, each sorted.
 
-    With `stratify`, each class is divided in these fractions, so that every part has its share of it.
-    Without a `test_fraction`, the last part is empty: the test split lies elsewhere.
+    With `stratify`, each class is divided in these fractions, so that every part has its share of it. A part with
+    a fraction of 0 is the one before it again, as the same object. Without a `test_fraction`, the last part is
+    empty: the test split lies elsewhere.
 
     Raises:
-        ValueError: fractions that are not between 0 and 1, or leave nothing to train on.
+        ValueError: fractions below 0, or that leave nothing to train on.
         DataError: a part would be empty.
     """
     for name, given in [("val_fraction", val_fraction), ("test_fraction", test_fraction)]:
-        if given is not None and not 0 < given < 1:
+        if given is not None and not 0 <= given < 1:
             raise ValueError(f"{name}={given} is not between 0 and 1")
-    test_fraction = test_fraction or 0.0
+    elsewhere, test_fraction = test_fraction is None, test_fraction or 0.0
     if val_fraction + test_fraction >= 1:
         raise ValueError(f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on")
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
@@ -157,10 +177,13 @@ def split(
                 f"the {name} split is empty: {len(targets)} examples, val_fraction={val_fraction}, "
                 f"test_fraction={test_fraction}; give more examples or other fractions"
             )
-    return parts[0], parts[1], parts[2]
+    train, val, test = parts
+    val = val if val_fraction else train
+    return train, val, test if test_fraction or elsewhere else val
 
 
 def splits_of(inputs: Tensor, targets: Tensor, parts: tuple[Tensor, Tensor, Tensor]) -> Splits:
-    """The examples at the indices of each part."""
-    train, val, test = (Examples(inputs[part], targets[part]) for part in parts)
+    """The examples at the indices of each part; parts that are one object stay one."""
+    made = {id(part): Examples(inputs[part], targets[part]) for part in parts}
+    train, val, test = (made[id(part)] for part in parts)
     return Splits(train, val, test)

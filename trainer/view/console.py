@@ -111,6 +111,7 @@ def header(cfg: DictConfig, names: Mapping[str, str], device: torch.device, data
         f"dltrain {__version__}, torch {torch.__version__}, {where}, {cfg.precision}, seed {cfg.seed}",
         f"data   {names['data']}: {spec.task}{classes}, inputs {spec.in_shape}",
         f"       {sizes}, batches of {data.train.sizes[0]:,}",
+        *(f"       {note}" for note in spec.notes),
         f"model  {names['model']}, loss {names['loss']}, optim {names['optim']}, scheduler {names['scheduler']}",
     ]
 
