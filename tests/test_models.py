@@ -1,15 +1,18 @@
 import pytest
 import torch
 from torch import nn
+from torchvision.models import resnet18
 
 from trainer.data.tensors import DataSpec
 from trainer.models.adapt import GreyToColour
 from trainer.models.cnn import SimpleCNN
+from trainer.models.googlenet import GoogLeNet, Inception
 from trainer.models.linear import Linear, Logistic
-from trainer.models.mlp import MLP
+from trainer.models.mlp import ACTIVATIONS, INITIALISATIONS, MLP
 from trainer.models.resnet import ResidualBlock, ResNet
+from trainer.models.rnn import Recurrent
 
-DIGITS, MNIST, COLOUR, TABLE = (1, 8, 8), (1, 28, 28), (3, 32, 32), (10,)
+DIGITS, MNIST, COLOUR, TABLE, NAME = (1, 8, 8), (1, 28, 28), (3, 32, 32), (10,), (19,)
 
 
 def count(model):
@@ -24,15 +27,22 @@ def count(model):
         (MLP(MNIST, 10), 784 * 512 + 512 + 512 * 256 + 256 + 256 * 10 + 10),
         (MLP(TABLE, 1, hidden=[]), 11),
         (SimpleCNN(MNIST, 10), 320 + 18_496 + (64 * 7 * 7 + 1) * 128 + 1_290),
+        (MLP(TABLE, 1, hidden=[6, 4], batch_norm=True), 66 + 12 + 28 + 8 + 5),
         (ResNet(MNIST, 10), 352 + 18_560 + 57_728 + 230_144 + 1_290),
+        (GoogLeNet(MNIST, 10), 432 + 19_680 + 25_408 + 20_832 + 88 * 49 * 10 + 10),
+        (Recurrent(MNIST, 10, kind="rnn"), 28 * 128 + 128 * 128 + 256 + 1_290),
+        (Recurrent(MNIST, 10, kind="gru"), 3 * (28 * 128 + 128 * 128 + 256) + 1_290),
+        (Recurrent(MNIST, 10, kind="lstm"), 4 * (28 * 128 + 128 * 128 + 256) + 1_290),
+        (Recurrent(NAME, 18, vocab_size=57), 57 * 64 + 3 * (64 * 128 + 128 * 128 + 256) + 129 * 18),
+        (resnet18(num_classes=10), 11_181_642),
     ],
 )
 def test_parameter_counts(model, parameters):
     assert count(model) == parameters
 
 
-@pytest.mark.parametrize("shape", [DIGITS, MNIST, COLOUR, (2, 9, 17)])
-@pytest.mark.parametrize("build", [Linear, MLP, SimpleCNN, ResNet])
+@pytest.mark.parametrize("shape", [DIGITS, MNIST, COLOUR, (2, 9, 17), (4, 65, 8)])
+@pytest.mark.parametrize("build", [Linear, MLP, SimpleCNN, ResNet, GoogLeNet, Recurrent])
 def test_every_model_learns_from_images_of_any_size(build, shape):
     torch.manual_seed(0)
     model = build(shape, 4)
@@ -44,10 +54,9 @@ def test_every_model_learns_from_images_of_any_size(build, shape):
         assert parameter.grad.abs().sum() > 0, name
 
 
-@pytest.mark.parametrize("build", [SimpleCNN, ResNet])
-def test_image_models_say_what_fits_a_table(build):
-    with pytest.raises(ValueError, match=r"\(10,\).*model=mlp"):
-        build(TABLE, 1)
+def test_a_cnn_says_what_an_image_that_is_too_small_needs():
+    with pytest.raises(ValueError, match="at least 8 x 8 pixels, and this one has 7 x 30"):
+        SimpleCNN((1, 7, 30), 10, channels=[8, 8, 8])
 
 
 def test_logistic_regression_says_what_fits_a_regression():
@@ -84,3 +93,45 @@ def test_a_linear_model_speaks_in_the_units_of_the_file():
 def test_grey_becomes_colour():
     image = torch.randn(2, 1, 3, 3)
     assert torch.equal(GreyToColour()(image), torch.cat([image] * 3, 1))
+
+
+def test_the_layers_of_a_perceptron_stand_in_order():
+    kinds = [type(layer).__name__ for layer in MLP(TABLE, 1, hidden=[6, 4], activation="tanh", batch_norm=True)]
+    assert kinds == ["Flatten", *["Linear", "BatchNorm1d", "Tanh", "Dropout"] * 2, "Linear"]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("init", ["default", *INITIALISATIONS])
+def test_every_activation_goes_with_every_initialisation(activation, init):
+    outputs = MLP(TABLE, 3, hidden=[6, 4], activation=activation, init=init)(torch.randn(5, *TABLE))
+    assert outputs.shape == (5, 3)
+    assert torch.isfinite(outputs).all()
+
+
+@pytest.mark.parametrize(
+    ("init", "deviation"),
+    [("normal", 0.01), ("xavier", (2 / (784 + 512)) ** 0.5), ("kaiming", (2 / 784) ** 0.5), ("zeros", 0.0)],
+)
+def test_weights_are_drawn_with_the_deviation_of_their_paper(init, deviation):
+    torch.manual_seed(0)
+    layer = MLP(MNIST, 10, init=init)[1]
+    assert layer.weight.std().item() == pytest.approx(deviation, rel=0.01)
+    assert layer.bias.abs().max() == 0
+
+
+@pytest.mark.parametrize("options", [{"activation": "relo"}, {"init": "he"}])
+def test_a_perceptron_names_what_there_is(options):
+    with pytest.raises(ValueError, match="expected one of"):
+        MLP(TABLE, 1, **options)
+
+
+def test_an_inception_block_keeps_the_size_and_looks_two_pixels_far():
+    block = Inception(3).eval()
+    x = torch.randn(1, 3, 9, 9, requires_grad=True)
+    y = block(x)
+    assert y.shape == (1, 88, 9, 9)
+    y[0, :, 4, 4].sum().backward()
+    seen = x.grad[0].abs().sum(0) > 0
+    assert not seen[:2].any()
+    assert not seen[:, 7:].any()
+    assert seen[2:7, 2:7].any(1).all()

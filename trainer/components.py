@@ -23,6 +23,7 @@ from torch import nn
 
 from trainer.data.tensors import DataSpec
 from trainer.errors import ConfigError, DltrainError, nearest
+from trainer.schedules import Schedule
 
 MODULES = {  # slot -> where its targets may be defined, beside the user's working folder
     "data": ("trainer.data",),
@@ -31,16 +32,18 @@ MODULES = {  # slot -> where its targets may be defined, beside the user's worki
     "optim": ("trainer.optim", "torch.optim"),
     "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
 }
-CLASSES: dict[str, type] = {  # slot -> what a class must be; plain functions are fine, but not for an optimizer
+CLASSES: dict[
+    str, type | tuple[type, ...]
+] = {  # slot -> what a class must be; plain functions are fine, but not for an optimizer
     "model": nn.Module,
     "loss": nn.Module,
     "optim": torch.optim.Optimizer,
-    "scheduler": torch.optim.lr_scheduler.LRScheduler,
+    "scheduler": (torch.optim.lr_scheduler.LRScheduler, Schedule),
 }
 KNOWN = {  # slot -> what only the run knows, and no config can set
     "data": {"seed"},
     "model": {"spec", *(f.name for f in fields(DataSpec))},
-    "loss": {"task"},
+    "loss": {"task", "class_counts"},
     "optim": {"params"},
     "scheduler": {"optimizer", "total_steps"},
 }

@@ -12,8 +12,10 @@ class SimpleCNN(nn.Sequential):
     """`(B, C, H, W)` -> `(B, out_features)`: 3 x 3 convolutions, each with ReLU and 2 x 2 pooling, then two layers.
 
     Raises:
-        ValueError: the data is no image, or too small for so many poolings.
+        ValueError: the image is too small for so many poolings.
     """
+
+    reads = ("image",)
 
     def __init__(
         self,
@@ -23,12 +25,13 @@ class SimpleCNN(nn.Sequential):
         hidden: int = 128,
         dropout: float = 0.1,
     ) -> None:
-        if len(in_shape) != 3 or min(in_shape[1:]) < 2 ** len(channels):
-            raise ValueError(
-                f"a CNN with {len(channels)} poolings reads images (C, H, W) of at least "
-                f"{2 ** len(channels)} x {2 ** len(channels)} and this data has shape {in_shape}; model=mlp fits"
-            )
         depth, height, width = in_shape
+        least = 2 ** len(channels)
+        if min(height, width) < least:
+            raise ValueError(
+                f"{len(channels)} poolings need an image of at least {least} x {least} pixels, and this one has "
+                f"{height} x {width}; fewer channels or model=mlp fit"
+            )
         layers: list[nn.Module] = []
         for num_in, num_out in pairwise([depth, *channels]):
             layers += [nn.Conv2d(num_in, num_out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class Linear(nn.Module):
     """`(B, *in_shape)` -> `(B, out_features)`: y = Wx + b."""
 
+    reads = ("features", "image")
+
     def __init__(self, in_shape: tuple[int, ...], out_features: int) -> None:
         super().__init__()
         self.layer = nn.Linear(math.prod(in_shape), out_features)

@@ -34,10 +34,9 @@ class ResNet(nn.Sequential):
     """`(B, C, H, W)` -> `(B, out_features)`: a stage of `blocks` residual blocks for each width.
 
     The stem and every stage but the first halve height and width; the mean over what is left feeds the last layer.
-
-    Raises:
-        ValueError: the data is no image.
     """
+
+    reads = ("image",)
 
     def __init__(
         self,
@@ -46,8 +45,6 @@ class ResNet(nn.Sequential):
         widths: Sequence[int] = (32, 64, 128),
         blocks: int = 1,
     ) -> None:
-        if len(in_shape) != 3:
-            raise ValueError(f"a resnet reads images (C, H, W) and this data has shape {in_shape}; model=mlp fits")
         layers: list[nn.Module] = [conv_norm(in_shape[0], widths[0]), nn.ReLU(), nn.MaxPool2d(2)]
         for number, (num_in, num_out) in enumerate(pairwise([widths[0], *widths])):
             layers.append(ResidualBlock(num_in, num_out, stride=2 if number else 1))

@@ -1,0 +1,91 @@
+"""Recurrent classifiers: RNN (Elman 1990), LSTM (Hochreiter and Schmidhuber 1997), GRU (Cho et al. 2014).
+
+`L` is the number of steps, `E` the numbers read at each, `D` the width of the hidden state times its directions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+KINDS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
+CELLS: dict[str, type[nn.RNNCellBase]] = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
+PADDING = 0  # the token that fills a sequence up to the longest, as in trainer.data.text
+
+
+class Recurrent(nn.Module):
+    """Reads a sequence and classifies by the state after its last step, in both directions if `bidirectional`.
+
+    Tokens `(B, L)` int64 are embedded, and padding never changes a result. An image `(B, C, H, W)` is read row by
+    row: H steps of C * W numbers. With `cell`, the steps are a loop over torch's cell in Python, to be read and
+    stepped through; it gives the same numbers.
+
+    Raises:
+        ValueError: options that do not go together.
+    """
+
+    reads = ("image", "tokens")
+
+    def __init__(
+        self,
+        in_shape: tuple[int, ...],
+        out_features: int,
+        vocab_size: int | None = None,
+        kind: str = "gru",
+        hidden: int = 128,
+        layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        embedding: int = 64,
+        cell: bool = False,
+    ) -> None:
+        super().__init__()
+        if kind not in KINDS:
+            raise ValueError(f"kind={kind}: expected one of {', '.join(KINDS)}")
+        if cell and (layers > 1 or bidirectional):
+            raise ValueError("cell=true is one layer in one direction; leave layers and bidirectional as they are")
+        self.embedding = nn.Embedding(vocab_size, embedding, padding_idx=PADDING) if vocab_size else None
+        width = embedding if vocab_size else in_shape[0] * in_shape[2]
+        options = {"num_layers": layers, "bidirectional": bidirectional, "dropout": dropout if layers > 1 else 0.0}
+        self.cell = CELLS[kind](width, hidden) if cell else None  # type: ignore[call-arg]
+        self.steps = None if cell else KINDS[kind](width, hidden, batch_first=True, **options)  # type: ignore[arg-type]
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(hidden * (2 if bidirectional else 1), out_features)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits `(B, out_features)`."""
+        if self.embedding is not None:
+            lengths = (inputs != PADDING).sum(1).clamp_min(1)  # (B,)
+            sequence = self.embedding(inputs)  # (B, L, E)
+        else:
+            lengths = inputs.new_full((len(inputs),), inputs.shape[2], dtype=torch.int64)
+            sequence = inputs.transpose(1, 2).flatten(2)  # (B, H, C * W)
+        last = self._step_by_step(sequence, lengths) if self.cell is not None else self._all_at_once(sequence, lengths)
+        return self.head(self.dropout(last))
+
+    def _all_at_once(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+        """Last state of the last layer, `(B, D)`."""
+        assert self.steps is not None
+        packed: Tensor | PackedSequence = sequence
+        if self.embedding is not None:
+            packed = pack_padded_sequence(sequence, lengths.cpu(), batch_first=True, enforce_sorted=False)
+        state = self.steps(packed)[1]
+        state = state[0] if isinstance(state, tuple) else state  # (layers * directions, B, hidden)
+        return torch.cat([*state[-2:]], 1) if self.steps.bidirectional else state[-1]
+
+    def _step_by_step(self, sequence: Tensor, lengths: Tensor) -> Tensor:
+        """The same in a loop: where a sequence has ended, its state stays, `(B, D)`."""
+        assert self.cell is not None
+        hidden = sequence.new_zeros(len(sequence), self.cell.hidden_size)
+        state: Any = (hidden, hidden) if isinstance(self.cell, nn.LSTMCell) else hidden
+        for number, step in enumerate(sequence.unbind(1)):
+            goes_on = (number < lengths)[:, None]  # (B, 1)
+            new = self.cell(step, state)
+            if isinstance(state, tuple):
+                state = tuple(torch.where(goes_on, n, s) for n, s in zip(new, state, strict=True))
+            else:
+                state = torch.where(goes_on, new, state)
+        return state[0] if isinstance(state, tuple) else state
