@@ -4,12 +4,13 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from trainer.metrics import AUC, F1, MAE, METRICS, MSE, OF_TASK, R2, RMSE, Accuracy, Meter
+from trainer.metrics import AUC, F1, MAE, METRICS, MSE, OF_TASK, R2, RMSE, Accuracy, Meter, Top5
 from trainer.stopping import Best
 
 G = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(500, 5, generator=G)
 CLASSES = torch.randint(0, 5, (500,), generator=G)
+MANY, ELEVEN = torch.randn(500, 11, generator=G), torch.arange(500) % 11
 SCORES = torch.randn(500, 1, generator=G).round(decimals=1)  # with ties
 BINARY = (SCORES + torch.randn(500, 1, generator=G) > 0).float()
 VALUES = torch.randn(500, 1, generator=G)
@@ -31,6 +32,7 @@ def in_parts(metric, outputs, targets):
         (R2(), VALUES + 100, TARGETS, reference.r2_score(TARGETS, VALUES + 100)),
         (Accuracy(), LOGITS, CLASSES, reference.accuracy_score(CLASSES, LOGITS.argmax(1))),
         (F1(), LOGITS, CLASSES, reference.f1_score(CLASSES, LOGITS.argmax(1), average="macro")),
+        (Top5(), MANY, ELEVEN, reference.top_k_accuracy_score(ELEVEN, MANY, k=5)),
         (Accuracy(), SCORES, BINARY, reference.accuracy_score(BINARY, SCORES > 0)),
         (F1(), SCORES, BINARY, reference.f1_score(BINARY, SCORES > 0, average="macro")),
         (AUC(), SCORES, BINARY, reference.roc_auc_score(BINARY.flatten(), SCORES.flatten())),
@@ -65,9 +67,9 @@ def test_what_is_undefined_is_nan():
 
 
 def test_every_task_has_its_metrics_and_every_metric_a_direction():
-    assert {name for names in OF_TASK.values() for name in names} == set(METRICS)
+    assert {name for names in OF_TASK.values() for name in names} | {"top5"} == set(METRICS)
     better = {name for name, metric in METRICS.items() if metric.higher_is_better}
-    assert better == {"accuracy", "f1", "auc", "r2"}
+    assert better == {"accuracy", "f1", "top5", "auc", "r2"}
 
 
 def test_a_meter_weighs_batches_by_their_size_and_starts_anew():

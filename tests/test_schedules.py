@@ -1,8 +1,8 @@
 import pytest
 import torch
-from torch.optim.lr_scheduler import CosineAnnealingLR, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from trainer.schedules import constant, cosine, one_cycle
+from trainer.schedules import Plateau, constant, cosine, exponential, one_cycle, step
 
 STEPS = 40
 
@@ -56,7 +56,7 @@ def test_the_rate_stays_at_its_end_when_the_run_goes_on():
     assert rates(optim, cosine(optim, STEPS), STEPS + 5)[STEPS:] == [0] * 5
 
 
-@pytest.mark.parametrize("schedule", [constant, cosine, one_cycle])
+@pytest.mark.parametrize("schedule", [constant, step, exponential, cosine, one_cycle, Plateau])
 def test_a_run_of_one_step_has_a_rate(schedule):
     optim = optimizer()
     assert 0 < rates(optim, schedule(optim, 1), 1)[0] <= 0.5
@@ -65,3 +65,66 @@ def test_a_run_of_one_step_has_a_rate(schedule):
 def test_negative_warmup_is_refused():
     with pytest.raises(ValueError, match="warmup"):
         constant(optimizer(), STEPS, warmup=-1)
+
+
+def test_step_equals_torchs():
+    ours, theirs = optimizer(), optimizer()
+    expected = rates(theirs, StepLR(theirs, 7, gamma=0.3))
+    assert rates(ours, step(ours, STEPS, step_size=7, gamma=0.3)) == pytest.approx(expected)
+    ours = optimizer()
+    assert rates(ours, step(ours, STEPS, step_size=7 / STEPS, gamma=0.3)) == pytest.approx(expected)
+
+
+def test_exponential_equals_torchs_and_ends_where_it_says():
+    ours, theirs = optimizer(), optimizer()
+    expected = rates(theirs, ExponentialLR(theirs, 0.02 ** (1 / STEPS)))
+    assert rates(ours, exponential(ours, STEPS, final=0.02)) == pytest.approx(expected)
+    assert ours.param_groups[0]["lr"] == pytest.approx(0.5 * 0.02)
+
+
+def test_plateau_equals_torchs_where_each_step_is_an_epoch():
+    ours, theirs = optimizer(), optimizer()
+    mine, reference = Plateau(ours, STEPS, factor=0.5, patience=2), ReduceLROnPlateau(theirs, factor=0.5, patience=2)
+    best = float("inf")
+    for loss in [5, 4, 4, 4, 4, 3, 3, 3, 3, 3, 3, 3, 3, 3, 2]:
+        mine.step()
+        mine.end_epoch(loss < best)
+        best = min(best, loss)
+        reference.step(loss)
+        assert ours.param_groups[0]["lr"] == pytest.approx(theirs.param_groups[0]["lr"])
+    assert mine.num_cuts == 3
+
+
+def test_plateau_goes_on_from_what_it_has_seen():
+    first, second = optimizer(), optimizer()
+    seen = Plateau(first, STEPS, patience=1)
+    for _ in range(3):
+        seen.step()
+        seen.end_epoch(False)
+    fresh = Plateau(second, STEPS, patience=1)
+    fresh.load_state_dict(seen.state_dict())
+    assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"] == pytest.approx(0.5 * 0.3)
+    for schedule in (seen, fresh):
+        schedule.end_epoch(False)
+    assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"] == pytest.approx(0.5 * 0.09)
+
+
+@pytest.mark.parametrize("make", [constant, step, exponential, cosine, Plateau])
+def test_every_schedule_warms_up_in_steps_or_a_fraction(make):
+    for warmup in (8, 0.2):
+        optim = optimizer(0.9)
+        assert rates(optim, make(optim, STEPS, warmup=warmup), 9) == pytest.approx([0.1 * k for k in range(1, 10)])
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (exponential, {"final": 0}),
+        (Plateau, {"factor": 1}),
+        (Plateau, {"patience": -1}),
+        (step, {"step_size": -1}),
+    ],
+)
+def test_what_a_schedule_cannot_do_is_refused(make, options):
+    with pytest.raises(ValueError, match="expected"):
+        make(optimizer(), STEPS, **options)

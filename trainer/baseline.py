@@ -1,4 +1,4 @@
-"""What costs nothing to reach: a constant answer and, where it takes a moment only, the linear model in closed form.
+"""What costs nothing to reach: a constant answer and, where data in memory makes it quick, the linear model.
 
 A network that does not beat these has learned nothing. Both are fitted on the training split and measured by the
 same meter as the model.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from trainer.data.tensors import DataSpec, TensorLoader
+from trainer.data.tensors import BatchLoader, DataSpec, TensorLoader
 from trainer.loop import Loss
 from trainer.metrics import Meter
 
@@ -17,7 +17,7 @@ CHEAP = 500_000  # numbers in the training inputs, up to which a linear model is
 
 
 def baselines(
-    train: TensorLoader, test: TensorLoader, spec: DataSpec, loss: Loss, meter: Meter
+    train: BatchLoader, test: BatchLoader, spec: DataSpec, loss: Loss, meter: Meter
 ) -> dict[str, dict[str, float]]:
     """Name of each baseline -> test metrics, the simplest first."""
     targets = train.targets
@@ -37,7 +37,7 @@ def baselines(
         return meter.compute()
 
     found = {name: measure(constant.expand(len(truth), -1))}
-    if train.inputs.numel() <= CHEAP:
+    if isinstance(train, TensorLoader) and isinstance(test, TensorLoader) and train.inputs.numel() <= CHEAP:
         inputs = train.inputs.clone(), test.inputs[: test.num_examples].clone()
         x, z = (train.prepare(part).flatten(1).double().cpu() for part in inputs)
         if spec.task == "regression":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import os
 import random
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from trainer.components import arguments_of, component, explain
 from trainer.config import SLOTS
-from trainer.data.tensors import DataSpec, Examples, Loaders, Splits, TensorLoader
+from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
 from trainer.errors import ConfigError, nearest
 from trainer.losses import auto, check_fit
 from trainer.metrics import METRICS, OF_TASK, Meter, Metric
@@ -28,7 +29,9 @@ from trainer.stopping import Best
 from trainer.update import Scheduler, Update
 
 FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # what an example is -> a model that reads it
+FULL_BATCH = (torch.optim.LBFGS, torch.optim.Rprop)
 EVAL_BATCH = 1000  # examples; larger gains nothing on CPUs, and activations of the test split need not fit memory
+EVAL_NUMBERS = 4_000_000  # in the inputs of such a batch: fewer examples of large images
 
 
 def check(cfg: DictConfig) -> None:
@@ -89,10 +92,11 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
     if cfg.channels_last and len(spec.in_shape) == 3:
         prepare = lambda images: splits.prepare(images).contiguous(memory_format=torch.channels_last)  # noqa: E731
     common: dict[str, Any] = {"prepare": prepare, "device": to, "limit": cfg.limit_batches}
+    eval_size = max(size, min(EVAL_BATCH, EVAL_NUMBERS // math.prod(spec.in_shape)))
     loaders = Loaders(
-        train=TensorLoader(splits.train, size, shuffle=True, seed=cfg.seed, **common),
-        val=TensorLoader(splits.val, max(size, EVAL_BATCH), **common),
-        test=TensorLoader(splits.test, max(size, EVAL_BATCH), **common),
+        train=splits.loader(splits.train, size, shuffle=True, seed=cfg.seed, **common),
+        val=splits.loader(splits.val, eval_size, **common),
+        test=splits.loader(splits.test, eval_size, **common),
     )
     return loaders, spec
 
@@ -134,19 +138,27 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
 
 
 def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """The loss, a mean over examples; it has read `targets`, a batch of the data, once.
+    """The loss, a mean over examples; `targets` are those of the training split, and it has read two of them.
 
     Raises:
         ConfigError: it does not fit the task.
     """
     call, given = arguments_of(cfg, "loss")
     is_itself = inspect.isfunction(call) and call is not auto
-    built = partial(call, **given) if is_itself else component(cfg, "loss", task=spec.task)
+    num_classes = len(spec.class_names) or spec.out_features
+    counts: Any = [] if spec.task == "regression" else torch.bincount(targets.flatten().long(), minlength=num_classes)
+    sample = targets[:2]
     try:
-        check_fit(built, spec.task)
-        value = built(torch.zeros(len(targets), spec.out_features, device=targets.device), targets)
+        check_fit(call, spec.task)
+        if is_itself:
+            built: Callable[[Tensor, Tensor], Tensor] = partial(call, **given)
+        else:
+            built = component(cfg, "loss", task=spec.task, class_counts=[int(n) for n in counts]).to(targets.device)
+        value = built(torch.zeros(len(sample), spec.out_features, device=sample.device), sample)
         if value.shape != ():
             raise ValueError(f"it gives values of shape {tuple(value.shape)}, and one number is expected")
+    except ConfigError:
+        raise
     except Exception as error:
         raise ConfigError(f"loss: {cfg.loss['_target_']}: {explain(error)}") from error
     return built
@@ -156,18 +168,42 @@ def schedule(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_steps: int
     """The scheduler, told how many updates the run will make."""
     made = component(cfg, "scheduler", optimizer=optimizer, total_steps=total_steps, T_max=total_steps)
     if isinstance(made, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        raise ConfigError("scheduler: ReduceLROnPlateau waits for a metric, and schedulers here follow the updates")
+        raise ConfigError(
+            "scheduler: ReduceLROnPlateau is called in another way than the others; scheduler=plateau fits"
+        )
     return made
 
 
 def update(cfg: DictConfig, model: nn.Module, total_steps: int, scaler: torch.amp.GradScaler) -> Update:
     """Optimizer and schedule, and all that lies between a loss and new weights."""
-    optimizer = component(cfg, "optim", params=model.parameters())
+    optimizer = component(cfg, "optim", params=_groups(cfg, model))
     scheduler = schedule(cfg, optimizer, total_steps)
     try:
         return Update(model, optimizer, scheduler, scaler=scaler, accumulate=cfg.accumulate, clip=cfg.clip, ema=cfg.ema)
     except ValueError as error:
         raise ConfigError(f"optim: {error}") from error
+
+
+def _groups(cfg: DictConfig, model: nn.Module) -> list[Any]:
+    """The parameters; where weights decay, biases and norms are a group of their own that does not."""
+    call, given = arguments_of(cfg, "optim")
+    signature = inspect.signature(call).parameters
+    decay = given.get("weight_decay", signature["weight_decay"].default if "weight_decay" in signature else 0)
+    parameters = list(model.parameters())
+    if not decay:
+        return parameters
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2]},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def warnings(update: Update, steps_per_epoch: int) -> list[str]:
+    """What is allowed, but seldom meant."""
+    name = type(update.optimizer).__name__
+    if isinstance(update.optimizer, FULL_BATCH) and steps_per_epoch > 1:
+        return [f"warning: {name} compares successive gradients, and mini-batches differ; data.batch_size=full fits"]
+    return []
 
 
 def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
@@ -176,10 +212,10 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
     Raises:
         ConfigError: an unknown metric, one for another task, or a monitor that is not measured.
     """
-    fitting = OF_TASK[spec.task]
+    fitting = [*OF_TASK[spec.task], *(["top5"] if spec.out_features > 10 else [])]
     given: Any = OmegaConf.to_object(cfg.metrics) if OmegaConf.is_config(cfg.metrics) else [cfg.metrics]
     names = [str(name) for name in given]
-    names = list(fitting) if names == ["auto"] else names
+    names = fitting if names == ["auto"] else names
     for name in names:
         if name not in fitting:
             raise ConfigError(f"metrics: {name!r} is none of this {spec.task} data; {nearest(name, fitting)}")

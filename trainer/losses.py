@@ -1,33 +1,102 @@
-"""Which loss fits which task. The losses themselves are torch's."""
+"""Losses of classes with weights, and which loss fits which task; the others are torch's own.
+
+Each is a mean over the `B` examples of a batch, weighted or not, so that accumulated batches and whole splits add up.
+torch divides by the sum of the weights in a batch instead, which depends on how the examples are dealt out.
+"""
 
 from __future__ import annotations
 
-from torch import nn
+import math
+from collections.abc import Callable, Sequence
+from typing import Literal
 
-OF_TASK = {
-    "regression": nn.MSELoss,
-    "binary": nn.BCEWithLogitsLoss,
-    "multiclass": nn.CrossEntropyLoss,
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Weight = Sequence[float] | Literal["balanced"] | None  # a number for each class; `balanced` is N / (K * count)
+
+
+class _Classes(nn.Module):
+    """Mean over the examples of a loss, times the weight of each one's class."""
+
+    weight: Tensor | None
+
+    def __init__(self, class_counts: Sequence[int], weight: Weight = None) -> None:
+        super().__init__()
+        counts = torch.tensor(class_counts, dtype=torch.float64)
+        if isinstance(weight, str) and weight != "balanced":
+            raise ValueError(f"weight={weight}: expected balanced, or a list of {len(counts)} numbers")
+        if weight == "balanced":
+            weight = (counts.sum() / (len(counts) * counts.clamp_min(1))).tolist()
+        if weight is not None:
+            usable = len(weight) == len(counts) and all(0 <= w < math.inf for w in weight) and any(weight)
+            if not usable:
+                raise ValueError(
+                    f"weight={list(weight)}: expected a number of at least 0 for each of {len(counts)} classes"
+                )
+        self.register_buffer("weight", None if weight is None else torch.tensor(weight), persistent=False)
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Shape `()`."""
+        if self.weight is None:
+            return self._loss(outputs, targets, "mean")
+        return (self._loss(outputs, targets, "none").flatten() * self.weight[targets.flatten().long()]).mean()
+
+    def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        raise NotImplementedError
+
+
+class CrossEntropy(_Classes):
+    """Of the softmax of logits `(B, K)`; with label smoothing (Szegedy et al. 2016), in [0, 1)."""
+
+    def __init__(self, class_counts: Sequence[int], weight: Weight = None, label_smoothing: float = 0.0) -> None:
+        super().__init__(class_counts, weight)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing={label_smoothing} is not in [0, 1)")
+        self.label_smoothing = label_smoothing
+
+    def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing, reduction=reduction)
+
+
+class NLL(_Classes):
+    """Negative log-likelihood of the classes, of logits or of log-probabilities `(B, K)`.
+
+    The logarithm of the softmax leaves the latter as they are: after `LogSoftmax` this is torch's NLLLoss.
+    """
+
+    def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        return F.nll_loss(outputs.log_softmax(1), targets, reduction=reduction)
+
+
+class BCE(_Classes):
+    """Binary cross-entropy of the sigmoid of a logit `(B, 1)`, against targets `(B, 1)` of 0 and 1."""
+
+    def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        return F.binary_cross_entropy_with_logits(outputs, targets, reduction=reduction)
+
+
+FITS: dict[str, tuple[type[nn.Module], ...]] = {
+    "regression": (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss),
+    "binary": (BCE, nn.BCEWithLogitsLoss, nn.BCELoss, nn.SoftMarginLoss),
+    "multiclass": (CrossEntropy, NLL, nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss),
 }
-FITS = {
-    nn.MSELoss: "regression",
-    nn.L1Loss: "regression",
-    nn.BCEWithLogitsLoss: "binary",
-    nn.CrossEntropyLoss: "multiclass",
-}
 
 
-def auto(task: str) -> nn.Module:
+def auto(task: str, class_counts: Sequence[int]) -> nn.Module:
     """The task's own loss: mean squared error, or the negative log-likelihood of the classes."""
-    return OF_TASK[task]()
+    if task == "regression":
+        return nn.MSELoss()
+    return BCE(class_counts) if task == "binary" else CrossEntropy(class_counts)
 
 
-def check_fit(loss: object, task: str) -> None:
+def check_fit(loss: Callable[..., object], task: str) -> None:
     """Refuse a known loss on a task that it has no meaning for; a loss of the user's own is theirs to know.
 
     Raises:
         ValueError: names the task, and the option that fits it.
     """
-    meant_for = FITS.get(type(loss), task)
-    if meant_for != task:
-        raise ValueError(f"it is for {meant_for}, and this data is {task}; loss=auto fits")
+    tasks = [name for name, losses in FITS.items() if isinstance(loss, type) and issubclass(loss, losses)]
+    if tasks and task not in tasks:
+        raise ValueError(f"it is for {tasks[0]}, and this data is {task}; loss=auto fits")

@@ -131,6 +131,20 @@ class Accuracy(_Sums):
         return self.sums[0] / self.sums[1]
 
 
+class Top5(_Sums):
+    """Share of examples whose true class is among the five highest scores."""
+
+    higher_is_better = True
+
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+        right = (outputs.topk(5).indices == targets[:, None]).any(1)
+        return [right, torch.ones_like(right)]
+
+    def compute(self) -> Tensor:
+        """Over the examples so far, shape `()`."""
+        return self.sums[0] / self.sums[1]
+
+
 class F1(_Sums):
     """Harmonic mean of precision and recall, averaged over the classes that occur (macro)."""
 
@@ -179,6 +193,7 @@ class AUC(Metric):
 METRICS: dict[str, type[Metric]] = {
     "accuracy": Accuracy,
     "f1": F1,
+    "top5": Top5,
     "auc": AUC,
     "mse": MSE,
     "rmse": RMSE,

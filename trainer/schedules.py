@@ -1,4 +1,4 @@
-"""Learning-rate schedules as pure functions of the number of updates made.
+"""Learning-rate schedules as pure functions of the number of updates made; plateau alone also looks at the results.
 
 A resumed or prolonged run needs nothing but the step to go on. Warmup is a straight line from nearly zero, given
 in updates, or as a fraction of the run where it is below 1.
@@ -34,41 +34,86 @@ class Schedule:
         for group, base in self.groups:
             group["lr"] = base * factor
 
+    def end_epoch(self, improved: bool) -> None:
+        """To be told whether the monitored metric got better, for those that listen."""
+
     def state_dict(self) -> dict[str, Any]:
         """The step alone: all else is in the config."""
         return {"num_steps": self.num_steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue at the saved step."""
-        self.num_steps = state["num_steps"]
+        vars(self).update(state)
         self._apply()
 
 
-def _warmup_steps(warmup: float, total_steps: int) -> int:
-    if warmup < 0:
-        raise ValueError(f"warmup={warmup}: expected a number of updates, or a fraction of the run below 1")
-    return round(warmup * total_steps) if warmup < 1 else int(warmup)
+def _updates(name: str, value: float, total_steps: int) -> int:
+    """A number of updates, also where it is given as a fraction of the run below 1."""
+    if value < 0:
+        raise ValueError(f"{name}={value}: expected a number of updates, or a fraction of the run below 1")
+    return round(value * total_steps) if value < 1 else int(value)
 
 
-def _with_warmup(optimizer: Optimizer, total_steps: int, warmup: float, decay: Callable[[float], float]) -> Schedule:
-    """Linear warmup, then `decay` of the progress from 0 (its end) to 1 (the run's end)."""
-    rise = _warmup_steps(warmup, total_steps)
-    fall = max(1, total_steps - rise)
-
-    def factor(step: int) -> float:
-        return (step + 1) / (rise + 1) if step < rise else decay(min(1.0, (step - rise) / fall))
-
-    return Schedule(optimizer, factor)
+def _with_warmup(rise: int, decay: Callable[[int], float]) -> Callable[[int], float]:
+    """A straight line over the first `rise` updates, then `decay` of the number of updates since."""
+    return lambda step: (step + 1) / (rise + 1) if step < rise else decay(step - rise)
 
 
 def constant(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedule:
     """The same learning rate from start to end."""
-    return _with_warmup(optimizer, total_steps, warmup, lambda progress: 1.0)
+    return Schedule(optimizer, _with_warmup(_updates("warmup", warmup, total_steps), lambda step: 1.0))
+
+
+def step(
+    optimizer: Optimizer, total_steps: int, warmup: float = 0, step_size: float = 1 / 3, gamma: float = 0.1
+) -> Schedule:
+    """The rate times `gamma` after each `step_size`, counted from the end of the warmup."""
+    size = max(1, _updates("step_size", step_size, total_steps))
+    return Schedule(
+        optimizer, _with_warmup(_updates("warmup", warmup, total_steps), lambda step: gamma ** (step // size))
+    )
+
+
+def exponential(optimizer: Optimizer, total_steps: int, warmup: float = 0, final: float = 0.01) -> Schedule:
+    """The same factor at each update, so that the share `final` of the rate is left at the end of the run."""
+    if not 0 < final <= 1:
+        raise ValueError(f"final={final}: expected a share of the rate, above 0 and at most 1")
+    rise = _updates("warmup", warmup, total_steps)
+    fall = max(1, total_steps - rise)
+    return Schedule(optimizer, _with_warmup(rise, lambda step: final ** min(1.0, step / fall)))
 
 
 def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedule:
     """Half a cosine from the full rate to zero (Loshchilov and Hutter, SGDR, 2017)."""
-    return _with_warmup(optimizer, total_steps, warmup, _half_cosine)
+    rise = _updates("warmup", warmup, total_steps)
+    fall = max(1, total_steps - rise)
+    return Schedule(optimizer, _with_warmup(rise, lambda step: _half_cosine(min(1.0, step / fall))))
+
+
+class Plateau(Schedule):
+    """The rate times `factor` where the monitored metric has not improved for more than `patience` epochs."""
+
+    def __init__(
+        self, optimizer: Optimizer, total_steps: int, warmup: float = 0, factor: float = 0.3, patience: int = 1
+    ) -> None:
+        if not 0 < factor < 1 or patience < 0:
+            raise ValueError(
+                f"factor={factor} patience={patience}: expected a factor in (0, 1), patience of at least 0"
+            )
+        self.patience, self.epochs_without, self.num_cuts = patience, 0, 0
+        rise = _updates("warmup", warmup, total_steps)
+        super().__init__(optimizer, _with_warmup(rise, lambda step: factor**self.num_cuts))
+
+    def end_epoch(self, improved: bool) -> None:
+        """Count, and cut."""
+        self.epochs_without = 0 if improved else self.epochs_without + 1
+        if self.epochs_without > self.patience:
+            self.num_cuts, self.epochs_without = self.num_cuts + 1, 0
+            self._apply()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The step, and what was counted."""
+        return super().state_dict() | {"num_cuts": self.num_cuts, "epochs_without": self.epochs_without}
 
 
 def one_cycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.3) -> Schedule:
@@ -76,7 +121,7 @@ def one_cycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.3) -> Sc
 
     Smith and Topin, Super-Convergence, 2018, with the constants of torch's `OneCycleLR`; momentum stays.
     """
-    rise = max(1, _warmup_steps(warmup, total_steps) - 1)
+    rise = max(1, _updates("warmup", warmup, total_steps) - 1)
     fall = max(1, total_steps - 1 - rise)
 
     def factor(step: int) -> float:

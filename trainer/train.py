@@ -36,9 +36,9 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     autocast, scaler = choose_precision(cfg.precision, device)
     build.seed_everything(cfg.seed, cfg.deterministic)
     data, spec = build.data(cfg, device)
-    sample, targets = (part[:2] for part in next(iter(data.train)))
+    sample = next(iter(data.train))[0][:2]
     model = build.model(cfg, spec, sample)
-    loss = build.loss(cfg, spec, targets)
+    loss = build.loss(cfg, spec, data.train.targets)
     train_meter, meter, best = build.metrics(cfg, spec)
     steps_per_epoch = math.ceil(len(data.train) / cfg.accumulate)
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
@@ -54,7 +54,8 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     board.describe(model, sample, config)
     shown = best.monitor if best.monitor != "loss" else meter.names[-1]
     console = view.Console(cfg.epochs, total_steps, shown)
-    console.say(*view.header(cfg, names, device, data, spec), view.layers_table(layers_of(model, sample)))
+    warnings = build.warnings(update, steps_per_epoch)
+    console.say(*view.header(cfg, names, device, data, spec), *warnings, view.layers_table(layers_of(model, sample)))
     console.say(f"run    {view.shown(folder)}", f"board  tensorboard --logdir {view.log_root(folder)}", "")
 
     if cfg.compile:
@@ -83,6 +84,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
             if not report.val:
                 continue
             improved = best.improved(report.epoch, report.val)
+            update.end_epoch(improved)
             scores = {
                 f"{split}/{name}": value for split in ("train", "val") for name, value in getattr(report, split).items()
             }

@@ -108,6 +108,11 @@ class Update:
         if self.average:
             self.average.update_parameters(self.model)
 
+    def end_epoch(self, improved: bool) -> None:
+        """Tell a schedule that listens whether the monitored metric got better."""
+        if listen := getattr(self.scheduler, "end_epoch", None):
+            listen(improved)
+
     def gradient_norm(self) -> Tensor:
         """Euclidean norm of the last gradient, before clipping, shape `()`."""
         if self._clipped_norm is not None:

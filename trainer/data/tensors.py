@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,21 +20,87 @@ from trainer.errors import DataError
 class Examples(NamedTuple):
     """Inputs of shape `(N, *in_shape)`, with targets `(N, 1)` float, or `(N,)` int64 for classes."""
 
-    inputs: Tensor
+    inputs: Any  # a Tensor, or what the loader of the Splits reads: see stream.py
     targets: Tensor
+
+
+class BatchLoader:
+    """Passes over a split, in batches of at most `batch_size` examples, `limit` batches at most, on the device.
+
+    With `shuffle`, the order is a pure function of the seed and the epoch, and a last batch of one joins the
+    batch before it: batch norm has no variance of a single example.
+    """
+
+    def __init__(
+        self,
+        targets: Tensor,
+        batch_size: int,
+        *,
+        prepare: Callable[[Tensor], Tensor],
+        device: torch.device | str = "cpu",
+        shuffle: bool = False,
+        seed: int = 0,
+        limit: float = math.inf,
+    ) -> None:
+        self.targets = targets.to(device)
+        self.prepare, self.shuffle, self.seed, self.epoch = prepare, shuffle, seed, 0
+        ends = [*range(batch_size, len(targets), batch_size), len(targets)]
+        if shuffle and len(ends) > 1 and ends[-1] - ends[-2] == 1:
+            del ends[-2]
+        ends = ends[: int(min(limit, len(ends)))]
+        self.sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
+        self.num_examples = sum(self.sizes)
+
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
+        return len(self.sizes)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of the next pass."""
+        self.epoch = epoch
+
+    def order(self) -> Tensor:
+        """The indices of this epoch's examples, batch after batch: known before anything is read. On the CPU."""
+        if not self.shuffle:
+            return torch.arange(self.num_examples)
+        # Torch's generator takes in 32 bits of a seed: both numbers have to be mixed into them.
+        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
+        return torch.randperm(len(self.targets), generator=torch.Generator().manual_seed(mixed))[: self.num_examples]
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs `(B, *in_shape)` and targets of each batch."""
+        raise NotImplementedError
+
+
+class TensorLoader(BatchLoader):
+    """Batches of examples that are already in memory, cut by index on the device where they lie."""
+
+    def __init__(self, examples: Examples, batch_size: int, **options: Any) -> None:
+        super().__init__(examples.targets, batch_size, **options)
+        self.inputs = examples.inputs.to(self.targets.device)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self.shuffle:
+            for index in self.order().to(self.inputs.device).split(self.sizes):
+                yield self.prepare(self.inputs.index_select(0, index)), self.targets.index_select(0, index)
+            return
+        parts = (part[: self.num_examples].split(self.sizes) for part in (self.inputs, self.targets))
+        for inputs, targets in zip(*parts, strict=True):
+            yield self.prepare(inputs.clone()), targets  # a copy: a model that works in place must not change the data
 
 
 @dataclass(frozen=True)
 class Splits:
     """Three parts, disjoint unless one stands in for another that is not there.
 
-    `prepare` turns a batch as stored into what the model reads, on the device.
+    `prepare` turns a batch as stored into what the model reads, on the device; `loader` makes the batches.
     """
 
     train: Examples
     val: Examples
     test: Examples
     prepare: Callable[[Tensor], Tensor] = lambda inputs: inputs
+    loader: Callable[..., BatchLoader] = TensorLoader
 
     @property
     def stand_ins(self) -> tuple[str, ...]:
@@ -50,9 +116,10 @@ class Splits:
 class DataSpec:
     """What a model, a loss or a report needs to know about the data.
 
-    `in_shape` is `(F,)` for features, `(C, H, W)` for images and `(L,)` for tokens, which are numbers below
-    `vocab_size`. `out_features` is 1 for regression and for two classes (one logit), else the number of classes. Regression targets and features are standardised
-    where means and standard deviations are given; metrics are reported in the units of the file.
+    `in_shape` is `(F,)` for features, `(C, H, W)` for images and `(L,)` for tokens, numbers below `vocab_size`.
+    `out_features` is 1 for regression and for two classes (one logit), else the number of classes. Regression targets
+    and features are standardised where means and standard deviations are given; metrics are reported in the units of
+    the file.
     """
 
     task: str  # regression | binary | multiclass
@@ -79,66 +146,12 @@ class DataSpec:
         return values * self.target_std + self.target_mean if self.task == "regression" else values
 
 
-class TensorLoader:
-    """Batches of examples that are already in memory, cut by index on the device where they lie.
-
-    Yields `(inputs, targets)` of at most `batch_size` examples, `limit` batches at most. With `shuffle`, the
-    order is a pure function of the seed and the epoch, and a last batch of one joins the batch before it:
-    batch norm has no variance of a single example.
-    """
-
-    def __init__(
-        self,
-        examples: Examples,
-        batch_size: int,
-        *,
-        prepare: Callable[[Tensor], Tensor],
-        device: torch.device | str = "cpu",
-        shuffle: bool = False,
-        seed: int = 0,
-        limit: float = math.inf,
-    ) -> None:
-        self.inputs = examples.inputs.to(device)
-        self.targets = examples.targets.to(device)
-        self.prepare, self.shuffle, self.seed, self.epoch = prepare, shuffle, seed, 0
-        ends = [*range(batch_size, len(self.targets), batch_size), len(self.targets)]
-        if shuffle and len(ends) > 1 and ends[-1] - ends[-2] == 1:
-            del ends[-2]
-        ends = ends[: int(min(limit, len(ends)))]
-        self.sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
-        self.num_examples = sum(self.sizes)
-
-    def __len__(self) -> int:
-        """Number of batches in an epoch."""
-        return len(self.sizes)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-        self.epoch = epoch
-
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if not self.shuffle:
-            start = 0
-            for size in self.sizes:
-                part = slice(start, start + size)
-                # A copy: a model that works in place must not change the data.
-                yield self.prepare(self.inputs[part].clone()), self.targets[part]
-                start += size
-            return
-        # Torch's generator takes in 32 bits of a seed: both numbers have to be mixed into them.
-        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
-        generator = torch.Generator().manual_seed(mixed)
-        order = torch.randperm(len(self.targets), generator=generator)[: self.num_examples]
-        for index in order.to(self.inputs.device).split(self.sizes):
-            yield self.prepare(self.inputs.index_select(0, index)), self.targets.index_select(0, index)
-
-
 class Loaders(NamedTuple):
     """One for each split, on the device."""
 
-    train: TensorLoader
-    val: TensorLoader
-    test: TensorLoader
+    train: BatchLoader
+    val: BatchLoader
+    test: BatchLoader
 
 
 def split(

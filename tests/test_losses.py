@@ -1,0 +1,94 @@
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+from sklearn.utils.class_weight import compute_class_weight
+from torch import nn
+
+from trainer import build
+from trainer.data.tensors import DataSpec
+from trainer.errors import ConfigError
+from trainer.losses import BCE, NLL, CrossEntropy, auto, check_fit
+from trainer.overrides import checked
+
+COUNTS = [30, 10, 5]
+generator = torch.Generator().manual_seed(0)
+LOGITS = torch.randn(45, 3, generator=generator)
+LABELS = torch.arange(3).repeat_interleave(torch.tensor(COUNTS))
+YES = (torch.arange(45) % 3 == 0).float()[:, None]
+
+
+def test_without_weights_they_are_torchs():
+    assert CrossEntropy(COUNTS)(LOGITS, LABELS) == nn.CrossEntropyLoss()(LOGITS, LABELS)
+    smooth = CrossEntropy(COUNTS, label_smoothing=0.1)
+    assert smooth(LOGITS, LABELS) == nn.CrossEntropyLoss(label_smoothing=0.1)(LOGITS, LABELS)
+    assert BCE([30, 15])(LOGITS[:, :1], YES) == nn.BCEWithLogitsLoss()(LOGITS[:, :1], YES)
+    log_probabilities = LOGITS.log_softmax(1)
+    assert NLL(COUNTS)(log_probabilities, LABELS).item() == pytest.approx(
+        nn.NLLLoss()(log_probabilities, LABELS).item(), rel=1e-6
+    )
+
+
+def test_nll_reads_logits_and_log_probabilities_alike():
+    loss = NLL(COUNTS, weight=[1, 2, 3])
+    assert loss(LOGITS, LABELS).item() == pytest.approx(loss(LOGITS.log_softmax(1), LABELS).item(), rel=1e-6)
+    assert loss(LOGITS, LABELS).item() == pytest.approx(
+        CrossEntropy(COUNTS, [1, 2, 3])(LOGITS, LABELS).item(), rel=1e-6
+    )
+
+
+def test_a_weight_counts_an_example_so_many_times():
+    each = nn.CrossEntropyLoss(reduction="none")(LOGITS, LABELS)
+    expected = (each * torch.tensor([1.0, 0.5, 4.0])[LABELS]).sum() / 45
+    assert CrossEntropy(COUNTS, [1, 0.5, 4])(LOGITS, LABELS).item() == pytest.approx(expected.item(), rel=1e-6)
+    each = nn.BCEWithLogitsLoss(reduction="none")(LOGITS[:, :1], YES)
+    expected = (each * torch.where(YES > 0, 3.0, 0.5)).sum() / 45
+    assert BCE([30, 15], [0.5, 3])(LOGITS[:, :1], YES).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_balanced_weights_are_scikit_learns_and_add_up_over_batches():
+    loss = CrossEntropy(COUNTS, "balanced")
+    assert loss.weight.tolist() == pytest.approx(
+        compute_class_weight("balanced", classes=np.arange(3), y=LABELS.numpy()).tolist()
+    )
+    order = torch.randperm(45, generator=torch.Generator().manual_seed(1))
+    parts = sum(loss(LOGITS[i], LABELS[i]) * len(i) for i in order.split(7)) / 45
+    assert parts.item() == pytest.approx(loss(LOGITS, LABELS).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("weight", [[1, 2], [1, 2, -1], [0, 0, 0], "balance", [1, 2, float("nan")]])
+def test_weights_that_do_not_fit_are_refused(weight):
+    with pytest.raises(ValueError, match="weight"):
+        CrossEntropy(COUNTS, weight)
+
+
+@pytest.mark.parametrize(
+    ("loss", "task"),
+    [
+        (CrossEntropy, "regression"),
+        (nn.CrossEntropyLoss, "regression"),
+        (NLL, "binary"),
+        (BCE, "multiclass"),
+        (nn.MSELoss, "multiclass"),
+        (nn.HuberLoss, "binary"),
+    ],
+)
+def test_a_loss_of_another_task_is_refused_with_the_cure(loss, task):
+    with pytest.raises(ValueError, match=f"this data is {task}; loss=auto fits"):
+        check_fit(loss, task)
+
+
+@pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
+def test_the_tasks_own_loss_fits_it(task):
+    check_fit(type(auto(task, [1, 1])), task)
+
+
+def test_the_config_gives_the_class_counts_of_training():
+    cfg, _ = checked(["loss=cross_entropy", "loss.weight=balanced"])
+    spec = DataSpec("multiclass", (4,), out_features=3, class_names=("a", "b", "c"))
+    assert build.loss(cfg, spec, LABELS).weight.tolist() == pytest.approx([0.5, 1.5, 3.0])
+    spec = DataSpec("binary", (4,), class_names=("no", "yes"))
+    cfg, _ = checked(["loss=bce", "loss.weight=balanced"])
+    assert build.loss(cfg, spec, YES).weight.tolist() == pytest.approx([0.75, 1.5])
+    with pytest.raises(ConfigError, match="multiclass, and this data is regression"):
+        build.loss(OmegaConf.create({"loss": {"_target_": "trainer.losses.NLL"}}), DataSpec("regression", (4,)), YES)
