@@ -1,10 +1,9 @@
-import gzip
 import math
 
 import pytest
 import torch
 
-from trainer.data import images, synthetic, tabular
+from trainer.data import synthetic, tabular
 from trainer.data.tensors import Examples, TensorLoader, split, splits_of
 from trainer.errors import DataError
 
@@ -103,94 +102,9 @@ def test_a_model_that_works_in_place_does_not_change_the_data():
         assert loader.inputs.sum() == sum(range(20))
 
 
-def test_digits_are_standardised_by_the_training_images():
-    splits, spec = images.digits(seed=1)
-    assert spec.in_shape == (1, 8, 8)
-    assert (spec.task, spec.out_features) == ("multiclass", 10)
-    assert len(splits.train.targets) + len(splits.val.targets) + len(splits.test.targets) == 1797
-    inputs = splits.prepare(splits.train.inputs)
-    assert inputs.mean().item() == pytest.approx(0, abs=1e-4)
-    assert inputs.std().item() == pytest.approx(1, abs=1e-3)
-    assert splits.train.inputs.dtype == torch.uint8  # and is left as it is
-
-
-def test_mnist_is_what_is_known_of_it(real_data, tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for packed in (real_data / "MNIST" / "raw").glob("*.gz"):
-        (raw / packed.name).symlink_to(packed)
-    splits, _ = images.mnist(root=str(tmp_path))
-    counts = torch.bincount(torch.cat([splits.train.targets, splits.val.targets]))
-    assert counts.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
-    pixels = torch.cat([splits.train.inputs, splits.val.inputs]).float() / 255
-    assert pixels.mean().item() == pytest.approx(0.1307, abs=5e-5)
-    assert pixels.std().item() == pytest.approx(0.3081, abs=5e-5)
-    assert len(splits.test.targets) == 10_000
-
-
-def test_mnist_is_unpacked_beside_its_packed_files(small_mnist):
-    first, _ = images.mnist(root=str(small_mnist))
-    raw = small_mnist / "MNIST" / "raw"
-    names = sorted(path.name for path in raw.iterdir())
-    assert len(names) == 8
-    for packed in raw.glob("*.gz"):
-        assert gzip.decompress(packed.read_bytes()) == packed.with_suffix("").read_bytes()
-        packed.unlink()
-    second, _ = images.mnist(root=str(small_mnist))
-    assert torch.equal(first.train.inputs, second.train.inputs)
-
-
-def test_a_folder_marked_read_only_is_read_and_left_as_it_is(small_mnist):
-    raw = small_mnist / "MNIST" / "raw"
-    raw.chmod(0o555)
-    before = sorted(raw.iterdir())
-    splits, _ = images.mnist(root=str(small_mnist))
-    assert len(splits.train.targets) == 900
-    assert sorted(raw.iterdir()) == before
-
-
-def test_mnist_with_a_file_missing_does_not_go_to_the_network(small_mnist):
-    (small_mnist / "MNIST" / "raw" / "t10k-labels-idx1-ubyte.gz").unlink()
-    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: not found"):
-        images.mnist(root=str(small_mnist))
-
-
-@pytest.mark.parametrize(
-    ("case", "message"),
-    [
-        ("idx_wrong_magic", "magic 0x00000899 .expected 0x00000803"),
-        ("idx_label_count", r"1000.*990"),
-        ("idx_label_range", "label 37 at index 17 is not in 0..9"),
-        ("mnist_not_gzip", "not a gzip file"),
-        ("mnist_truncated_gz", "incomplete"),
-        ("mnist_missing_file", "t10k-labels-idx1-ubyte: not found"),
-    ],
-)
-def test_broken_mnist_files_are_refused(real_data, tmp_path, case, message):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    for file in (real_data / "bad" / case / "MNIST" / "raw").iterdir():
-        (raw / file.name).write_bytes(file.read_bytes())
-    before = {path.name for path in raw.iterdir()}
-    with pytest.raises(DataError, match=message):
-        images.mnist(root=str(tmp_path))
-    assert "train-images-idx3-ubyte" in before or "train-images-idx3-ubyte" not in {p.name for p in raw.iterdir()}
-
-
-def test_mnist_that_is_nowhere_says_what_to_put_where(tmp_path, monkeypatch):
-    def no_network(*_, **__):
-        raise OSError("Network is unreachable")
-
-    monkeypatch.setattr("socket.getaddrinfo", no_network)
-    with pytest.raises(
-        DataError, match=r"MNIST.raw and could not be downloaded.*train-images-idx3-ubyte.gz.*data.root="
-    ):
-        images.mnist(root=str(tmp_path))
-
-
 def test_synthetic_data_is_its_formula():
     splits, spec = synthetic.linear(w=[1.0, 2.0, 3.0], b=-1.0, noise=0.0, num_examples=50, seed=2)
-    x, y = splits.train
+    x, y = splits.train.inputs, spec.in_units(splits.train.targets)
     assert torch.allclose(y[:, 0], x @ torch.tensor([1.0, 2.0, 3.0]) - 1, atol=1e-5)
     assert spec.true_parameters == {"w": [1.0, 2.0, 3.0], "b": [-1.0]}
 

@@ -21,24 +21,30 @@ def linear(
 ) -> tuple[Splits, DataSpec]:
     """Y = Xw + b + noise, X standard normal (Zhang et al., Dive into Deep Learning, 3.2).
 
-    Inputs have shape `(num_examples, len(w))`, targets `(num_examples, 1)`; `noise` is a standard deviation.
+    Inputs have shape `(num_examples, len(w))`, targets `(num_examples, 1)`, standardised by the training split as in
+    any table; `noise` is a standard deviation.
 
     Raises:
-        ValueError: no weights, fewer than 3 examples, or a negative deviation.
+        ValueError: no weights, weights that are all zero, fewer than 3 examples, or a negative deviation.
     """
-    if not w or num_examples < 3 or noise < 0:
+    if not any(w) or num_examples < 3 or noise < 0:
         found = f"w={list(w)} num_examples={num_examples} noise={noise}"
-        raise ValueError(f"{found}: expected at least one weight, three examples and a noise of at least 0")
+        raise ValueError(
+            f"{found}: expected at least one weight that is not 0, three examples and a noise of at least 0"
+        )
     generator = torch.Generator().manual_seed(seed)
     weights = torch.tensor(w, dtype=torch.float32)
     inputs = torch.randn(num_examples, len(w), generator=generator)
     targets = (inputs @ weights + b + noise * torch.randn(num_examples, generator=generator))[:, None]
     parts = split(targets, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=False)
+    mean, std = targets[parts[0]].mean().item(), targets[parts[0]].std(correction=0).item()
     spec = DataSpec(
         task="regression",
         in_shape=(len(w),),
         feature_names=tuple(f"x{i}" for i in range(1, len(w) + 1)),
         target_name="y",
+        target_mean=mean,
+        target_std=std,
         true_parameters={"w": list(w), "b": [b]},
     )
-    return splits_of(inputs, targets, parts), spec
+    return splits_of(inputs, (targets - mean) / std, parts), spec

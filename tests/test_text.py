@@ -1,0 +1,172 @@
+import gzip
+
+import pytest
+import torch
+
+from trainer.data import text
+from trainer.data.text import PADDING, UNKNOWN, Vocabulary
+from trainer.errors import DataError
+
+ROWS = [(f"{'ab' * (1 + i % 4)}", "even" if i % 2 else "odd") for i in range(40)]
+
+
+def write(folder, rows, name="texts.csv"):
+    path = folder / name
+    content = "".join(f"{a},{b}\n" for a, b in rows).encode()
+    path.write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    return str(path)
+
+
+def test_tokens_are_numbers_filled_up_with_padding():
+    vocabulary = Vocabulary(("a", "b"), "characters", 4)
+    assert vocabulary.encode(["ab", "b?ab", "abbaab", " a "]).tolist() == [
+        [2, 3, PADDING, PADDING],
+        [3, UNKNOWN, 2, 3],
+        [2, 3, 3, 2],
+        [2, 0, 0, 0],
+    ]
+    words = Vocabulary(("hello", "world", "!"), "words", 5)
+    assert words.encode(["Hello, WORLD!"]).tolist() == [[2, UNKNOWN, 3, 4, PADDING]]
+
+
+def test_equal_letters_are_equal_however_they_are_written():
+    composed, combined = "é", "e\u0301"
+    assert text.cut(composed, "characters") == text.cut(combined, "characters") == [composed]
+
+
+def test_names_are_what_is_known_of_them(real_data):
+    splits, spec = text.names(root=str(real_data))
+    assert len(splits.train.targets) + len(splits.val.targets) == 13_374
+    assert len(splits.test.targets) == 6_700
+    assert (spec.task, spec.out_features, spec.in_shape, spec.kind) == ("multiclass", 18, (19,), "tokens")
+    assert spec.class_names[torch.bincount(splits.train.targets).argmax()] == "Russian"
+    lengths = (splits.train.inputs != PADDING).sum(1)
+    assert (lengths.min(), lengths.max()) == (2, 19)
+    assert splits.train.inputs.max() == spec.vocab_size - 1
+
+
+def test_the_vocabulary_is_that_of_the_training_split_alone(tmp_path):
+    rows = [(f"{chr(ord('a') + i % 5)}{chr(0x4E00 + i)}", "xy"[i % 2]) for i in range(100)]
+    splits, spec = text.text(path=write(tmp_path, rows))
+    assert spec.vocab_size == 5 + 2  # each of the other characters occurs once
+    assert (splits.test.inputs == UNKNOWN).any()
+    assert (splits.train.inputs == UNKNOWN).any(), "or what is unknown is never learned"
+
+
+def test_two_labels_are_binary(tmp_path):
+    splits, spec = text.text(path=write(tmp_path, ROWS))
+    assert (spec.task, spec.out_features, spec.class_names) == ("binary", 1, ("even", "odd"))
+    assert splits.train.targets.shape == (28, 1)
+    assert splits.train.targets.dtype == torch.float32
+
+
+def test_a_test_file_is_the_test_split(tmp_path):
+    path, test_path = write(tmp_path, ROWS), write(tmp_path, ROWS[:6], "more.csv.gz")
+    splits, _ = text.text(path=path, test_path=test_path)
+    assert [len(part.targets) for part in (splits.train, splits.val, splits.test)] == [36, 4, 6]
+    assert splits.test.targets.flatten().tolist() == [1, 0, 1, 0, 1, 0]
+
+
+def test_a_long_text_is_cut_and_that_is_said(tmp_path):
+    splits, spec = text.text(path=write(tmp_path, [*ROWS, ("ab" * 50_000, "even")]), max_length=10)
+    assert splits.train.inputs.shape[1] == 10
+    assert any("cut there: 1 texts" in note for note in spec.notes)
+
+
+def test_lines_without_text_are_left_out_where_that_is_wished(tmp_path):
+    path = write(tmp_path, [*ROWS, ("", "odd"), ("  ", "odd"), ("abab", "")])
+    with pytest.raises(DataError, match=r"texts.csv: line 41: an empty text; data.missing=drop"):
+        text.text(path=path)
+    splits, spec = text.text(path=path, missing="drop")
+    assert sum(len(part.targets) for part in (splits.train, splits.val, splits.test)) == 40
+    assert spec.notes[0] == "left out: 3 lines of texts.csv without text or label"
+
+
+def test_a_header_is_left_out_or_asked_about(tmp_path):
+    path = write(tmp_path, [("text", "label"), *ROWS])
+    _, spec = text.text(path=path, header=True)
+    assert spec.class_names == ("even", "odd")
+    _, spec = text.text(path=path)
+    assert any("only line 1 has the label 'label'" in note for note in spec.notes)
+
+
+def test_quotes_commas_and_line_ends_in_a_text_are_read(tmp_path):
+    path = tmp_path / "quoted.csv"
+    path.write_text("".join(f'"a, ""b""\nc{i % 3}",{"xy"[i % 2]}\n' for i in range(40)) + '"",x\n')
+    with pytest.raises(DataError, match="line 81: an empty text"):
+        text.text(path=str(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no lines with a text"),
+        (b"\n\n", "no lines with a text"),
+        (b"abc,x\n" * 20, "the only label is 'x'"),
+        (b"abc,x\nd,e,f\n", "line 2 has 3 fields, expected 2"),
+        (b"abc,x\nabc\n", "line 2 has 1 fields, expected 2"),
+        (b'abc,x\n"abc,y\nab,x\n', "begins in line 2 cannot be read"),
+        (b"abc,x\nab\xffc,y\n", r"byte 0xff in line 2.*data.encoding="),
+        (b"abc,x\nab\0c,y\n", "NUL"),
+    ],
+)
+def test_what_is_no_text_and_label_is_refused_with_its_line(tmp_path, content, message):
+    path = tmp_path / "bad.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as refusal:
+        text.text(path=str(path))
+    assert "bad.csv" in str(refusal.value)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_packed_file_that_ends_early_is_refused(tmp_path):
+    path = tmp_path / "texts.csv.gz"
+    packed = gzip.compress("".join(f"{i}{a},{b}\n" for i, (a, b) in enumerate(ROWS * 50)).encode())
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(DataError, match="ends early"):
+        text.text(path=str(path))
+
+
+def test_an_unknown_label_in_the_test_file_is_refused(real_data):
+    train = real_data / "names" / "names_train.csv.gz"
+    with pytest.raises(DataError, match=r"unknown_label_test.csv: line 21: .* has no label 'Klingon'"):
+        text.text(path=str(train), test_path=str(real_data / "bad" / "names_unknown_label_test.csv"))
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("names_empty_name", "line 21: an empty text"),
+        ("names_extra_column", "line 21 has 3 fields, expected 2"),
+    ],
+)
+def test_broken_names_are_refused(real_data, case, message):
+    with pytest.raises(DataError, match=message):
+        text.text(path=str(real_data / "bad" / f"{case}.csv"))
+
+
+@pytest.mark.parametrize("case", ["names_unicode", "names_very_long"])
+def test_strange_names_are_read(real_data, case):
+    splits, spec = text.text(path=str(real_data / "bad" / f"{case}.csv"))
+    assert splits.train.inputs.shape[1] <= 64
+    assert splits.test.inputs.max() < spec.vocab_size
+
+
+@pytest.mark.parametrize("options", [{"tokens": "bytes"}, {"max_length": 0}, {"missing": "mean"}])
+def test_options_that_do_not_exist_are_refused(tmp_path, options):
+    with pytest.raises(ValueError, match="expected"):
+        text.text(path=write(tmp_path, ROWS), **options)
+
+
+def test_names_that_are_nowhere_say_what_to_put_where(tmp_path):
+    with pytest.raises(
+        DataError, match=r"names_train.csv.gz: no such file; expected lines of name,country; data.root="
+    ):
+        text.names(root=str(tmp_path))
+
+
+def test_an_empty_text_of_words_is_one_without_tokens(tmp_path):
+    rows = [("hello world", "x"), ("you", "y")] * 20
+    path = write(tmp_path, [*rows, ("   ", "x")])
+    with pytest.raises(DataError, match="line 41"):
+        text.text(path=path, tokens="words")

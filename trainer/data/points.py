@@ -1,0 +1,25 @@
+"""The smallest datasets: a few points, to follow each number with pencil and paper (Liu, PyTorch course, 2019)."""
+
+from __future__ import annotations
+
+import torch
+
+from trainer.data.tensors import DataSpec, Examples, Splits
+
+
+def line() -> tuple[Splits, DataSpec]:
+    """The points (1, 2) (2, 4) (3, 6): inputs and targets `(3, 1)`, as they are; w = 2 and b = 0 lie behind them."""
+    spec = DataSpec("regression", (1,), feature_names=("x",), target_name="y", true_parameters={"w": [2.0], "b": [0.0]})
+    return _everywhere([1.0, 2.0, 3.0], [2.0, 4.0, 6.0]), spec
+
+
+def hours() -> tuple[Splits, DataSpec]:
+    """Hours of study 1, 2, 3 -> failed, failed, passed: inputs and targets `(3, 1)`, as they are."""
+    spec = DataSpec("binary", (1,), class_names=("failed", "passed"), feature_names=("hours",), target_name="result")
+    return _everywhere([1.0, 2.0, 3.0], [0.0, 0.0, 1.0]), spec
+
+
+def _everywhere(inputs: list[float], targets: list[float]) -> Splits:
+    """Too few to be divided: each split is all of them."""
+    points = Examples(torch.tensor(inputs)[:, None], torch.tensor(targets)[:, None])
+    return Splits(points, points, points)

@@ -1,0 +1,180 @@
+"""Short texts with a label each: characters or words as tokens, numbered by a vocabulary of the training split."""
+
+from __future__ import annotations
+
+import csv
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainer.data._textfile import head, open_text, shown, told
+from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
+from trainer.errors import DataError, nearest
+
+PADDING, UNKNOWN = 0, 1  # the first two numbers; tokens follow
+CUTTERS = {
+    "characters": list,
+    "words": lambda text: re.findall(r"\w+|[^\w\s]", text.lower()),
+}
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The tokens that have a number, what a token is, and how many of a text are read."""
+
+    tokens: tuple[str, ...]
+    unit: str
+    max_length: int
+
+    def encode(self, texts: Sequence[str]) -> Tensor:
+        """Numbers `(N, max_length)` int32, filled up with `PADDING`; a token that has none is `UNKNOWN`."""
+        number = {token: index for index, token in enumerate(self.tokens, UNKNOWN + 1)}
+        rows = torch.zeros(len(texts), self.max_length, dtype=torch.int32)
+        for row, text in zip(rows.numpy(), texts, strict=True):
+            found = [number.get(token, UNKNOWN) for token in cut(text, self.unit)[: self.max_length]]
+            row[: len(found)] = found
+        return rows
+
+
+def cut(text: str, unit: str) -> list[str]:
+    """The tokens of a text; equal characters are equal however they are composed (Unicode's NFC)."""
+    return CUTTERS[unit](unicodedata.normalize("NFC", text.strip()))
+
+
+def names(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
+    """Family names of 18 countries, by characters: `<root>/names/names_train.csv.gz` and `names_test.csv.gz`.
+
+    The data of the names classifiers in Liu's PyTorch course (2019) and in Robertson's tutorial for PyTorch.
+
+    Raises:
+        DataError: a file is missing or broken.
+    """
+    path, test_path = (Path(root) / "names" / f"names_{part}.csv.gz" for part in ("train", "test"))
+    for file in (path, test_path):
+        if not file.is_file():
+            raise DataError(
+                f"{file.absolute()}: no such file; expected lines of name,country; data.root= names another folder, "
+                "and data=text reads texts of your own"
+            )
+    return text(path=str(path), test_path=str(test_path), val_fraction=val_fraction, seed=seed)
+
+
+def text(
+    *,
+    path: str,
+    test_path: str | None = None,
+    tokens: str = "characters",
+    max_length: int = 64,
+    min_count: int = 2,
+    header: bool = False,
+    missing: str = "error",
+    encoding: str = "utf-8",
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> tuple[Splits, DataSpec]:
+    """A CSV file of two columns, text and label (.csv, .csv.gz): inputs `(N, L)` int32, L at most `max_length` tokens.
+
+    A token is a character, or a word in lower case. One that the training split has fewer than `min_count` times is
+    unknown, so that the model learns what to make of those. `missing=drop` leaves out lines without text or label.
+    With a `test_path`, that file is the test split, and `test_fraction` is not used.
+
+    Raises:
+        DataError: no such file, a line that is not text and label, a label that training does not know; names the line.
+        ValueError: an option that does not exist.
+    """
+    if tokens not in CUTTERS or max_length < 1:
+        raise ValueError(f"tokens={tokens} max_length={max_length}: expected characters or words, and at least 1")
+    if missing not in ("error", "drop"):
+        raise ValueError(f"missing={missing}: expected error or drop")
+    notes: list[str] = []
+    rows, test_rows = (
+        _filled(Path(file), list(_rows(Path(file), encoding))[header:], tokens, missing, notes) if file else []
+        for file in (path, test_path)
+    )
+    labels = sorted({row.label for row in rows})
+    number = {label: index for index, label in enumerate(labels)}
+    if len(labels) < 2:
+        raise DataError(f"{path}: the only label is {shown(labels[0])}; two or more are needed")
+    for row in test_rows:
+        if row.label not in number:
+            unknown = f"{path} has no label {shown(row.label)}"
+            raise DataError(f"{test_path}: line {row.line}: {unknown}; {nearest(row.label, labels)}")
+    if not header and sum(row.label == rows[0].label for row in rows) == 1:
+        notes.append(f"only line 1 has the label {shown(rows[0].label)}: if it is a header, data.header=true")
+
+    binary = len(labels) == 2
+    dtype = torch.float32 if binary else torch.int64
+    targets, test_targets = (torch.tensor([number[r.label] for r in part], dtype=dtype) for part in (rows, test_rows))
+    elsewhere = None if test_path else test_fraction
+    parts = split(targets, val_fraction=val_fraction, test_fraction=elsewhere, seed=seed, stratify=True)
+    texts, test_texts = ([row.text for row in part] for part in (rows, test_rows))
+    counts = Counter(token for index in parts[0].tolist() for token in cut(texts[index], tokens))
+    lengths = [len(cut(text, tokens)) for text in (*texts, *test_texts)]
+    known = tuple(sorted(token for token, count in counts.items() if count >= min_count))
+    vocabulary = Vocabulary(known, tokens, min(max_length, max(lengths)))
+    notes.append(f"{len(known)} {tokens} in the vocabulary, at most {vocabulary.max_length} of a text are read")
+    if max(lengths) > max_length:
+        notes.append(f"cut there: {sum(n > max_length for n in lengths)} texts; data.max_length= reads more of them")
+
+    if binary:
+        targets, test_targets = targets[:, None], test_targets[:, None]
+    splits = splits_of(vocabulary.encode(texts), targets, parts)
+    if test_path:
+        splits = replace(splits, test=Examples(vocabulary.encode(test_texts), test_targets))
+    spec = DataSpec(
+        task="binary" if binary else "multiclass",
+        in_shape=(vocabulary.max_length,),
+        out_features=1 if binary else len(labels),
+        vocab_size=len(known) + UNKNOWN + 1,
+        class_names=tuple(labels),
+        target_name="label",
+        notes=tuple(notes),
+    )
+    return splits, spec
+
+
+class Row(NamedTuple):
+    """A text, its label, and the line that it begins in."""
+
+    text: str
+    label: str
+    line: int
+
+
+def _filled(file: Path, rows: list[Row], unit: str, missing: str, notes: list[str]) -> list[Row]:
+    """The rows that have a text and a label, if others may be left out."""
+    empty = [row for row in rows if not (cut(row.text, unit) and row.label)]
+    if empty and missing == "error":
+        what = "label" if cut(empty[0].text, unit) else "text"
+        raise DataError(f"{file}: line {empty[0].line}: an empty {what}; data.missing=drop leaves such lines out")
+    if empty:
+        notes.append(f"left out: {len(empty)} lines of {file.name} without text or label")
+    if len(empty) == len(rows):
+        raise DataError(f"{file}: no lines with a text and a label")
+    return [row for row in rows if row not in empty] if empty else rows
+
+
+def _rows(file: Path, encoding: str) -> Iterator[Row]:
+    """The rows of a file; blank lines are none."""
+    _, encoding = head(file, encoding)
+    csv.field_size_limit(1 << 24)
+    line = 1
+    with told(file, encoding), open_text(file, encoding) as lines:
+        reader = csv.reader(iter(lines.readline, ""), strict=True, skipinitialspace=True)
+        try:
+            for fields in reader:
+                if len(fields) not in (0, 2):
+                    raise DataError(f"{file}: line {line} has {len(fields)} fields, expected 2: text and label")
+                if fields:
+                    yield Row(fields[0], fields[1].strip(), line)
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(f"{file}: the row that begins in line {line} cannot be read: {error}") from error
