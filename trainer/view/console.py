@@ -26,11 +26,15 @@ from trainer.view.layers import Layer
 
 log = logging.getLogger("dltrain")
 REFRESH_S = 0.1
+ROWS = 25
 SPLITS = ("train", "validation", "test")
 
 
 class Console:
-    """A bar while training where there is a terminal, a line an epoch in any case. Use as a context manager."""
+    """A bar while training where there is a terminal, a row an epoch in any case. Use as a context manager.
+
+    Of many epochs about `ROWS` get one; metrics.csv has them all.
+    """
 
     def __init__(self, epochs: int, total_steps: int, metric: str) -> None:
         self.terminal = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
@@ -86,7 +90,10 @@ class Console:
         )
 
     def epoch(self, report: Report, best: bool) -> None:
-        """One row: loss and metric of both splits, a star where it is the best so far, and the speed."""
+        """One row: loss and metric of both splits, a star where it is the best so far, and the speed since the last."""
+        self.value = f"{self.metric} {number(report.val[self.metric])}"
+        if report.epoch % max(1, self.epochs // ROWS) and report.epoch not in (1, self.epochs):
+            return
         now = time.perf_counter()
         if report.epoch == 1:
             self.say(f"{'training':>28}{'validation':>22}")
@@ -96,7 +103,6 @@ class Console:
         speed = (report.num_examples - self.counted) / (now - self.epoch_start)
         count, star, seconds = f"{report.epoch}/{self.epochs}", "*" if best else " ", now - self.epoch_start
         self.say(f"{count:>8} {'   '.join(losses)} {star} {speed:>11,.0f} {seconds:>8.1f}")
-        self.value = f"{self.metric} {number(report.val[self.metric])}"
         self.counted, self.epoch_start = report.num_examples, now
 
 
