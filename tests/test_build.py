@@ -153,7 +153,8 @@ def test_any_optimizer_and_scheduler_of_torch_needs_a_yaml_alone():
     ("group", "option"), [(group, option) for group, options in groups().items() for option in options]
 )
 def test_every_yaml_composes_and_names_something_that_takes_its_arguments(group, option):
-    lines = ["data.path=x", "data.target=y"] if option == "csv" else []
+    node = OmegaConf.load(CONF / group / f"{option}.yaml")
+    lines = [f"{group}.{key}=x" for key in node if OmegaConf.is_missing(node, key)]
     cfg, _ = checked([f"{group}={option}", *lines])
     build.check(cfg)
     assert groups()[group][option], f"conf/{group}/{option}.yaml has no comment for --help"

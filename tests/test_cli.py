@@ -35,7 +35,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("epoch=3", 2, "did you mean epochs?"),
         ("+epoch=3", 2, "did you mean epochs?"),
         ("modl=resnet", 2, "did you mean model?"),
-        ("model=resnt", 2, "no such model; did you mean resnet?"),
+        ("model=resnt", 2, "no such model; did you mean resnet or resnet18?"),
         ("optim.lr=abc", 2, "optim.lr is a finite number, got abc"),
         ("optim.lr=-1", 2, "Invalid learning rate: -1"),
         ("optim.lr=true", 2, "optim.lr is a finite number"),
@@ -57,7 +57,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("model=mlp model.hidden=[-3]", 2, "model: MLP: "),
         ("model=resnet model.widths=[]", 2, "model: ResNet: "),
         ("model=resnet data.batch_size=1", 2, "more than 1 value per channel"),
-        ("data.val_fraction=0", 2, "val_fraction=0 is not between 0 and 1"),
+        ("data.val_fraction=-1", 2, "val_fraction=-1 is not between 0 and 1"),
         ("data=synthetic_linear data.noise=-1", 2, "a noise of at least 0"),
         ("hydra/launcher=null", 2, "a run needs one"),
         ("-m optim.lr=interval(0.1,1)", 2, "list some"),
@@ -74,7 +74,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("+hydra.callbacks.x._target_=os.system", 2, "is not what came along"),
         ("+hydra.job_logging.handlers.x.class=os.system", 2, "is not what came along"),
         ("hydra.launcher._target_=os.system", 2, "no launcher of Hydra's"),
-        ("-m model=mlp,resnt", 2, "did you mean resnet?"),
+        ("-m model=mlp,resnt", 2, "did you mean resnet or resnet18?"),
         ("-m optim.lr=0.1,abc", 2, "optim.lr is a finite number, got abc"),
         ("data=diabetes", 2, "model=mlp fits"),
         ("data=diabetes model=logistic", 2, "model=linear fits"),
@@ -502,7 +502,7 @@ def test_completion_knows_the_options(tmp_path):
         capture_output=True,
         text=True,
     )
-    assert done.stdout.split() == ["model=resnet"], done.stderr
+    assert done.stdout.split() == ["model=resnet", "model=resnet18"], done.stderr
 
 
 def test_an_interrupted_run_says_so(tmp_path):

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from trainer.data import synthetic, tabular
+from trainer.data import synthetic
 from trainer.data.tensors import Examples, TensorLoader, split, splits_of
 from trainer.errors import DataError
 
@@ -107,62 +107,6 @@ def test_synthetic_data_is_its_formula():
     x, y = splits.train.inputs, spec.in_units(splits.train.targets)
     assert torch.allclose(y[:, 0], x @ torch.tensor([1.0, 2.0, 3.0]) - 1, atol=1e-5)
     assert spec.true_parameters == {"w": [1.0, 2.0, 3.0], "b": [-1.0]}
-
-
-def test_a_table_is_standardised_by_its_training_rows_and_reported_in_its_units():
-    splits, spec = tabular.diabetes(seed=4)
-    assert torch.allclose(splits.train.inputs.mean(0), torch.zeros(10), atol=1e-5)
-    assert torch.allclose(splits.train.inputs.std(0, correction=0), torch.ones(10), atol=1e-5)
-    targets = torch.cat([spec.in_units(part.targets) for part in (splits.train, splits.val, splits.test)])
-    assert (targets.min().item(), targets.max().item()) == pytest.approx((25, 346), abs=1e-3)
-
-
-def write(tmp_path, text):
-    path = tmp_path / "table.csv"
-    path.write_text(text)
-    return str(path)
-
-
-ROWS = "".join(f"{i},{i % 7},{3 * i + 1}\n" for i in range(40))
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "cannot be read as a table"),
-        ("a,b,y\n", "0 rows"),
-        (f"a,b,z\n{ROWS}", r"no column 'y'; there are a, b, z"),
-        (f"a,b,y\n{ROWS}1,high,3\n", r"line 42, column 'b': 'high'"),
-        (f"a,b,y\n{ROWS}1,,3\n", r"line 42, column 'b': an empty cell"),
-        (f"a,b,y\n\n\n{ROWS}1,,3\n", r"line 44, column 'b': an empty cell"),
-        (f"a,b,y\n{ROWS}1,inf,3\n", r"line 42, column 'b': .*inf"),
-    ],
-)
-def test_a_broken_table_is_refused_with_its_place(tmp_path, text, message):
-    with pytest.raises(DataError, match=message):
-        tabular.csv(path=write(tmp_path, text), target="y")
-
-
-@pytest.mark.parametrize(
-    ("column", "task", "out_features"),
-    [
-        ([0.5, 1.5, 2.5], "regression", 1),
-        ([0, 1], "binary", 1),
-        ([0, 1, 2], "multiclass", 3),
-        ([1, 2, 3], "regression", 1),
-    ],
-)
-def test_the_task_is_inferred_from_the_target(tmp_path, column, task, out_features):
-    rows = "".join(f"{i},{column[i % len(column)]}\n" for i in range(60))
-    splits, spec = tabular.csv(path=write(tmp_path, f"a,y\n{rows}"), target="y")
-    assert (spec.task, spec.out_features) == (task, out_features)
-    assert splits.train.targets.dtype == (torch.int64 if task == "multiclass" else torch.float32)
-
-
-def test_a_constant_column_gives_no_nan(tmp_path):
-    rows = "".join(f"{i},7,{i}\n" for i in range(60))
-    splits, _ = tabular.csv(path=write(tmp_path, f"a,c,y\n{rows}"), target="y")
-    assert torch.isfinite(splits.train.inputs).all()
 
 
 def test_limits_of_a_loader_are_whole_batches():

@@ -75,7 +75,7 @@ class OutOfMemory(DltrainError):  # noqa: N818 - as the field says it
 def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
     """The end of a message about an unknown name: the nearest valid ones, else all there are."""
     names = sorted(set(map(str, valid)))
-    near = difflib.get_close_matches(name, names, 3, cutoff=0.5)
+    near = difflib.get_close_matches(name, names, 3, cutoff=0.54)
     if near:
         return f"did you mean {' or '.join(prefix + n for n in near)}?"
     return f"there are {', '.join(prefix + n for n in names)}" if names else "there are none"

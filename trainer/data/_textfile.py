@@ -115,3 +115,12 @@ def cleaned(name: str, most: int = 60) -> str:
 def listed(items: Sequence[Any], most: int = 5, of: Callable[[Any], str] = str) -> str:
     """The first items as text, and how many there are beside them."""
     return ", ".join(map(of, items[:most])) + (f" and {len(items) - most:,} more" if len(items) > most else "")
+
+
+def is_numeral(name: str) -> bool:
+    """Whether a name is a number."""
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True

@@ -1,150 +1,206 @@
-"""Tables: columns of numbers, standardised by the training rows, with one column to predict."""
+"""Tables: columns of numbers and of text, and one column to predict."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
+from trainer.data._opening import open_table
+from trainer.data._openml import fetched
+from trainer.data._table import table
+from trainer.data.tensors import DataSpec, Splits
 
-from trainer.data.tensors import DataSpec, Splits, split, splits_of
-from trainer.errors import DataError, nearest
-
-
-def diabetes(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """scikit-learn's diabetes: 442 patients, 10 measurements, disease progression after a year (Efron et al. 2004)."""
-    from sklearn.datasets import load_diabetes
-
-    data = load_diabetes()
-    return table(
-        data.data,
-        data.target,
-        feature_names=tuple(data.feature_names),
-        target_name="progression",
-        task="regression",
-        val_fraction=val_fraction,
-        test_fraction=test_fraction,
-        seed=seed,
-    )
+BOSTON = ("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat", "medv")
+PIMA = (
+    "Pregnancies",
+    "Glucose",
+    "BloodPressure",
+    "SkinThickness",
+    "Insulin",
+    "BMI",
+    "DiabetesPedigreeFunction",
+    "Age",
+    "Outcome",
+)
 
 
 def csv(
     *,
     path: str,
-    target: str,
+    target: str | int,
     task: str = "auto",
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    text: Sequence[str] = (),
+    missing: str = "error",
+    separator: str = "auto",
+    decimal: str = ".",
+    encoding: str = "utf-8",
+    header: bool = True,
+    test_path: str | None = None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[Splits, DataSpec]:
-    """A file of numbers with a header line; `target` is the column to predict, all others are features.
+    """A table in a text file (.csv, .tsv, with or without .gz); `target` is the column to predict.
 
-    `task` is regression, binary or multiclass; `auto` takes whole numbers from 0 to K - 1 that all occur, for
-    K up to 20, as classes, and anything else as a regression.
+    Numbers are standardised by the training rows. Text is one input for each category that occurs in them, 1 or 0;
+    other categories are zero in all. Text of more than 100 categories, or in which most cells are distinct, is left out
+    and named. True and false are 1 and 0.
+
+    Args:
+        path: The file.
+        target: Its column to predict; without a header a number, from 1, or from -1 for the last.
+        task: regression, binary or multiclass. auto: two values are binary, text and the whole numbers 0 to K - 1, K
+            up to 20, are multiclass, and other numbers a regression. If it is given, classes are any values, sorted.
+        features: The columns to use; all by default.
+        drop: Columns to leave out.
+        text: Columns that are text although most of their cells are numbers, such as codes.
+        missing: What to do about a missing cell (empty, NA, NaN, null, None, ?): error; mean, of the training rows,
+            where missing text is zero in all categories; or drop its row. A target is never filled in.
+        separator: auto, a character, or comma, semicolon, tab, pipe or space.
+        decimal: The decimal sign: point or comma.
+        encoding: Of the text. A byte order mark is understood.
+        header: Whether the first line names the columns; without, they are called 1, 2, 3, ...
+        test_path: A file with the same columns, in any order, that is the test split; test_fraction is unused then.
+        val_fraction: Part of the rows that validates.
+        test_fraction: Part of the rows that tests.
+        seed: Of the split.
 
     Raises:
-        DataError: no such file or column, or a cell that is no finite number; names line and column.
-        ValueError: a task that does not exist.
+        DataError: what is wrong with the file, with line, column and value.
+        ValueError: an option that cannot be.
     """
-    import pandas as pd
-
-    file, target = Path(path), str(target)
-    if not file.is_file():
-        raise DataError(f"{file.absolute()}: {'a folder, not a file' if file.is_dir() else 'no such file'}")
-    try:
-        frame = pd.read_csv(file, skipinitialspace=True)
-    except (ValueError, OSError, EOFError) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"{file}: cannot be read as a table: {' '.join(str(error).split())}") from error
-    names = [str(name) for name in frame.columns]
-    if target not in names:
-        raise DataError(f"{file}: no column {target!r}; {nearest(target, names)}")
-    if len(names) < 2 or not len(frame):
-        raise DataError(
-            f"{file}: {len(frame)} rows and columns {', '.join(names)}; expected rows, and features beside {target!r}"
-        )
-    numbers = frame.apply(pd.to_numeric, errors="coerce").to_numpy(np.float64)
-    bad = np.argwhere(~np.isfinite(numbers))
-    if len(bad):
-        row, column = bad[0]
-        cell = frame.iat[row, column]
-        found = "an empty cell" if pd.isna(cell) else f"{cell!r}"
-        line = _line_of(file, int(row) + 1)
-        raise DataError(f"{file}: line {line}, column {names[column]!r}: {found} where a finite number was expected")
-    at = names.index(target)
+    how: dict[str, Any] = {"separator": separator, "decimal": decimal, "encoding": encoding, "header": header}
+    file = open_table(path, **how)
+    test_file = open_table(test_path, **how) if test_path else None
+    target, out, words = file.column(target), file.columns(drop), file.columns(text)
+    if features is None:
+        left_out = {name: "no name" for name in file.unnamed if name not in (target, *out)}
+        used = [name for name in file.names if name not in (target, *out, *left_out)]
+    else:
+        left_out, used = {}, [name for name in file.columns(features) if name not in out]
+    if target in used or target in out:
+        raise ValueError(f"the target {target!r} is among the columns to use or to drop")
     return table(
-        np.delete(numbers, at, axis=1),
-        numbers[:, at],
-        feature_names=(*names[:at], *names[at + 1 :]),
-        target_name=target,
+        file.read(words),
+        target,
+        used,
+        left_out=left_out,
+        file=file,
+        test_file=test_file,
+        text=words,
         task=task,
+        missing=missing,
         val_fraction=val_fraction,
         test_fraction=test_fraction,
         seed=seed,
     )
 
 
-def _line_of(file: Path, row: int) -> int:
-    """The line of a row, counted from 1, where the header is row 0 and blank lines are none."""
-    with file.open("rb") as lines:
-        filled = [number for number, line in enumerate(lines, 1) if line.strip()]
-    return filled[row] if row < len(filled) else row + 1
-
-
-def table(
-    features: np.ndarray,
-    targets: np.ndarray,
+def boston(
     *,
-    feature_names: tuple[str, ...],
-    target_name: str,
-    task: str,
-    val_fraction: float,
-    test_fraction: float,
-    seed: int,
+    root: str = "data",
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    missing: str = "error",
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
 ) -> tuple[Splits, DataSpec]:
-    """Splits of `features` `(N, F)` and `targets` `(N,)`, standardised by the training rows.
+    """Boston housing: 506 districts, 13 features, the median value of homes in 1000 $ (Harrison and Rubinfeld 1978).
 
-    A column that is constant there is left unscaled. Classes are whole numbers from 0 to K - 1.
+    Read from `<root>/boston.csv`, or else fetched from OpenML and written there. `medv` is capped at 50, and `b` is
+    made from the share of Black inhabitants: a table to learn with, and none to conclude from.
+
+    Raises:
+        DataError: the file is not there and cannot be fetched, or has other columns.
     """
-    tasks = ("auto", "regression", "binary", "multiclass")
-    if task not in tasks:
-        raise ValueError(f"task={task} is not one of {', '.join(tasks)}")
-    present = np.unique(targets)
-    if task == "auto":
-        are_classes = 2 <= len(present) <= 20 and np.array_equal(present, np.arange(len(present)))
-        task = "regression" if not are_classes else "binary" if len(present) == 2 else "multiclass"
-    if task != "regression" and not np.array_equal(present, np.arange(len(present))):
-        values = ", ".join(f"{value:g}" for value in present[:5])
-        raise DataError(f"column {target_name!r} has values {values}, ...; {task} needs classes 0 to K - 1")
-    if task == "binary" and len(present) != 2:
-        raise DataError(f"column {target_name!r} has {len(present)} classes; binary needs 2")
-
-    x, y = torch.tensor(features, dtype=torch.float64), torch.tensor(targets, dtype=torch.float64)
-    parts = split(y, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=task != "regression")
-    mean, std = _mean_std(x[parts[0]])
-    inputs = ((x - mean) / std).float()
-    target_mean, target_std = 0.0, 1.0
-    if task == "regression":
-        target_mean, target_std = (float(moment) for moment in _mean_std(y[parts[0]]))
-        outcomes = ((y - target_mean) / target_std).float()[:, None]  # (N, 1)
-    else:
-        outcomes = y.long() if task == "multiclass" else y.float()[:, None]
-    spec = DataSpec(
-        task=task,
-        in_shape=(x.shape[1],),
-        out_features=len(present) if task == "multiclass" else 1,
-        class_names=() if task == "regression" else tuple(f"{value:g}" for value in present),
-        feature_names=feature_names,
-        target_name=target_name,
-        feature_mean=mean,
-        feature_std=std,
-        target_mean=target_mean,
-        target_std=target_std,
+    path = fetched(Path(root) / "boston.csv", 531, BOSTON, {})
+    return csv(
+        path=str(path),
+        target="medv",
+        task="regression",
+        features=BOSTON[:-1] if features is None else features,
+        drop=drop,
+        missing=missing,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
     )
-    return splits_of(inputs, outcomes, parts), spec
 
 
-def _mean_std(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each column; a deviation of zero is given as one."""
-    std = values.std(0, correction=0)
-    return values.mean(0), torch.where(std > 0, std, torch.ones_like(std))
+def pima(
+    *,
+    root: str = "data",
+    features: Sequence[str] | None = None,
+    drop: Sequence[str] = (),
+    missing: str = "error",
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> tuple[Splits, DataSpec]:
+    """Pima diabetes: 768 women, 8 measurements, diabetes within five years or not (Smith et al. 1988).
+
+    Read from `<root>/pima_diabetes.csv`, or else fetched from OpenML and written there. In Glucose, BloodPressure,
+    SkinThickness, Insulin and BMI a 0 stands for a value that is missing; the values are left as they are.
+
+    Raises:
+        DataError: the file is not there and cannot be fetched, or has other columns.
+    """
+    path = fetched(Path(root) / "pima_diabetes.csv", 37, PIMA, {"tested_negative": 0, "tested_positive": 1})
+    return csv(
+        path=str(path),
+        target="Outcome",
+        task="binary",
+        features=PIMA[:-1] if features is None else features,
+        drop=drop,
+        missing=missing,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+    )
+
+
+def diabetes(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
+    """scikit-learn's diabetes: 442 patients, 10 measurements, disease progression after a year (Efron et al. 2004)."""
+    return _embedded("diabetes", "progression", "regression", val_fraction, test_fraction, seed)
+
+
+def iris(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
+    """scikit-learn's iris: 150 flowers, 4 measurements, 3 species (Fisher 1936)."""
+    return _embedded("iris", "species", "multiclass", val_fraction, test_fraction, seed)
+
+
+def wine(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
+    """scikit-learn's wine: 178 wines, 13 chemical measurements, 3 cultivars (Aeberhard et al. 1992)."""
+    return _embedded("wine", "cultivar", "multiclass", val_fraction, test_fraction, seed)
+
+
+def breast_cancer(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
+    """scikit-learn's breast cancer: 569 tumours, 30 measurements, malignant (0) or benign (1) (Street et al. 1993)."""
+    return _embedded("breast_cancer", "diagnosis", "binary", val_fraction, test_fraction, seed)
+
+
+def _embedded(
+    name: str, target: str, task: str, val_fraction: float, test_fraction: float, seed: int
+) -> tuple[Splits, DataSpec]:
+    """A table that comes along with scikit-learn, its classes in the order of their numbers there."""
+    import pandas as pd
+    from sklearn import datasets
+
+    data = getattr(datasets, f"load_{name}")()
+    classes = [] if task == "regression" else [str(value) for value in data.target_names]
+    frame = pd.DataFrame(data.data, columns=list(data.feature_names))
+    frame[target] = pd.Categorical.from_codes(data.target, classes) if classes else data.target
+    return table(
+        frame,
+        target,
+        list(data.feature_names),
+        task=task,
+        classes=classes,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        seed=seed,
+    )

@@ -1,0 +1,164 @@
+"""A file of delimited text as a pandas frame; what cannot be read is told with its line."""
+
+from __future__ import annotations
+
+import csv
+import math
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainer.data._textfile import is_numeral, listed, open_text, shown, told
+from trainer.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MISSING = ["?"]  # stands for a missing cell, beside an empty one and pandas' own: NA, NaN, null, None, ...
+
+
+@dataclass(frozen=True)
+class TableFile:
+    """Where a table lies, how it is written, and the names of all its columns in order; made by `open_table`."""
+
+    path: Path
+    encoding: str
+    separator: str
+    decimal: str
+    header: bool
+    names: tuple[str, ...]
+
+    def read(self, text: Sequence[str] = ()) -> pd.DataFrame:
+        """All rows, numbered from 0. A column is of numbers (a truth value is 0 or 1), else of categories: its words.
+
+        The columns in `text` are of words in any case. A missing cell is NaN.
+
+        Raises:
+            DataError: no rows, a line with too few or too many fields, an unclosed quote, no text, a broken gzip file.
+        """
+        import pandas as pd
+
+        with told(self.path, self.encoding), warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of a first row that is too long: see below
+            try:
+                with open_text(self.path, self.encoding) as file:
+                    frame = pd.read_csv(
+                        file,
+                        sep=self.separator,
+                        decimal=self.decimal,
+                        header=0 if self.header else None,
+                        names=list(self.names),
+                        index_col=False,
+                        dtype={name: str for name in text if name in self.names},
+                        na_values=MISSING,
+                        skipinitialspace=True,
+                        low_memory=False,
+                    )
+            except pd.errors.ParserError as error:
+                raise self._mistake(str(error)) from error
+            if not len(frame):
+                raise DataError(f"{self.path}: 0 rows{' below the header' if self.header else ''}")
+            # Pandas fills up lines that are too short, and drops what a first row has too much.
+            self._check_widths(until=max([0, *frame[self.names[-1]].isna().to_numpy().nonzero()[0][-1:]]))
+        for name in self.names:
+            if frame[name].dtype.kind not in "iuf":
+                frame[name] = self._settled(frame[name])
+        return frame
+
+    def _settled(self, cells: pd.Series) -> pd.Series | pd.Categorical:
+        import pandas as pd
+
+        codes, values = pd.factorize(cells)
+        if pd.api.types.infer_dtype(values) not in ("string", "empty"):  # truth values, or very long integers
+            numbers = [float(value) if abs(value) < 1e300 else math.inf for value in values]
+            return pd.Series(np.append(numbers, np.nan)[codes])
+        words = pd.Series(values, dtype=object).str.strip().replace("", None)
+        if self.decimal == ",":
+            words = words.str.replace(r"^([-+]?\d*),(\d+)$", r"\1.\2", regex=True)
+        again, categories = pd.factorize(words)
+        return pd.Categorical.from_codes(np.append(again, -1)[codes], categories)
+
+    @cached_property
+    def _share_of_numbers(self) -> float:
+        return sum(map(is_numeral, self.names)) / len(self.names)
+
+    @cached_property
+    def _is_data(self) -> bool:
+        """Whether the names are numbers, and not 0, 1, 2, ... as pandas writes them where there are none."""
+        first = int(self.names[0]) if self.names[0].isdecimal() else 0
+        counts_up = all(name == str(at) for at, name in enumerate(self.names, first))
+        return self._share_of_numbers == 1 and not counts_up
+
+    @property
+    def unnamed(self) -> tuple[str, ...]:
+        """The columns that the header leaves without a name: often row numbers, or nothing at all."""
+        return tuple(name for at, name in enumerate(self.names, 1) if name == f"column {at}")
+
+    def columns(self, given: Sequence[str | int] | str | int) -> list[str]:
+        """The names of several columns, or of one."""
+        names = [given] if isinstance(given, str | int) else given
+        return list(dict.fromkeys(map(self.column, names)))
+
+    def column(self, name: str | int) -> str:
+        """The name of a column; without a header its number, and -1 is the last one.
+
+        Raises:
+            DataError: there is no such column, or the header looks like data.
+        """
+        wanted = str(name)
+        if not self.header and wanted.startswith("-") and wanted[1:] in self.names:
+            return self.names[int(wanted)]
+        if self.header and (self._is_data if wanted in self.names else self._share_of_numbers >= 0.5):
+            raise DataError(
+                f"{self.path}: no column {wanted!r}: the first line, {listed(self.names)}, looks like data and not "
+                "like a header; data.header=false data.target=-1 takes the last column as target"
+            )
+        if wanted not in self.names:
+            near = nearest(wanted, self.names)
+            near = f"{near} " if near.startswith("did") else ""
+            raise DataError(f"{self.path}: no column {wanted!r}; {near}there are {listed(self.names, 20)}")
+        return wanted
+
+    def error(self, row: int, column: str, problem: str) -> DataError:
+        """An error about a cell of a row of the frame: its line, its column and what stands there."""
+        with told(self.path, self.encoding):
+            line, fields = next(islice(self.records(), row + self.header, None))
+        cell = fields[self.names.index(column)]
+        found = shown(cell) if cell.strip() else "an empty cell"
+        return DataError(f"{self.path}: line {line}, column {column!r}: {found} {problem}")
+
+    def records(self) -> Iterator[tuple[int, list[str]]]:
+        """The line on which it begins, from 1, and the fields of each record, the header among them."""
+        csv.field_size_limit(2**31 - 1)
+        with open_text(self.path, self.encoding) as file:
+            reader, line = csv.reader(file, delimiter=self.separator, skipinitialspace=True), 1
+            for fields in reader:
+                if len(fields) > 1 or "".join(fields).strip():  # pandas leaves out blank lines
+                    yield line, fields
+                line = reader.line_num + 1
+
+    def _check_widths(self, until: float = math.inf) -> None:
+        """Raise a DataError if a row up to `until` has too few or too many fields."""
+        for row, (line, fields) in enumerate(self.records(), -int(self.header)):
+            if len(fields) != len(self.names):
+                breaks = sum(field.count("\n") for field in fields)
+                more = f"; a quoted cell makes it go on to line {line + breaks}" if breaks else ""
+                what = f"{len(fields)} fields, expected {len(self.names)} as in the first line"
+                raise DataError(f"{self.path}: line {line} has {what}{more}")
+            if row >= until:
+                return
+
+    def _mistake(self, complaint: str) -> DataError:
+        """What pandas complains of, with its line."""
+        if "EOF inside string" in complaint:
+            *_, (line, fields) = self.records()
+            line += sum(field.count("\n") for field in fields[:-1])
+            return DataError(f"{self.path}: line {line}: a quote opens here and is never closed")
+        self._check_widths()
+        return DataError(f"{self.path}: cannot be read as a table: {' '.join(complaint.split())}")
