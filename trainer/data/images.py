@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
-import math
-import os
-import socket
-import tempfile
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.data._files import download
+from trainer.data.cifar import read_cifar10
+from trainer.data.idx import read_idx
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError
+
+DIGITS = tuple("0123456789")
+CLOTHES = "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
+FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
+MNIST_CRC32 = (0xE9F4D8B3, 0xE0CB4AD2, 0x91373BDF, 0x4AB9EFF9)  # of the originals, unpacked, in that order
 
 
 def digits(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
@@ -29,37 +30,83 @@ def digits(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int =
     images = torch.from_numpy(data.images).to(torch.uint8)[:, None]  # (N, 1, 8, 8)
     labels = torch.from_numpy(data.target).long()
     parts = split(labels, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=True)
-    return _image_data(splits_of(images, labels, parts), class_names=tuple("0123456789"))
+    return _image_data(splits_of(images, labels, parts), class_names=DIGITS)
 
 
 def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
     """MNIST (LeCun et al. 1998): inputs `(N, 1, 28, 28)` uint8, ten classes; 10,000 of the 70,000 are the test split.
 
     Read from `<root>/MNIST/raw`: the four original files, packed (.gz) or not. What is packed is unpacked there; where
-    there is none of them, they are downloaded.
+    there is none of them, they are downloaded. Smaller files of the same form are read as well, and said to be others.
 
     Raises:
         DataError: a file is missing, broken, or could not be downloaded.
     """
-    folder = Path(root) / "MNIST" / "raw"
-    names = [f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
-    if not any((folder / file).exists() for name in names for file in (name, name + ".gz")):
-        _download(root, folder)
-    images, labels, test_images, test_labels = (_read_idx(folder, name) for name in names)
-    for what, x, y in [("train", images, labels), ("t10k", test_images, test_labels)]:
-        if x.ndim != 3 or y.ndim != 1 or len(x) != len(y):
-            raise DataError(f"{folder}: {what} has images of shape {tuple(x.shape)} and labels of {tuple(y.shape)}")
-        if len(y) and int(y.max()) > 9:
+    splits, spec, crc32s = _idx_data("MNIST", Path(root), DIGITS, val_fraction=val_fraction, seed=seed)
+    others = [name for name, crc32, known in zip(FILES, crc32s, MNIST_CRC32, strict=True) if crc32 != known]
+    notes = (f"not the original MNIST: {others[0]} is another file",) if others else ()
+    return splits, replace(spec, notes=notes)
+
+
+def fashion_mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
+    """Fashion-MNIST (Xiao et al. 2017), ten kinds of clothes: read as MNIST is, from `<root>/FashionMNIST/raw`.
+
+    Raises:
+        DataError: a file is missing, broken, or could not be downloaded.
+    """
+    return _idx_data("FashionMNIST", Path(root), CLOTHES, val_fraction=val_fraction, seed=seed)[:2]
+
+
+def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
+    """CIFAR-10 (Krizhevsky 2009): inputs `(N, 3, 32, 32)` uint8, ten classes; 10,000 of the 60,000 are the test split.
+
+    Read from `<root>/cifar-10-batches-py` or `<root>/cifar-10-python.tar.gz`, which is unpacked there; where there is
+    neither, it is downloaded. Only the original files are read, since they are pickles.
+
+    Raises:
+        DataError: a file is missing, is not the original, or could not be downloaded.
+    """
+    train, test, class_names = read_cifar10(Path(root))
+    return _with_test(train, test, class_names, val_fraction=val_fraction, seed=seed)
+
+
+def _idx_data(
+    name: str, root: Path, class_names: tuple[str, ...], *, val_fraction: float, seed: int
+) -> tuple[Splits, DataSpec, tuple[int, ...]]:
+    """The data in the four files of `<root>/<name>/raw`, and the CRC-32 of each."""
+    folder = root / name / "raw"
+    if not any((folder / file).exists() for stem in FILES for file in (stem, f"{stem}.gz")):
+        download(name, root, folder=folder, files=f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}")
+    files = [read_idx(folder, stem, num_dims=3 if "idx3" in stem else 1) for stem in FILES]
+    images, labels, test_images, test_labels = (file.values for file in files)
+    for part, x, y in [("train", images, labels), ("t10k", test_images, test_labels)]:
+        if len(x) != len(y):
+            raise DataError(f"{folder}: {part} has {len(x)} images and {len(y)} labels")
+        if int(y.max()) >= len(class_names):
             index = int(y.argmax())
-            raise DataError(f"{folder}/{what}-labels-idx1-ubyte: label {int(y[index])} at index {index} is not in 0..9")
-    labels, test_labels = labels.long(), test_labels.long()
-    train, val, _ = split(labels, val_fraction=val_fraction, seed=seed, stratify=True)
-    splits = Splits(
-        train=Examples(images[train, None], labels[train]),
-        val=Examples(images[val, None], labels[val]),
-        test=Examples(test_images[:, None], test_labels),
-    )
-    return _image_data(splits, class_names=tuple("0123456789"))
+            raise DataError(
+                f"{folder / f'{part}-labels-idx1-ubyte'}: label {int(y[index])} at index {index} is not in "
+                f"0..{len(class_names) - 1}"
+            )
+    if images.shape[1:] != test_images.shape[1:]:
+        raise DataError(
+            f"{folder}: images of {tuple(images.shape[1:])} in train, {tuple(test_images.shape[1:])} in t10k"
+        )
+    train, test = (images[:, None], labels.long()), (test_images[:, None], test_labels.long())
+    return *_with_test(train, test, class_names, val_fraction=val_fraction, seed=seed), tuple(f.crc32 for f in files)
+
+
+def _with_test(
+    train: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+    class_names: tuple[str, ...],
+    *,
+    val_fraction: float,
+    seed: int,
+) -> tuple[Splits, DataSpec]:
+    """Images `(N, C, H, W)` and labels `(N,)` with a test split of their own; validation is cut from the training."""
+    parts = split(train[1], val_fraction=val_fraction, seed=seed, stratify=True)
+    return _image_data(replace(splits_of(*train, parts), test=Examples(*test)), class_names=class_names)
 
 
 def _image_data(splits: Splits, *, class_names: tuple[str, ...]) -> tuple[Splits, DataSpec]:
@@ -70,13 +117,14 @@ def _image_data(splits: Splits, *, class_names: tuple[str, ...]) -> tuple[Splits
         out_features=len(class_names),
         class_names=class_names,
     )
-    return replace(splits, prepare=standardise(splits.train.inputs)), spec
+    return replace(splits, prepare=standardise([splits.train.inputs])), spec
 
 
-def standardise(images: Tensor) -> Callable[[Tensor], Tensor]:
-    """A map of `(B, C, H, W)` bytes to floats of mean 0 and variance 1 in each channel of `images`."""
+def standardise(images: Iterable[Tensor]) -> Callable[[Tensor], Tensor]:
+    """A map of `(B, C, H, W)` bytes to floats, of mean 0 and variance 1 in each channel of all the `images` given."""
+    found = [torch.stack([torch.bincount(c.flatten(), minlength=256) for c in part.unbind(1)]) for part in images]
+    counts = torch.stack(found).sum(0)  # (C, 256)
     values = torch.arange(256, dtype=torch.float64)
-    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
     mean = counts.double() @ values / counts.sum(1)
     std = (counts.double() @ values.square() / counts.sum(1) - mean.square()).sqrt().clamp_min(1e-6)
 
@@ -89,62 +137,3 @@ def standardise(images: Tensor) -> Callable[[Tensor], Tensor]:
         return batch.to(torch.float32, copy=True).mul_(scale).add_(shift)
 
     return prepare
-
-
-def _read_idx(folder: Path, name: str) -> Tensor:
-    """The bytes of an IDX file (http://yann.lecun.com/exdb/mnist), shaped; unpacks `name.gz` beside it at first."""
-    path, packed = folder / name, folder / f"{name}.gz"
-    if path.exists():
-        content = path.read_bytes()
-    elif packed.exists():
-        try:
-            content = gzip.decompress(packed.read_bytes())
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise DataError(
-                f"{packed}: incomplete or not a gzip file ({error}); delete it to download it again"
-            ) from error
-    else:
-        raise DataError(f"{path}: not found, packed (.gz) or not, beside other files of the dataset")
-    num_dims = 3 if "idx3" in name else 1
-    magic, head = 0x0800 + num_dims, 4 + 4 * num_dims
-    found = int.from_bytes(content[:4], "big")
-    shape = tuple(int(n) for n in np.frombuffer(content[4:head], ">u4")) if len(content) >= head else ()
-    if found != magic or len(content) != head + math.prod(shape):
-        raise DataError(
-            f"{path if path.exists() else packed}: not the IDX file that it should be: magic 0x{found:08x} (expected "
-            f"0x{magic:08x}), shape {shape}, {len(content)} bytes (expected {head + math.prod(shape)})"
-        )
-    if not path.exists():
-        _write_beside(path, content)
-    return torch.from_numpy(np.frombuffer(content, np.uint8, offset=head).reshape(shape).copy())
-
-
-def _write_beside(path: Path, content: bytes) -> None:
-    """Whole or not at all; a folder that is not to be written is left as it is, and unpacked again next time."""
-    if not path.parent.stat().st_mode & 0o222:
-        return  # marked read-only, which does not stop root
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
-    except OSError:
-        pass
-
-
-def _download(root: str, folder: Path) -> None:
-    from torchvision.datasets import MNIST
-
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(10)
-    try:
-        MNIST(root, download=True)
-    except (OSError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"MNIST is not in {folder.absolute()} and could not be downloaded ({reason}); put the four files "
-            f"train-images-idx3-ubyte.gz, train-labels-idx1-ubyte.gz, t10k-images-idx3-ubyte.gz and "
-            f"t10k-labels-idx1-ubyte.gz there, name another folder with data.root=, or try data=digits: it is embedded"
-        ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
