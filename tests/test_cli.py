@@ -46,7 +46,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("epochs=0", 2, "at least 1 (passes over the training split)"),
         ("epochs=2.5", 2, "epochs is a whole number"),
         ("ema=2", 2, "at least 0 and below 1"),
-        ("precision=fp8", 2, "expected one of fp32, tf32, bf16, fp16"),
+        ("precision=fp8", 2, "expected one of fp64, fp32, tf32, bf16, fp16"),
         ("device=gpu", 2, "expected auto, cpu, cuda, cuda:1 or mps"),
         ("seed=-1", 2, "at least 0 and at most 2147483647"),
         ("optim.lr=inf", 2, "optim.lr is a finite number"),
@@ -376,7 +376,7 @@ def test_a_users_own_dataset_and_loss(dltrain, tmp_path):
     [
         ("# @package _global_\nepoch: 3\n", "unknown key epoch in experiment/bad.yaml; did you mean epochs?"),
         ("# @package _global_\nepochs: many\n", "many"),
-        ("# @package _global_\nprecision: fp8\n", "expected one of fp32"),
+        ("# @package _global_\nprecision: fp8\n", "expected one of fp64"),
         ("# @package _global_\noptim: {lr: abc}\n", "abc"),
         ("# @package _global_\noptim: {lrr: 0.1}\n", "did you mean lr?"),
         ("# @package _global_\noptim: {1: 2}\n", "no such argument"),

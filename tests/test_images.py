@@ -16,15 +16,13 @@ import pytest
 import torch
 from PIL import Image
 
-from trainer import build
+from trainer import build, components
 from trainer.data import _files, cifar, folder, images
 from trainer.data.image_file import pixels_of
 from trainer.data.tensors import Examples, TensorLoader
 from trainer.errors import ConfigError, DataError
 from trainer.overrides import checked
 
-# Python warns of threads in a process that forks, as torch's workers do; they use none of them.
-pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork.*:DeprecationWarning")
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
@@ -234,10 +232,15 @@ def test_a_download_is_put_in_place_and_read(tmp_path, monkeypatch):
 
 def test_with_a_file_missing_the_network_is_not_asked(tmp_path, monkeypatch):
     monkeypatch.setattr(_files, "download", None)
-    monkeypatch.setattr(images, "download", None)
     (write_idx(tmp_path) / f"{NAMES[3]}.gz").unlink()
     with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: not found"):
         images.mnist(root=str(tmp_path))
+
+
+@pytest.mark.parametrize("target", ["_files.download", "images._files.download", "images.download", "idx.write_whole"])
+def test_what_writes_is_out_of_a_configs_reach(target):
+    with pytest.raises(ConfigError):
+        components.locate("data", f"trainer.data.{target}")
 
 
 # CIFAR-10

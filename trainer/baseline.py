@@ -32,7 +32,7 @@ def baselines(
     truth = test.targets[: test.num_examples]
 
     def measure(outputs: Tensor) -> dict[str, float]:
-        outputs = outputs.to(truth.device, torch.float32)
+        outputs = outputs.to(truth.device, truth.dtype if truth.is_floating_point() else torch.float32)
         meter.update(outputs, truth, loss(outputs, truth))
         return meter.compute()
 

@@ -88,9 +88,13 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
         few = Examples(*(part[: cfg.overfit_batches * size] for part in splits.train))
         splits = replace(splits, train=few, val=few, test=few)
     spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
-    prepare = splits.prepare
-    if cfg.channels_last and len(spec.in_shape) == 3:
-        prepare = lambda images: splits.prepare(images).contiguous(memory_format=torch.channels_last)  # noqa: E731
+    layout: dict[str, Any] = {}  # of a batch, as the model is to read it
+    if cfg.channels_last and spec.kind == "image":
+        layout["memory_format"] = torch.channels_last
+    if cfg.precision == "fp64":
+        splits = replace(splits, **{part: _double(getattr(splits, part)) for part in ("train", "val", "test")})
+        layout |= {} if spec.kind == "tokens" else {"dtype": torch.float64}
+    prepare = (lambda inputs: splits.prepare(inputs).to(**layout)) if layout else splits.prepare
     common: dict[str, Any] = {"prepare": prepare, "device": to, "limit": cfg.limit_batches}
     eval_size = max(size, min(EVAL_BATCH, EVAL_NUMBERS // math.prod(spec.in_shape)))
     loaders = Loaders(
@@ -99,6 +103,12 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
         test=splits.loader(splits.test, eval_size, **common),
     )
     return loaders, spec
+
+
+def _double(examples: Examples) -> Examples:
+    """With targets that are values in double precision."""
+    targets = examples.targets
+    return examples._replace(targets=targets.double() if targets.is_floating_point() else targets)
 
 
 def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
@@ -120,7 +130,7 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
         built = nn.Sequential(GreyToColour(), built)
     if not isinstance(built, nn.Module):
         raise ConfigError(f"model: {name} made a {type(built).__name__} and no torch.nn.Module")
-    built = built.to(sample.device)
+    built = built.to(sample.device, torch.float64 if cfg.precision == "fp64" else None)
     if cfg.channels_last:
         built = built.to(memory_format=torch.channels_last)
     try:

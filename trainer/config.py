@@ -53,7 +53,7 @@ class Config:
     patience: float = knob(
         math.inf, "stop after so many epochs in which the monitor got no better", least=1, whole=True
     )
-    precision: str = knob("fp32", "number format of the forward pass", choices=("fp32", "tf32", "bf16", "fp16"))
+    precision: str = knob("fp32", "number format of the forward pass", choices=("fp64", "fp32", "tf32", "bf16", "fp16"))
     device: str = knob("auto", "auto, cpu, cuda, cuda:1 or mps")
     accumulate: int = knob(1, "batches that make one update", least=1)
     clip: float = knob(math.inf, "longest gradient, as Euclidean norm; inf: no clipping", least=0, never=(0,))

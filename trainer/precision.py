@@ -15,6 +15,7 @@ def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextMa
 
     `fp32` is exact IEEE single precision, also in CUDA's matrix products and convolutions; `tf32` lets CUDA
     round their inputs to 10 bits; `bf16` and `fp16` run the forward pass in 16 bits (Micikevicius et al. 2018).
+    `fp64` is double precision throughout, weights and data included: what a search along a line needs to converge.
 
     Raises:
         ConfigError: a precision that the device does not have. It is never changed silently.
@@ -23,6 +24,8 @@ def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextMa
         raise ConfigError(
             f"precision={name} needs CUDA and device={device.type} is in use; here precision=fp32 or bf16 work"
         )
+    if name == "fp64" and device.type == "mps":
+        raise ConfigError(f"precision=fp64: device={device.type} has no double precision; device=cpu has")
     if device.type == "cuda":
         torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = (  # type: ignore[attr-defined]
             "tf32" if name == "tf32" else "ieee"

@@ -9,6 +9,7 @@ import hashlib
 import os
 import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from time import monotonic
@@ -69,14 +70,14 @@ def write_whole(path: Path, content: bytes) -> None:
     folder = next(parent for parent in path.parents if parent.is_dir())
     if not folder.stat().st_mode & 0o222:
         return  # marked read-only, which does not stop root
-    try:
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(OSError):
         path.parent.mkdir(exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(content)
-        os.chmod(file.name, 0o644)
-        os.replace(file.name, path)
-    except OSError:
-        pass
+        try:
+            part.write_bytes(content)
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def md5(content: bytes) -> str:

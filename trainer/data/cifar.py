@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data._files import download, md5, write_whole
+from trainer.data import _files
 from trainer.errors import DataError
 
 FOLDER, PACKED = "cifar-10-batches-py", "cifar-10-python.tar.gz"
@@ -31,7 +31,7 @@ MD5 = {  # as in torchvision.datasets.CIFAR10, whose import takes a second
     "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
 }
 PACKED_MD5 = "c58f30108f718f92721af3b95e74349a"
-LARGEST = 40_000_000  # bytes; the originals have up to 31,035,999
+LARGEST = 40_000_000  # bytes; the originals have about 31 million
 
 
 def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], tuple[str, ...]]:
@@ -42,7 +42,7 @@ def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
     """
     folder, archive = root / FOLDER, root / PACKED
     if not archive.exists() and not any((folder / name).exists() for name in MD5):
-        download("CIFAR10", root, folder=root, files=f"{PACKED}, or the folder {FOLDER} that it holds,")
+        _files.download("CIFAR10", root, folder=root, files=f"{PACKED}, or the folder {FOLDER} that it holds,")
     missing = [name for name in MD5 if not (folder / name).exists()]
     if missing and not archive.exists():
         raise DataError(f"{folder / missing[0]}: not found, and neither is {archive}")
@@ -65,13 +65,14 @@ def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
 
 def _load(file: Path, name: str, content: bytes, keep: Path | None = None) -> dict[str, Any]:
     """What a file holds, if it is the original; it is kept then, under that name."""
-    if md5(content) != MD5[name]:
+    found = _files.md5(content)
+    if found != MD5[name]:
         raise DataError(
-            f"{file}: {name} is not CIFAR-10's own (MD5 {md5(content)}, expected {MD5[name]}); it is a pickle, which "
-            "could run anything, and is not read; put the original there"
+            f"{file}: {name} is not CIFAR-10's own (MD5 {found}, expected {MD5[name]}); it is a pickle, which could "
+            "run anything, and is not read; put the original there"
         )
     if keep:
-        write_whole(keep, content)
+        _files.write_whole(keep, content)
     return _Arrays(io.BytesIO(content), encoding="latin1").load()
 
 

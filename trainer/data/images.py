@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainer.data._files import download
+from trainer.data import _files
 from trainer.data.cifar import read_cifar10
 from trainer.data.idx import read_idx
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
@@ -42,7 +42,7 @@ def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tu
     Raises:
         DataError: a file is missing, broken, or could not be downloaded.
     """
-    splits, spec, crc32s = _idx_data("MNIST", Path(root), DIGITS, val_fraction=val_fraction, seed=seed)
+    splits, spec, crc32s = _idx_data("MNIST", Path(root).expanduser(), DIGITS, val_fraction=val_fraction, seed=seed)
     others = [name for name, crc32, known in zip(FILES, crc32s, MNIST_CRC32, strict=True) if crc32 != known]
     notes = (f"not the original MNIST: {others[0]} is another file",) if others else ()
     return splits, replace(spec, notes=notes)
@@ -54,7 +54,7 @@ def fashion_mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 
     Raises:
         DataError: a file is missing, broken, or could not be downloaded.
     """
-    return _idx_data("FashionMNIST", Path(root), CLOTHES, val_fraction=val_fraction, seed=seed)[:2]
+    return _idx_data("FashionMNIST", Path(root).expanduser(), CLOTHES, val_fraction=val_fraction, seed=seed)[:2]
 
 
 def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
@@ -66,7 +66,7 @@ def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> 
     Raises:
         DataError: a file is missing, is not the original, or could not be downloaded.
     """
-    train, test, class_names = read_cifar10(Path(root))
+    train, test, class_names = read_cifar10(Path(root).expanduser())
     return _with_test(train, test, class_names, val_fraction=val_fraction, seed=seed)
 
 
@@ -76,7 +76,7 @@ def _idx_data(
     """The data in the four files of `<root>/<name>/raw`, and the CRC-32 of each."""
     folder = root / name / "raw"
     if not any((folder / file).exists() for stem in FILES for file in (stem, f"{stem}.gz")):
-        download(name, root, folder=folder, files=f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}")
+        _files.download(name, root, folder=folder, files=f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}")
     files = [read_idx(folder, stem, num_dims=3 if "idx3" in stem else 1) for stem in FILES]
     images, labels, test_images, test_labels = (file.values for file in files)
     for part, x, y in [("train", images, labels), ("t10k", test_images, test_labels)]:

@@ -39,6 +39,8 @@ class Linear(nn.Module):
 class Logistic(Linear):
     """The same map for classes; the sigmoid or softmax is in the loss.
 
+    It begins at zero, where all classes are equally likely: its loss is convex, and has no better place to begin.
+
     Raises:
         ValueError: the data has no classes.
     """
@@ -47,3 +49,5 @@ class Logistic(Linear):
         if task == "regression":
             raise ValueError("logistic regression predicts classes and this data is a regression; model=linear fits")
         super().__init__(in_shape, out_features)
+        nn.init.zeros_(self.layer.weight)
+        nn.init.zeros_(self.layer.bias)
