@@ -166,7 +166,12 @@ def test_every_yaml_is_short():
 
 
 SQUEEZENET = OmegaConf.create(
-    {"model": {"_target_": "torchvision.models.squeezenet1_1"}, "channels_last": False, "data": {"batch_size": 8}}
+    {
+        "model": {"_target_": "torchvision.models.squeezenet1_1"},
+        "channels_last": False,
+        "precision": "fp32",
+        "data": {"batch_size": 8},
+    }
 )
 
 

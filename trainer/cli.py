@@ -145,6 +145,9 @@ def _job(command: list[str], cfg: DictConfig) -> float:
         if not isinstance(error, Exception):
             raise
         failures.append(_for_the_user(error, cfg, folder))
+        told: BaseException | None = failures[-1]
+        while told:  # the frames of a job that failed would keep its data, and the processes that read it
+            told.__traceback__, told = None, told.__cause__ or told.__context__
     if settings.mode == RunMode.MULTIRUN:
         _fail(failures[-1].code, f"job {settings.job.num} ({' '.join(settings.overrides.task)}): {failures[-1]}")
     return math.nan

@@ -21,6 +21,7 @@ from trainer.errors import DataError, nearest
 SAMPLE = 1000  # training images from which mean and standard deviation are estimated
 HEADERS = 10_000  # files that are looked into before training, of more some; 0.1 ms each
 LARGE, OTHERWISE = 256, (64, 64)  # pixels
+PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,8 @@ def image_folder(
         raise ValueError(f"workers={workers}: expected a number of processes, 0 or more")
 
     found, notes = _found(Path(path).expanduser())
-    paths = [path for classes in found.values() for files in classes.values() for path in files]
-    seen = {size_of(path) for path in paths[:: len(paths) // HEADERS + 1]}
+    files = [file for classes in found.values() for class_files in classes.values() for file in class_files]
+    seen = {size_of(file) for file in files[:: len(files) // HEADERS + 1]}
     one = next(iter(seen)) if len(seen) == 1 else None
     shape = (sides[0], sides[1]) if sides else one if one and max(one) <= LARGE else OTHERWISE
     if one != shape:
@@ -88,13 +89,13 @@ def image_folder(
     class_names = list(found["train"])
     binary = len(class_names) == 2
 
-    def examples(files: dict[str, list[str]]) -> Examples:
-        paths = np.array([path for name in class_names for path in files.get(name, [])], dtype=object)
-        counts = torch.tensor([len(files.get(name, [])) for name in class_names])
+    def examples(classes: dict[str, list[str]]) -> Examples:
+        paths = np.array([file for name in class_names for file in classes.get(name, [])], dtype=object)
+        counts = torch.tensor([len(classes.get(name, [])) for name in class_names])
         labels = torch.arange(len(class_names)).repeat_interleave(counts)
         return Examples(ImageFiles(paths, shape, grey), labels.float()[:, None] if binary else labels)
 
-    given = {part: examples(files) for part, files in found.items()}
+    given = {part: examples(classes) for part, classes in found.items()}
     parts = split(
         given["train"].targets,
         val_fraction=0.0 if "val" in given else val_fraction,
@@ -126,9 +127,11 @@ def _found(folder: Path) -> tuple[dict[str, dict[str, list[str]]], list[str]]:
     if not folder.is_dir():
         raise DataError(f"{folder.absolute()}: {'a file, not a folder' if folder.exists() else 'no such folder'}")
     roots, notes = {"train": folder}, []
-    if (folder / "train").is_dir() and any(entry.is_dir() for entry in _entries(folder / "train")):
-        roots = {part: folder / part for part in ("train", "val", "test") if (folder / part).is_dir()}
-        if others := [entry.name for entry in _entries(folder) if entry.is_dir() and entry.name not in roots]:
+    folders = [entry.name for entry in _entries(folder) if entry.is_dir()]
+    others = [name for name in folders if name not in PARTS]
+    if "train" in folders and (not others or any(entry.is_dir() for entry in _entries(folder / "train"))):
+        roots = {part: folder / part for part in PARTS if part in folders}
+        if others:
             notes.append(f"beside train/ and not read: {printable(', '.join(others))}")
     listed = {part: _classes(root) for part, root in roots.items()}
     found = {part: images for part, (images, _) in listed.items()}
@@ -141,9 +144,7 @@ def _found(folder: Path) -> tuple[dict[str, dict[str, list[str]]], list[str]]:
         if unknown := [printable(name) for name in classes if name not in names]:
             raise DataError(f"{root}/{unknown[0]}: train/ has no class {unknown[0]!r}; {nearest(unknown[0], names)}")
     if left_out := [file for _, others in listed.values() for file in others]:
-        notes.append(
-            f"{len(left_out):,} files are no images of a class, and left out: such as {printable(left_out[0])}"
-        )
+        notes.append(f"left out, as no images of a class: {len(left_out):,} files, such as {printable(left_out[0])}")
     return found, notes
 
 
