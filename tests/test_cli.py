@@ -260,7 +260,7 @@ def test_overfitting_a_few_batches_uses_them_for_everything(dltrain):
     ],
 )
 def test_a_run_ends_when_it_was_told_to(dltrain, arguments, steps, epochs):
-    summary = dltrain("model=logistic", *arguments).summary
+    summary = dltrain("model=mlp", *arguments).summary
     assert summary["epochs"] == epochs
     assert steps is None or summary["steps"] == steps
 
