@@ -124,10 +124,14 @@ def test_a_run_is_a_folder_with_all_that_it_was(dltrain):
         "metrics.csv",
         "train.log",
         "summary.json",
-        "checkpoints/best/model.safetensors",
-        "checkpoints/last/model.safetensors",
         ".hydra/config.yaml",
     } <= found
+    assert (outcome.folder / "checkpoints" / "best" / "model.safetensors").is_file()
+    assert {file.name for file in (outcome.folder / "checkpoints" / "last").iterdir()} == {
+        "model.safetensors",
+        "state.pt",
+        "checkpoint.json",
+    }
     assert outcome.folder.name.endswith("-linear-synthetic_linear")
     assert OmegaConf.load(outcome.folder / "config.yaml").seed == 3
     environment = json.loads((outcome.folder / "environment.json").read_text())
@@ -514,7 +518,9 @@ def test_an_interrupted_run_says_so(tmp_path):
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert err == "dltrain: error[130]: interrupted\n"
+    assert err.startswith("dltrain: error[130]: interrupted in epoch ")
+    assert "which are saved; dltrain resume=outputs/" in err
+    assert err.count("\n") == 1
     (folder,) = tmp_path.glob("outputs/2*/*")
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
 
@@ -528,7 +534,8 @@ def test_a_terminated_run_says_so(tmp_path):
     process.terminate()
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert err == "dltrain: error[143]: terminated\n"
+    assert err.startswith("dltrain: error[143]: terminated in epoch ")
+    assert err.count("\n") == 1
 
 
 def test_a_terminal_shows_a_bar_and_keeps_the_rows(tmp_path):

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from trainer.data.tensors import Examples, TensorLoader
-from trainer.loop import Report, evaluate, fit, windows
+from trainer.loop import Position, Report, evaluate, fit, windows
 from trainer.metrics import MSE, Meter
 from trainer.schedules import constant
 from trainer.stopping import Budget
@@ -170,4 +170,4 @@ def test_the_loop_fits_on_one_screen():
 
 
 def test_a_report_can_be_made_without_metrics():
-    assert not Report(1, 1, 10, torch.zeros(())).val
+    assert not Report(1, 1, 10, torch.zeros(()), Position(1, 1, 10)).val

@@ -76,10 +76,13 @@ def test_nobody_imports_train_but_the_command_line():
     assert [name for name, used in GRAPH.items() if "trainer.cli" in used] == []
 
 
-@pytest.mark.parametrize("part", ["build", "checkpoint", "run", "view"])
-def test_what_a_run_is_made_of_is_put_together_in_train_alone(part):
+@pytest.mark.parametrize(
+    ("part", "others"), [("build", []), ("checkpoint", ["saving"]), ("run", ["resume"]), ("view", [])]
+)
+def test_what_a_run_is_made_of_is_put_together_in_train_alone(part, others):
     users = {name for name, used in GRAPH.items() if any(f"{u}.".startswith(f"trainer.{part}.") for u in used)}
-    assert {name for name in users if not name.startswith(f"trainer.{part}")} <= {"trainer.train", "trainer.cli"}
+    allowed = {"trainer.train", "trainer.cli", *(f"trainer.{other}" for other in others)}
+    assert {name for name in users if not name.startswith(f"trainer.{part}")} <= allowed
 
 
 def test_the_loop_knows_no_config_and_writes_nothing():
@@ -89,7 +92,7 @@ def test_the_loop_knows_no_config_and_writes_nothing():
         if name not in reached:
             reached.add(name)
             waiting += GRAPH[name]
-    assert reached == {"trainer.loop", "trainer.metrics", "trainer.update"}
+    assert reached == {"trainer.loop", "trainer.metrics", "trainer.update", "trainer.errors"}
     for name in reached:
         source = FILES[name].read_text()
         assert "print(" not in source

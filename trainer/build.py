@@ -5,14 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import os
-import random
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
@@ -64,16 +61,6 @@ def device(name: str) -> torch.device:
     if not has[kind] or (number and int(number) >= torch.cuda.device_count()):
         raise ConfigError(f"device={name} is not here; there are {', '.join(k for k in has if has[k])}")
     return torch.device(name)
-
-
-def seed_everything(seed: int, deterministic: bool) -> None:
-    """Start every random generator from `seed`."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-    if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
 
 
 def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:

@@ -22,9 +22,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from trainer import __version__, run
+from trainer import __version__, resume, run
 from trainer.config import CONF, KNOBS, SLOTS
-from trainer.errors import ConfigError, DltrainError, FileSystemError, OutOfMemory, SweepError
+from trainer.errors import CheckpointError, ConfigError, DltrainError, FileSystemError, OutOfMemory, Stopped, SweepError
 from trainer.overrides import checked, sweep_samples
 from trainer.usage import usage
 
@@ -57,6 +57,8 @@ def _exit_code(arguments: list[str]) -> int:
         return _fail(130, "interrupted")
     except Terminated:
         return _fail(143, "terminated")
+    except Stopped as stopped:
+        return _fail(stopped.code, str(stopped))
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -67,7 +69,8 @@ def _exit_code(arguments: list[str]) -> int:
 
 
 def _fail(code: int, message: str) -> int:
-    print(f"dltrain: error[{code}]: {' '.join(message.split())}", file=sys.stderr)
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
+    print(f"dltrain: error[{code}]: {line}", file=sys.stderr)
     return code
 
 
@@ -87,6 +90,9 @@ def _dispatch(arguments: list[str]) -> None:
 def _run(flags: Namespace, command: list[str]) -> None:
     """One run, or with --multirun a sweep, in a folder of its own; a dry run's folder does not outlive it."""
     cfg, overrides = _checked(flags)
+    if cfg.resume is not None and (folder := _resumed(flags, cfg)):
+        _go_on(flags, folder)
+        return
     key = "hydra.sweep.dir" if flags.multirun else "hydra.run.dir"
     others = [o for o in overrides if not o.lstrip("+").startswith(f"{key}=")]
     named = len(others) < len(overrides)
@@ -102,6 +108,40 @@ def _run(flags: Namespace, command: list[str]) -> None:
     if not flags.multirun and failures and isinstance(failures[0], ConfigError):
         shutil.rmtree(folder)  # nothing was run: there is nothing to find in it, and the name is free again
     _raise_failures(str(folder) if flags.multirun else "")
+
+
+def _resumed(flags: Namespace, cfg: DictConfig) -> Path | None:
+    """The run to go on with; with `auto`, one of this config that has not finished, or none."""
+    if flags.multirun or cfg.dry_run:
+        raise ConfigError("resume goes on with one run; leave out -m and dry_run")
+    if cfg.resume != "auto":
+        return run.find(str(cfg.resume))
+    for folder in reversed(run.begun(Path("outputs"))):
+        unfinished = run.read_json(folder / "summary.json").get("status") != "finished"
+        if unfinished and not resume.differences(folder, cfg, resume.FREE):
+            return folder
+    return None
+
+
+def _go_on(flags: Namespace, folder: Path) -> None:
+    """Go on with a run: its own command line, and behind it what is given now, as far as that may change."""
+    command = resume.command_of(folder)
+    began = _parse(command)
+    began.config_dir = flags.config_dir or began.config_dir
+    began.overrides = resume.merged(began.overrides, flags.overrides)
+    cfg, overrides = _checked(began)
+    changed = resume.differences(folder, cfg)
+    if fixed := [line for key, line in changed.items() if key not in resume.FREE]:
+        free = ", ".join(sorted(resume.FREE))
+        raise CheckpointError(f"{folder} cannot go on as another run: {'; '.join(fixed)}; only {free} may change")
+    summary = run.read_json(folder / "summary.json")
+    if summary.get("status") == "finished" and not changed:
+        print(f"{folder} has finished: nothing is left to do; epochs={summary.get('epochs', 0) * 2} would go on")
+        return
+    print(*(f"changed  {line}" for line in changed.values()), sep="\n", end="\n" if changed else "")
+    arguments = [*_flags(began, "config_dir", "config_name"), *overrides, f"hydra.run.dir={_quoted(str(folder))}"]
+    _hydra(arguments, [*command, *flags.overrides])
+    _raise_failures("")
 
 
 def _raise_failures(sweep: str) -> None:
@@ -135,7 +175,8 @@ def _job(command: list[str], cfg: DictConfig) -> float:
     folder = Path(settings.runtime.output_dir)
     names = {slot: str(settings.runtime.choices[slot]) for slot in SLOTS}
     try:
-        return train(cfg, folder, names, command)
+        with run.lock(folder):
+            return train(cfg, folder, names, command)
     except BaseException as error:
         log.exception("the run ended early")
         status = "failed" if isinstance(error, Exception) else "interrupted"
@@ -158,7 +199,13 @@ def _for_the_user(error: Exception, cfg: DictConfig, folder: Path) -> DltrainErr
     if isinstance(error, DltrainError):
         return error
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
-        return OutOfMemory(f"out of memory with data.batch_size={cfg.data.batch_size}; try a smaller batch or model")
+        size, cure = cfg.data.batch_size, "a smaller model needs less"
+        if size == "full":
+            cure = "data.batch_size=1000 needs less"
+        elif size > 1:
+            half = f"data.batch_size={size // 2} accumulate={cfg.accumulate * 2}"
+            cure = f"{half} makes the same updates with less"
+        return OutOfMemory(f"out of memory with data.batch_size={size}; {cure}")
     if isinstance(error, OSError):
         return FileSystemError(f"{error.filename or folder}: {error.strerror or error}")
     return DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {folder / 'train.log'}")

@@ -37,6 +37,16 @@ def knob(
 
 
 @dataclass
+class CheckpointConfig:
+    """How often the state of a run is saved. The end of an epoch is a moment to save, in any case."""
+
+    every_minutes: float = knob(10.0, "save within an epoch too, after so many minutes", least=0, never=(0,))
+    every_steps: float = knob(math.inf, "save within an epoch too, after so many updates", least=1, whole=True)
+    min_seconds: float = knob(1.0, "epochs that end sooner after a checkpoint wait for the next", least=0)
+    keep: int = knob(1, "checkpoints to keep beside the last and the best", least=0)
+
+
+@dataclass
 class Config:
     """Every top-level key. `inf` and 0 turn a knob off where its line says so."""
 
@@ -71,10 +81,13 @@ class Config:
     log_every: int = knob(50, "updates between two points in TensorBoard", least=1)
     limit_batches: float = knob(math.inf, "use so many batches of each split an epoch", least=1, whole=True)
     overfit_batches: int = knob(0, "train, validate and test on the same so many batches; 0: off", least=0)
+    resume: Any = knob(None, "a run folder, or last: go on with it; auto: with one of this config, or start one")
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     dry_run: bool = knob(False, "one batch through everything, leaving no files")
 
 
 KNOBS = {f.name: f for f in fields(Config) if f.metadata}
+KNOBS |= {f"checkpoint.{f.name}": f for f in fields(CheckpointConfig)}
 ConfigStore.instance().store("schema", Config)
 
 

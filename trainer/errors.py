@@ -15,6 +15,7 @@ Everything else that escapes ends with exit code 1 and its traceback in the run'
 """
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -70,6 +71,14 @@ class OutOfMemory(DltrainError):  # noqa: N818 - as the field says it
     """A model or a batch that the machine cannot hold."""
 
     code = 9
+
+
+class Stopped(BaseException):
+    """A signal has come, and what it interrupts stands between two updates; `code` is the process's exit code."""
+
+    def __init__(self, signum: int, where: str = "") -> None:
+        super().__init__(f"{'interrupted' if signum == signal.SIGINT else 'terminated'} {where}".strip())
+        self.signum, self.code = signum, 128 + signum
 
 
 def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:

@@ -24,11 +24,19 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # outputs (B, K), targets -> mean, sh
 class Loader(Protocol):
     """Passes over a split; the order of each is a function of the epoch."""
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the order of the next pass, and the batch that it starts at."""
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass."""
+
+
+class Position(NamedTuple):
+    """Where a run stands."""
+
+    epoch: int = 1  # the one in progress
+    batch: int = 0  # batches of it that were trained on
+    num_examples: int = 0  # trained on, in all epochs
 
 
 class Report(NamedTuple):
@@ -38,6 +46,7 @@ class Report(NamedTuple):
     step: int  # updates made
     num_examples: int  # trained on
     loss: Tensor  # of the last update, shape (), on the device
+    position: Position  # to go on from
     train: dict[str, float] = {}
     val: dict[str, float] = {}
 
@@ -46,17 +55,18 @@ def fit(
     model: nn.Module,
     loss: Loss,
     train: Loader,
-    val: Loader,
+    val: Iterable[Batch],
     update: Update,
     meters: tuple[Meter, Meter],
     *,
     epochs: int,
     autocast: AbstractContextManager,
     track: Callable[[Iterable[Batch]], Iterable[Batch]] = iter,
+    start: Position = Position(),  # noqa: B008 - immutable
 ) -> Iterator[Report]:
     """Train, and report each update and each epoch. `meters` are for training and validation."""
     train_meter, val_meter = meters
-    num_examples = 0
+    first, batch, num_examples = start
 
     def gradient(window: list[Batch], size: int, observe: Callable[..., Any] = lambda *_: None) -> Tensor:
         """Mean loss of an update's `size` examples; its gradient is left in the parameters."""
@@ -70,16 +80,17 @@ def fit(
             observe(outputs, targets, value)
         return update.loss
 
-    for epoch in range(1, epochs + 1):
+    for epoch in range(first, epochs + 1):
         model.train()
-        train.set_epoch(epoch)
+        train.set_epoch(epoch, batch)
         for window, size in windows(track(train), update.accumulate):
             value = gradient(window, size, train_meter.update)
             update.step(partial(gradient, window, size))
-            num_examples += size
-            yield Report(epoch, update.num_steps, num_examples, value)
+            batch, num_examples = batch + len(window), num_examples + size
+            yield Report(epoch, update.num_steps, num_examples, value, Position(epoch, batch, num_examples))
         results = evaluate(update.averaged_model, loss, val, val_meter, autocast=autocast)
-        yield Report(epoch, update.num_steps, num_examples, update.loss, train_meter.compute(), results)
+        batch, position = 0, Position(epoch + 1, 0, num_examples)
+        yield Report(epoch, update.num_steps, num_examples, update.loss, position, train_meter.compute(), results)
 
 
 @torch.no_grad()

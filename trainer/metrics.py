@@ -9,14 +9,14 @@ class numbers `(N,)` int64, or `(N, 1)` float.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 
 class Metric(Protocol):
-    """What a `Meter` needs of a metric."""
+    """What a `Meter` needs of a metric; all it knows of its examples are tensors, and lists of them."""
 
     higher_is_better: bool
 
@@ -207,6 +207,19 @@ OF_TASK = {
 }
 
 
+def _copy(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else value
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    """Every tensor in lists and dictionaries on the device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, list):
+        return [_to(item, device) for item in value]
+    return {key: _to(item, device) for key, item in value.items()} if isinstance(value, dict) else value
+
+
 class Meter:
     """Loss and metrics over many batches.
 
@@ -243,6 +256,22 @@ class Meter:
         for metric in self.metrics.values():
             metric.update(all_outputs, all_targets)
         self.kept = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added since the last `compute`, as it is kept."""
+        metrics = {name: {k: _copy(v) for k, v in vars(metric).items()} for name, metric in self.metrics.items()}
+        return {"kept": [list(batch) for batch in self.kept], "metrics": metrics} | {
+            "loss": self.loss,
+            "num_examples": self.num_examples,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on adding to that."""
+        state = _to(state, device)
+        self.kept = [(outputs, targets, loss) for outputs, targets, loss in state["kept"]]
+        self.loss, self.num_examples = state["loss"], state["num_examples"]
+        for name, metric in self.metrics.items():
+            vars(metric).update(state["metrics"][name])
 
     def compute(self) -> dict[str, float]:
         """Name -> value over all examples since the last call, `loss` first; starts anew."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import FileSystemError, RunFolderError
+from trainer.errors import CheckpointError, FileSystemError, RunFolderError
 
 PACKAGES = (
     "dltrain",
@@ -60,8 +62,69 @@ def claim(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         found = sorted(path.name for path in folder.iterdir())
     if found:
-        raise RunFolderError(f"{folder.absolute()} is not empty ({', '.join(found[:3])}, ...); name a new folder")
+        raise RunFolderError(
+            f"{folder.absolute()} is not empty ({', '.join(found[:3])}, ...); name a new folder, "
+            f"or go on with a run there: resume={folder}"
+        )
     return folder
+
+
+@contextmanager
+def lock(folder: Path) -> Iterator[None]:
+    """Be the one process that writes in a run's folder; the end of a process, however it comes, gives it up.
+
+    Raises:
+        RunFolderError: another process is; names it.
+    """
+    with _naming(folder):
+        file = (folder / ".lock").open("a+", encoding="utf-8")
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            owner = file.read(200).strip() or "another process"
+            raise RunFolderError(f"{folder.absolute()} is in use by {owner}") from error
+        file.truncate(0)
+        started = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        file.write(f"process {os.getpid()} on {platform.node()}, since {started}")
+        file.flush()
+        yield
+
+
+def find(name: str, root: Path = Path("outputs")) -> Path:
+    """The folder of a run: of that path, or below `root` the one that was `last` begun.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    folder = Path(name).expanduser()
+    if (folder / "config.yaml").is_file():
+        return folder
+    runs = begun(root)
+    if name == "last" and runs:
+        return runs[-1]
+    where = f"in {root.absolute()}" if name == "last" else f"at {folder.absolute()} (a folder with a config.yaml)"
+    near = f"; the last is {runs[-1]}" if runs and name != "last" else ""
+    raise CheckpointError(f"resume={name}: there is no run {where}{near}")
+
+
+def begun(root: Path) -> list[Path]:
+    """All runs below a folder, in the order in which they were begun."""
+    times = {}
+    for file in root.glob("**/environment.json"):
+        with suppress(OSError, ValueError):
+            times[file.parent] = str(json.loads(file.read_text(encoding="utf-8"))["time"])
+    return sorted(times, key=lambda folder: (times[folder], str(folder)))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What `write_json` wrote; empty where there is none that can be read."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 @contextmanager
@@ -75,9 +138,28 @@ def _naming(path: Path) -> Iterator[None]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Whole or not at all. A number that JSON does not have (NaN, infinity) is written as text."""
+    _replace(path, json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    part.write_text(text, encoding="utf-8")
     os.replace(part, path)
+
+
+def forget_logs(folder: Path) -> None:
+    """Take away what a run has logged that ended before its first checkpoint, and starts again."""
+    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+    (folder / "metrics.csv").unlink(missing_ok=True)
+
+
+def begin(folder: Path, config: str, environment: dict[str, Any]) -> None:
+    """Note down what a run is, and where; of one that goes on, where it does."""
+    _replace(folder / "config.yaml", config)
+    first = read_json(folder / "environment.json")
+    if first:
+        environment = first | {"resumed": [*first.get("resumed", []), environment]}
+    write_json(folder / "environment.json", environment)
 
 
 class MetricsFile:
@@ -85,6 +167,17 @@ class MetricsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    def cut(self, epoch: int) -> None:
+        """Take away the rows after that epoch, and one that was not written to its end."""
+        if not self.path.exists():
+            return
+        lines = [line for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
+        rows = [line for line in lines[1:] if int(line.split(",")[0]) <= epoch]
+        if rows:
+            _replace(self.path, "".join([lines[0], *rows]))
+        else:
+            self.path.unlink()
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row, at once on disk for whoever reads along."""
@@ -109,7 +202,7 @@ def _plain(value: Any) -> Any:
 def environment(command: Sequence[str], device: str) -> dict[str, Any]:
     """Versions, machine, code and command, for `environment.json`."""
     return {
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "command": list(command),
         "folder": str(Path.cwd()),
         "python": platform.python_version(),

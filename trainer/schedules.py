@@ -21,7 +21,7 @@ class Schedule:
 
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
         self.factor, self.num_steps = factor, 0
-        self.groups = [(group, group["lr"]) for group in optimizer.param_groups]
+        self.optimizer, self.base_lrs = optimizer, [group["lr"] for group in optimizer.param_groups]
         self._apply()
 
     def step(self) -> None:
@@ -31,7 +31,7 @@ class Schedule:
 
     def _apply(self) -> None:
         factor = self.factor(self.num_steps)
-        for group, base in self.groups:
+        for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base * factor
 
     def end_epoch(self, improved: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,10 +10,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import build, checkpoint, run
 from trainer.baseline import baselines
-from trainer.errors import NumericalError
+from trainer.errors import NumericalError, Stopped
 from trainer.loop import Report, evaluate, fit
 from trainer.precision import choose_precision
-from trainer.stopping import Budget
+from trainer.randomness import seed_everything
+from trainer.saving import Saver
+from trainer.stopping import Budget, Signals
 from trainer.update import Update
 from trainer.view import console as view
 from trainer.view.board import Board, hyper_parameters
@@ -25,16 +26,20 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     """Train as `cfg` says, with all files in `folder`.
 
     `names` says what was chosen, such as model -> resnet, and `command` how; both are only noted down.
-    Returns the best value of the monitored validation metric.
+    A folder that holds a checkpoint is gone on with. Returns the best value of the monitored validation metric.
 
     Raises:
         DltrainError: whatever the user can mend.
     """
+    store = checkpoint.Store(folder / "checkpoints", cfg.checkpoint.keep)
+    warnings: list[str] = []
+    saved = store.newest(say=warnings.append)
+
     # Parts, from the data to the update.
     build.check(cfg)
     device = build.device(cfg.device)
     autocast, scaler = choose_precision(cfg.precision, device)
-    build.seed_everything(cfg.seed, cfg.deterministic)
+    seed_everything(cfg.seed, cfg.deterministic)
     data, spec = build.data(cfg, device)
     sample = next(iter(data.train))[0][:2]
     model = build.model(cfg, spec, sample)
@@ -43,75 +48,91 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     steps_per_epoch = math.ceil(len(data.train) / cfg.accumulate)
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
     update = build.update(cfg, model, total_steps, scaler)
+    warnings += build.warnings(update, steps_per_epoch)
 
     # What is written and said before the first step.
+    if not saved:
+        run.forget_logs(folder)
     config = OmegaConf.to_yaml(cfg, resolve=True)
-    (folder / "config.yaml").write_text(config, encoding="utf-8")
-    run.write_json(folder / "environment.json", run.environment(command, str(device)))
+    run.begin(folder, config, run.environment(command, str(device)))
     rows = run.MetricsFile(folder / "metrics.csv")
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
-    board = Board(folder / "tensorboard", hyper_parameters(cfg, names), results)
+    board = Board(folder / "tensorboard", hyper_parameters(cfg, names), results, saved and saved.about["step"] + 1)
     board.describe(model, sample, config)
     shown = best.monitor if best.monitor != "loss" else meter.names[-1]
     console = view.Console(cfg.epochs, total_steps, shown)
-    warnings = build.warnings(update, steps_per_epoch)
     console.say(*view.header(cfg, names, device, data, spec), *warnings, view.layers_table(layers_of(model, sample)))
     console.say(f"run    {view.shown(folder)}", f"board  tensorboard --logdir {view.log_root(folder)}", "")
 
+    saver = Saver(store, cfg.checkpoint, model, update, train_meter, best, flush=console.spared()(board.flush))
+    if saved:
+        saver.restore(saved)
+        rows.cut(saver.position.epoch - 1)
+        console.say(f"goes on in epoch {saver.position.epoch}, after {update.num_steps:,} updates")
     if cfg.compile:
         model.compile()
-    logged = 0
-    budget = Budget(update, cfg.max_steps, cfg.max_minutes)
-    start = time.perf_counter()
-    with console:
-        for report in fit(
-            model,
-            loss,
-            data.train,
-            data.val,
-            update,
-            (train_meter, meter),
-            epochs=cfg.epochs,
-            autocast=autocast,
-            track=budget.limit,
-        ):
-            console.step(report)
-            if report.step % cfg.log_every == 0 or report.val:
-                values = measured(report, update)
-                if report.step > logged:  # the last step of an epoch is reported twice
-                    board.scalars(report.step, values)
-                    logged = report.step
-            if not report.val:
-                continue
-            improved = best.improved(report.epoch, report.val)
-            update.end_epoch(improved)
-            scores = {
-                f"{split}/{name}": value for split in ("train", "val") for name, value in getattr(report, split).items()
-            }
-            seconds = time.perf_counter() - start
-            rows.append({"epoch": report.epoch, "step": report.step, "seconds": seconds, "lr": update.lr} | scores)
-            board.scalars(report.step, {tag: value for tag, value in scores.items() if tag != "train/loss"})
-            checkpoint.save(folder / "checkpoints" / "last", update.averaged_model, report)
-            if improved:
-                checkpoint.save(folder / "checkpoints" / "best", update.averaged_model, report)
-            console.epoch(report, improved)
-            if budget.spent or best.epochs_without >= cfg.patience:
-                break
-    train_s = time.perf_counter() - start
+    logged = update.num_steps
+    budget = Budget(update, cfg.max_steps, cfg.max_minutes - saver.seconds / 60)
+    over = lambda: budget.spent or best.epochs_without >= cfg.patience  # noqa: E731
+    with console, Signals() as signals:
+        try:
+            for report in fit(
+                model,
+                loss,
+                data.train,
+                signals.watched(data.val),
+                update,
+                (train_meter, meter),
+                epochs=0 if saved and not saver.position.batch and over() else cfg.epochs,
+                autocast=autocast,
+                track=lambda batches: budget.limit(signals.watched(batches)),
+                start=saver.position,
+            ):
+                console.step(report)
+                if report.step % cfg.log_every == 0 or report.val:
+                    values = measured(report, update)
+                    if report.step > logged:  # the last step of an epoch is reported twice
+                        with console.spared():
+                            board.scalars(report.step, values)
+                        logged = report.step
+                if not report.val:
+                    saver.within_epoch(
+                        report, more_to_come=report.position.batch < len(data.train) and not budget.spent
+                    )
+                    continue
+                improved = best.improved(report.epoch, report.val)
+                update.end_epoch(improved)
+                scores = {f"train/{name}": value for name, value in report.train.items()}
+                scores |= {f"val/{name}": value for name, value in report.val.items()}
+                times = {"epoch": report.epoch, "step": report.step, "seconds": saver.trained_s, "lr": update.lr}
+                with console.spared():
+                    rows.append(times | scores)
+                    board.scalars(report.step, {tag: value for tag, value in scores.items() if tag != "train/loss"})
+                saver.end_of_epoch(report, improved)
+                console.epoch(report, improved)
+                if over():
+                    break
+            saver.save()
+            signals.check()
+        except Stopped as stopped:
+            saver.save()
+            where = f"in epoch {saver.position.epoch}, after {update.num_steps:,} updates"
+            raise Stopped(stopped.signum, f"{where}, which are saved; dltrain resume={view.shown(folder)}") from None
+    train_s = saver.trained_s
+    speed = saver.position.num_examples / train_s
 
     # The test split is read here for the first time, with the weights that the validation split chose.
     chosen = update.averaged_model
-    checkpoint.load(folder / "checkpoints" / "best", chosen)
+    checkpoint.load_weights(chosen, store.read("best").weights["model"], store.folder / "best")
     test = evaluate(chosen, loss, data.test, meter, autocast=autocast)
     floor = baselines(data.train, data.test, spec, loss, meter)
     learned = explain(spec) if (explain := getattr(chosen, "learned", None)) else {}
     console.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
     if learned:
         console.say(view.parameters_table(learned, spec))
-    board.close(
-        report.step,
-        {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()},
-    )
+    reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
+    with console.spared():
+        board.close(update.num_steps, reached)
     summary = {
         "status": "finished",
         "best": best.metrics,
@@ -120,18 +141,18 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         "baseline": floor[list(floor)[-1]],
         "baselines": floor,
         "monitor": best.monitor,
-        "epochs": report.epoch,
-        "steps": report.step,
+        "epochs": saver.position.epoch - 1,
+        "steps": update.num_steps,
         "skipped_steps": update.num_skipped,
         "train_s": train_s,
-        "samples_per_s": report.num_examples / train_s,
+        "samples_per_s": speed,
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "learned": learned,
         "run_dir": str(folder.absolute()),
     }
     run.write_json(folder / "summary.json", summary)
     console.say(
-        f"trained {report.step:,} steps in {train_s:.1f} s, {report.num_examples / train_s:,.0f} samples/s",
+        f"trained {update.num_steps:,} steps in {train_s:.1f} s, {speed:,.0f} samples/s",
         f"best weights  {view.shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",
         f"summary       {view.shown(folder / 'summary.json')}",
     )

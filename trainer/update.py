@@ -14,6 +14,8 @@ from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
+from trainer.errors import NumericalError
+
 
 class Scheduler(Protocol):
     """What `Update` needs of a schedule: torch's `LRScheduler` and `trainer.schedules` both have it."""
@@ -56,7 +58,7 @@ class Update:
         self.average = _average(model, ema) if ema else None
         self.num_steps = 0  # updates made
         self.num_skipped = 0  # updates left out because a gradient overflowed in fp16
-        self._no_loss = torch.zeros(())
+        self.loss = self._no_loss = torch.zeros(())
         self._clipped_norm: Tensor | None = None
         needs = inspect.signature(optimizer.step).parameters.get("closure")
         self._reevaluates = needs is not None and needs.default is inspect.Parameter.empty
@@ -90,7 +92,15 @@ class Update:
         `evaluate` computes the loss and its gradient anew: optimizers that search along a line call it, after
         their first question, to which the answer is known. An overflow in fp16 skips the update, its schedule
         and its average.
+
+        Raises:
+            NumericalError: the loss is no number; nothing was changed. Known without a wait on the CPU only.
         """
+        if self.loss.is_cpu and not self.scaler.is_enabled() and not math.isfinite(self.loss):
+            raise NumericalError(
+                f"the loss is {float(self.loss)} at update {self.num_steps + 1}, which was not made (lr {self.lr:g}, "
+                f"gradient norm {float(self.gradient_norm()):g}); try a smaller optim.lr, or clip=1"
+            )
         scale = self.scaler.get_scale()
         self.scaler.unscale_(self.optimizer)
         self._clip()
@@ -107,6 +117,26 @@ class Update:
         self.scheduler.step()
         if self.average:
             self.average.update_parameters(self.model)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but the weights: optimizer, schedule, scaler, counters."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "num_averaged": int(self.average.n_averaged) if self.average else 0,
+            "num_steps": self.num_steps,
+            "num_skipped": self.num_skipped,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there; the weights, and their average, are loaded apart."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.average:
+            self.average.n_averaged.fill_(state["num_averaged"])
+        self.num_steps, self.num_skipped = state["num_steps"], state["num_skipped"]
 
     def end_epoch(self, improved: bool) -> None:
         """Tell a schedule that listens whether the monitored metric got better."""

@@ -22,7 +22,7 @@ def usage(config_dir: str | None) -> str:
     for name, knob in KNOBS.items():
         choices = knob.metadata["choices"]
         about = knob.metadata["about"] + (f": {', '.join(choices)}" if choices else "")
-        lines.append(f"  {name + '=' + str(knob.default):<22} {about}")
+        lines.append(f"  {name + '=' + str(knob.default):<27} {about}")
     lines += [
         "",
         "A part's own settings are dotted: optim.lr=0.01 data.batch_size=full model.hidden=[64,32].",

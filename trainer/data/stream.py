@@ -59,11 +59,11 @@ class StreamLoader(BatchLoader):
             )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = self.order()
-        self.plan[:] = (index.tolist() for index in order.split(self.sizes))
+        order, sizes = self.order()
+        self.plan[:] = (index.tolist() for index in order.split(sizes))
         with _as_told():
             batches = iter(self.reader)
-        for targets in self.targets[order.to(self.targets.device)].split(self.sizes):
+        for targets in self.targets[order.to(self.targets.device)].split(sizes):
             try:
                 batch = next(batches)
             except (RuntimeError, OSError, EOFError) as error:
@@ -96,6 +96,7 @@ def _unchanged(batch: Any) -> Any:
 def _settle(_: int) -> None:
     """Ctrl-C reaches every process of a terminal: the main one decides what becomes of it, and says what is to say."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.excepthook = lambda *_: None
 
 

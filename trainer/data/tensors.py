@@ -50,22 +50,26 @@ class BatchLoader:
         ends = ends[: int(min(limit, len(ends)))]
         self.sizes = [end - start for start, end in zip([0, *ends], ends, strict=False)]
         self.num_examples = sum(self.sizes)
+        self.start = 0
 
     def __len__(self) -> int:
         """Number of batches in an epoch."""
         return len(self.sizes)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Choose the order of the next pass, and the batch that it starts at."""
+        self.epoch, self.start = epoch, start
 
-    def order(self) -> Tensor:
-        """The indices of this epoch's examples, batch after batch: known before anything is read. On the CPU."""
-        if not self.shuffle:
-            return torch.arange(self.num_examples)
-        # Torch's generator takes in 32 bits of a seed: both numbers have to be mixed into them.
-        mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
-        return torch.randperm(len(self.targets), generator=torch.Generator().manual_seed(mixed))[: self.num_examples]
+    def order(self) -> tuple[Tensor, list[int]]:
+        """The indices of this pass's examples, on the CPU, and the sizes of its batches: known before it is read."""
+        start, self.start = self.start, 0
+        if self.shuffle:
+            # Torch's generator takes in 32 bits of a seed: both numbers have to be mixed into them.
+            mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
+            order = torch.randperm(len(self.targets), generator=torch.Generator().manual_seed(mixed))
+        else:
+            order = torch.arange(len(self.targets))
+        return order[sum(self.sizes[:start]) : self.num_examples], self.sizes[start:]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs `(B, *in_shape)` and targets of each batch."""
@@ -81,7 +85,8 @@ class TensorLoader(BatchLoader):
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self.shuffle:
-            for index in self.order().to(self.inputs.device).split(self.sizes):
+            order, sizes = self.order()
+            for index in order.to(self.inputs.device).split(sizes):
                 yield self.prepare(self.inputs.index_select(0, index)), self.targets.index_select(0, index)
             return
         parts = (part[: self.num_examples].split(self.sizes) for part in (self.inputs, self.targets))

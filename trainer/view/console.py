@@ -7,7 +7,8 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -38,7 +39,8 @@ class Console:
 
     def __init__(self, epochs: int, total_steps: int, metric: str) -> None:
         self.terminal = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
-        self.epochs, self.metric, self.value = epochs, metric, ""
+        self.epochs, self.metric, self.value, self.has_title = epochs, metric, "", False
+        self.has_warned = False
         columns = (
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
@@ -73,6 +75,17 @@ class Console:
             Terminal(file=text, width=100, highlight=False, markup=False).print(part, soft_wrap=isinstance(part, str))
             log.info("%s%s", "" if isinstance(part, str) else "\n", text.getvalue().rstrip())
 
+    @contextmanager
+    def spared(self) -> Iterator[None]:
+        """A log that cannot be written is no reason to stop: that is said once."""
+        try:
+            yield
+        except OSError as error:
+            if not self.has_warned:
+                self.has_warned = True
+                what = f"{error.filename}: " if error.filename else ""
+                self.say(f"warning: {what}{error.strerror or error}; training goes on, and the logs are not complete")
+
     def step(self, report: Report) -> None:
         """Move the bar; looks at the clock at every update, at the loss ten times a second."""
         now = time.perf_counter()
@@ -92,10 +105,11 @@ class Console:
     def epoch(self, report: Report, best: bool) -> None:
         """One row: loss and metric of both splits, a star where it is the best so far, and the speed since the last."""
         self.value = f"{self.metric} {number(report.val[self.metric])}"
-        if report.epoch % max(1, self.epochs // ROWS) and report.epoch not in (1, self.epochs):
+        if report.epoch % max(1, self.epochs // ROWS) and self.has_title and report.epoch < self.epochs:
             return
         now = time.perf_counter()
-        if report.epoch == 1:
+        if not self.has_title:
+            self.has_title = True
             self.say(f"{'training':>28}{'validation':>22}")
             self.say(f"   epoch {'loss':>9} {self.metric:>9}   {'loss':>9} {self.metric:>9}    samples/s  seconds")
         rows = [[number(m[n]) if n in m else "" for n in ("loss", self.metric)] for m in (report.train, report.val)]

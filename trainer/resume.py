@@ -1,0 +1,80 @@
+"""Going on with a run: the command line that began it, and what about it may change. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from trainer.errors import CheckpointError
+from trainer.run import read_json
+
+FREE = {  # these change how long and how closely a run is followed, not what it is
+    "epochs",
+    "max_steps",
+    "max_minutes",
+    "patience",
+    "log_every",
+    "device",
+    "compile",
+    "data.root",
+    "data.workers",
+    "checkpoint.every_minutes",
+    "checkpoint.every_steps",
+    "checkpoint.min_seconds",
+    "checkpoint.keep",
+}
+
+
+def command_of(folder: Path) -> list[str]:
+    """The arguments that a run was begun with or, if it was, gone on with.
+
+    Raises:
+        CheckpointError: the folder does not say.
+    """
+    environment = read_json(folder / "environment.json")
+    command = [environment, *environment.get("resumed", [])][-1].get("command")
+    if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
+        raise CheckpointError(f"{folder / 'environment.json'}: does not say how the run was begun; start a new one")
+    return command[1:]
+
+
+def merged(began: list[str], given: list[str]) -> list[str]:
+    """Overrides of the command that began a run, those given now in place of older ones, `resume` itself left out."""
+    newer = {_key(line) for line in given}
+    both = [line for line in began if _key(line) not in newer] + given
+    return [line for line in both if _key(line) not in ("resume", "hydra.run.dir")]
+
+
+def _key(line: str) -> str:
+    return line.split("=", 1)[0].lstrip("+~")
+
+
+def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dict[str, str]:
+    """Key -> `key: saved -> now` of all in which the config differs from the one of a run. It is read as data alone.
+
+    Raises:
+        CheckpointError: the config of the run cannot be read.
+    """
+    path = folder / "config.yaml"
+    try:
+        saved = _flat(OmegaConf.to_container(OmegaConf.load(path), resolve=False))
+    except (OSError, YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    now = _flat(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]), resolve=True))
+    keys = [key for key in {**saved, **now} if key != "resume" and key not in but]
+    return {key: f"{key}: {saved.get(key)} -> {now.get(key)}" for key in keys if saved.get(key) != now.get(key)}
+
+
+def _flat(node: Any, path: str = "") -> dict[str, Any]:
+    """Dotted key -> value; a list is a value."""
+    if not isinstance(node, dict):
+        return {path: node}
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= _flat(value, f"{path}.{key}" if path else str(key))
+    return found
