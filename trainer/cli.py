@@ -117,9 +117,10 @@ def _resumed(flags: Namespace, cfg: DictConfig) -> Path | None:
     if cfg.resume != "auto":
         return run.find(str(cfg.resume))
     for folder in reversed(run.begun(Path("outputs"))):
-        unfinished = run.read_json(folder / "summary.json").get("status") != "finished"
-        if unfinished and not resume.differences(folder, cfg, resume.FREE):
-            return folder
+        with contextlib.suppress(CheckpointError):  # what cannot be read is none of ours
+            unfinished = run.read_json(folder / "summary.json").get("status") != "finished"
+            if unfinished and not resume.differences(folder, cfg, resume.FREE):
+                return folder
     return None
 
 
@@ -128,6 +129,8 @@ def _go_on(flags: Namespace, folder: Path) -> None:
     command = resume.command_of(folder)
     began = _parse(command)
     began.config_dir = flags.config_dir or began.config_dir
+    if began.multirun:
+        raise ConfigError(f"{folder} is a job of a sweep, and only single runs can be gone on with")
     began.overrides = resume.merged(began.overrides, flags.overrides)
     cfg, overrides = _checked(began)
     changed = resume.differences(folder, cfg)

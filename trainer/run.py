@@ -110,9 +110,9 @@ def find(name: str, root: Path = Path("outputs")) -> Path:
 
 
 def begun(root: Path) -> list[Path]:
-    """All runs below a folder, in the order in which they were begun."""
+    """All runs below a folder, in the order in which they were begun; the jobs of sweeps are none of them."""
     times = {}
-    for file in root.glob("**/environment.json"):
+    for file in root.glob("[0-9]*/*/environment.json"):
         with suppress(OSError, ValueError):
             times[file.parent] = str(json.loads(file.read_text(encoding="utf-8"))["time"])
     return sorted(times, key=lambda folder: (times[folder], str(folder)))
