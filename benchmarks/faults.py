@@ -4,9 +4,9 @@
     python benchmarks/faults.py --quick     # a part of each, under three minutes; writes nothing, fails if one fails
     DLTRAIN_DATA=... python benchmarks/faults.py     # with the broken files of DLTRAIN_DATA/bad, and MNIST for the cost
 
-Each trial is a process of its own, killed for real. Most are forked from this one, which has imported torch already;
-those of the last table of the file are started afresh. A trial that is gone on with has to end as the unbroken run:
-weights, state, best weights, metrics.csv without its clock, test metrics, and each step once in TensorBoard.
+Each trial is a process of its own, killed for real. Most are forked from this one, which has imported what a run
+imports, and so takes under a second; some are started afresh. A trial that is gone on with has to end as the unbroken
+run: weights, state, best weights, metrics.csv without its clock, test metrics, and each step once in TensorBoard.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import sklearn.linear_model  # noqa: F401
 import torch
+import torch._dynamo
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -211,7 +213,7 @@ def kills(bench: Bench) -> None:
     results, fired = [], 0
     while len(results) < trials:
         folder = bench.new()
-        code = forked(folder, BEGIN, kill_after=bench.draw.uniform(0, bench.seconds))
+        code = forked(folder, BEGIN, kill_after=bench.draw.uniform(0.3, 1) * bench.seconds)
         if code == -signal.SIGKILL:  # or it was faster
             fired += 1
             results.append(bench.goes_on(folder))

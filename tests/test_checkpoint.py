@@ -84,6 +84,14 @@ def test_a_damaged_one_is_passed_over(store, file, damage):
         store.newest()
 
 
+def test_a_write_that_was_broken_off_is_in_nobodys_way(store):
+    (store.folder / ".step-00000001").mkdir(parents=True)
+    (store.folder / ".step-00000001" / "state.pt").write_bytes(b"half")
+    assert store.newest() is None
+    save(store, 1)
+    assert names(store) == ["last", "step-00000001"]
+
+
 def test_where_none_was_written_there_is_none(store):
     assert store.newest() is None
 

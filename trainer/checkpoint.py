@@ -135,6 +135,7 @@ class Store:
             number = 1 + max((_order(n)[1] for n in names if n.split("-")[:2] == name.split("-")), default=0)
             name = f"{name}-{number}" if number > 1 else name
             part = self.folder / f".{name}"
+            shutil.rmtree(part, ignore_errors=True)  # of a write that was broken off
             part.mkdir()
             for file, data in content.items():
                 _write_synced(part / file, data)

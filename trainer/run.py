@@ -154,12 +154,15 @@ def forget_logs(folder: Path) -> None:
 
 
 def begin(folder: Path, config: str, environment: dict[str, Any]) -> None:
-    """Note down what a run is, and where; of one that goes on, where it does."""
-    _replace(folder / "config.yaml", config)
+    """Note down what a run is, and where; of one that goes on, where it does.
+
+    The config is the last: where it is, a run has begun that can be gone on with.
+    """
     first = read_json(folder / "environment.json")
     if first:
         environment = first | {"resumed": [*first.get("resumed", []), environment]}
     write_json(folder / "environment.json", environment)
+    _replace(folder / "config.yaml", config)
 
 
 class MetricsFile:
