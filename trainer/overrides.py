@@ -98,10 +98,14 @@ def _parse(overrides: list[str]) -> list[Override]:
         if "=" not in line and not line.startswith("~"):
             option = [f"{group}={line}" for group, options in groups().items() if line in options]
             raise ConfigError(f"{line!r} is no key=value{f'; did you mean {option[0]}?' if option else ''}")
-    try:
-        return OverridesParser.create(_loader()).parse_overrides(overrides)
-    except HydraException as error:
-        raise ConfigError(_one_line(error)) from error
+    parser = OverridesParser.create(_loader())
+    for line in overrides:
+        try:
+            parser.parse_override(line)
+        except HydraException as error:
+            key = line.split("=", 1)[0]
+            raise ConfigError(f"{line}: cannot be read; quote the value, as in \"{key}='...'\"") from error
+    return parser.parse_overrides(overrides)
 
 
 def _compose(config_name: str, overrides: list[str]) -> DictConfig:

@@ -94,8 +94,7 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _settle(_: int) -> None:
-    """Ctrl-C reaches every process of a terminal: the main one decides what becomes of it, and says what is to say."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Only the main process says what is to say, and it may end this one."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.excepthook = lambda *_: None
 
@@ -105,11 +104,17 @@ def _as_told() -> Iterator[None]:
     """Without torch's advice on the number of workers, and without its handler of SIGCHLD.
 
     That would raise the end of a worker out of any line that runs at the time; the next batch asked for tells it too.
+    Ctrl-C reaches every process of a terminal, and the main one decides what becomes of it: the others are begun with
+    it blocked, and it waits for the moment that this takes.
     """
     here = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGCHLD) if here else None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     if here:
         signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)
