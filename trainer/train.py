@@ -132,7 +132,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         console.say(view.parameters_table(learned, spec))
     reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
     with console.spared():
-        board.close(update.num_steps, reached)
+        board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
     summary = {
         "status": "finished",
         "best": best.metrics,
