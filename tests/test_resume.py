@@ -298,6 +298,7 @@ def test_a_sweep_is_not_resumed_by_this(dltrain):
     assert "one run" in outcome.err
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's writer
 def test_a_folder_that_is_taken_away_is_said(dltrain, monkeypatch):
     append = saving.Saver.end_of_epoch
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import traceback
 from argparse import Namespace
 from pathlib import Path
@@ -39,7 +40,14 @@ class Terminated(BaseException):
 def main() -> None:
     """The `dltrain` command; exits with the codes of trainer/errors.py."""
     signal.signal(signal.SIGTERM, _terminate)
+    logging.raiseExceptions = False  # a log that cannot be written is said by the console, once
+    threading.excepthook = _log_thread
     sys.exit(_exit_code(sys.argv[1:]))
+
+
+def _log_thread(ended: threading.ExceptHookArgs) -> None:
+    """What ended a thread, such as TensorBoard's writer, reaches the run when it writes next."""
+    log.error("a thread has ended: %s: %s", ended.exc_type.__name__, ended.exc_value)
 
 
 def _terminate(*_: object) -> NoReturn:
