@@ -392,7 +392,7 @@ def full_disk(bench: Bench) -> None:
     )
 
     results = []
-    for limit in (400, 2_000, 20_000, 30_000):
+    for limit in (400, 2_000, 4_000, 8_000):
         folder = bench.new()
 
         def small(limit: int = limit) -> None:
@@ -427,14 +427,15 @@ def full_disk(bench: Bench) -> None:
 
 def folders(bench: Bench) -> None:
     """Twenty runs that are begun in one second, without a name for their folders."""
-    folder = bench.new()
+    folder, starts = bench.new(), 6 if bench.quick else 20
     folder.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "trainer.cli", *TINY, "epochs=1"]
     options = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    codes = [process.wait() for process in [subprocess.Popen(command, **options) for _ in range(20)]]
+    codes = [process.wait() for process in [subprocess.Popen(command, **options) for _ in range(starts)]]
     made = list(folder.glob("outputs/*/*/summary.json"))
-    bench.row("twenty starts at once: twenty folders, all finished", [c == 0 for c in codes] + [len(made) == 20])
+    assert len(made) == starts
+    bench.row("starts at once: a folder for each, all finished", [code == 0 for code in codes])
 
 
 def fresh(bench: Bench) -> None:

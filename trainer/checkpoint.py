@@ -11,6 +11,7 @@ end, and then renamed. What is read is compared with these sums first; they tell
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -278,8 +279,10 @@ def _write_synced(path: Path, data: Any) -> None:
 def _sync(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some file systems have no fsync of folders
-            os.fsync(handle)
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no fsync of folders
+            raise
     finally:
         os.close(handle)
 
