@@ -82,6 +82,25 @@ def test_an_overflow_skips_the_step_the_schedule_and_the_average():
     assert (update.num_steps, update.num_skipped) == (1, 1)
 
 
+def test_the_scale_goes_on_where_it_was():
+    def made():
+        model = nn.Linear(2, 1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+        return model, Update(model, optimizer, constant(optimizer, 10), scaler=scaler)
+
+    model, update = made()
+    update.zero_grad()
+    update.backward(model(torch.full((1, 2), torch.inf)).sum())
+    update.step(lambda: torch.zeros(()))
+    assert update.num_skipped == 1
+    _, fresh = made()
+    fresh.load_state_dict(update.state_dict())
+    assert fresh.scaler.get_scale() == update.scaler.get_scale() == 512
+    assert fresh.num_skipped == 1
+    assert made()[1].scaler.get_scale() == 1024, "without its state it would begin anew"
+
+
 def test_a_scaled_step_equals_a_plain_one():
     plain, plain_update = make(clip=0.3)
     scaled, scaled_update = make(clip=0.3, scaler=GradScaler("cpu", init_scale=1024.0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import math
 import zlib
 from pathlib import Path
@@ -20,10 +21,10 @@ DENSEST = 1032  # bytes that a byte of a gzip file can stand for, at most
 
 
 class Idx(NamedTuple):
-    """The bytes of a file, shaped as its header says, and the CRC-32 of all of it."""
+    """The bytes of a file, shaped as its header says, and the SHA-256 of all of it."""
 
     values: Tensor
-    crc32: int
+    sha256: str
 
 
 def read_idx(folder: Path, name: str, *, num_dims: int) -> Idx:
@@ -48,12 +49,13 @@ def read_idx(folder: Path, name: str, *, num_dims: int) -> Idx:
         if file == packed or not packed.exists():
             cure = f"put the right file there, or delete {folder} to download it again"
         raise DataError(f"{file}: {why}; {cure}") from error
-    crc32 = zlib.crc32(body, zlib.crc32(head))
+    digest = hashlib.sha256(head)
+    digest.update(body)
     if file == packed:
         _files.write_whole(path, head + body)
     elif packed.exists():
-        _compare(path, packed, crc32, len(head) + len(body))
-    return Idx(torch.frombuffer(body, dtype=torch.uint8).reshape(shape), crc32)
+        _compare(path, packed, zlib.crc32(body, zlib.crc32(head)), len(head) + len(body))
+    return Idx(torch.frombuffer(body, dtype=torch.uint8).reshape(shape), digest.hexdigest())
 
 
 def _parse(stream: BinaryIO | gzip.GzipFile, num_dims: int, *, limit: int) -> tuple[bytes, tuple[int, ...], bytearray]:

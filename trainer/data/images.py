@@ -19,7 +19,12 @@ from trainer.errors import DataError
 DIGITS = tuple("0123456789")
 CLOTHES = "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
 FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
-MNIST_CRC32 = (0xE9F4D8B3, 0xE0CB4AD2, 0x91373BDF, 0x4AB9EFF9)  # of the originals, unpacked, in that order
+MNIST_SHA256 = (  # of the originals, unpacked, in that order
+    "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+)
 
 
 def digits(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
@@ -42,8 +47,8 @@ def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tu
     Raises:
         DataError: a file is missing, broken, or could not be downloaded.
     """
-    splits, spec, crc32s = _idx_data("MNIST", Path(root).expanduser(), DIGITS, val_fraction=val_fraction, seed=seed)
-    others = [name for name, crc32, known in zip(FILES, crc32s, MNIST_CRC32, strict=True) if crc32 != known]
+    splits, spec, sums = _idx_data("MNIST", Path(root).expanduser(), DIGITS, val_fraction=val_fraction, seed=seed)
+    others = [name for name, found, known in zip(FILES, sums, MNIST_SHA256, strict=True) if found != known]
     notes = (f"not the original MNIST: {others[0]} is another file",) if others else ()
     return splits, replace(spec, notes=notes)
 
@@ -72,8 +77,8 @@ def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> 
 
 def _idx_data(
     name: str, root: Path, class_names: tuple[str, ...], *, val_fraction: float, seed: int
-) -> tuple[Splits, DataSpec, tuple[int, ...]]:
-    """The data in the four files of `<root>/<name>/raw`, and the CRC-32 of each."""
+) -> tuple[Splits, DataSpec, tuple[str, ...]]:
+    """The data in the four files of `<root>/<name>/raw`, and the SHA-256 of each."""
     folder = root / name / "raw"
     if not any((folder / file).exists() for stem in FILES for file in (stem, f"{stem}.gz")):
         _files.download(name, root, folder=folder, files=f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}")
@@ -93,7 +98,7 @@ def _idx_data(
             f"{folder}: images of {tuple(images.shape[1:])} in train, {tuple(test_images.shape[1:])} in t10k"
         )
     train, test = (images[:, None], labels.long()), (test_images[:, None], test_labels.long())
-    return *_with_test(train, test, class_names, val_fraction=val_fraction, seed=seed), tuple(f.crc32 for f in files)
+    return *_with_test(train, test, class_names, val_fraction=val_fraction, seed=seed), tuple(f.sha256 for f in files)
 
 
 def _with_test(
