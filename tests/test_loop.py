@@ -9,7 +9,8 @@ from torch import nn
 
 from trainer.data.tensors import Examples, TensorLoader
 from trainer.loop import Position, Report, evaluate, fit, windows
-from trainer.metrics import MSE, Meter
+from trainer.meter import Meter
+from trainer.metrics import MSE
 from trainer.schedules import constant
 from trainer.stopping import Budget
 from trainer.update import Update

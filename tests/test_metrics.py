@@ -4,7 +4,8 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from trainer.metrics import AUC, F1, MAE, METRICS, MSE, OF_TASK, R2, RMSE, Accuracy, Meter, Top5
+from trainer.meter import Meter
+from trainer.metrics import AUC, F1, MAE, METRICS, MSE, OF_TASK, R2, RMSE, Accuracy, Top5
 from trainer.stopping import Best
 
 G = torch.Generator().manual_seed(0)

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from trainer import randomness, saving
 from trainer.config import groups
 from trainer.data.tensors import BatchLoader
-from trainer.metrics import Meter
+from trainer.meter import Meter
 from trainer.stopping import Best, Watched
 from trainer.update import Update
 

@@ -92,7 +92,7 @@ def test_the_loop_knows_no_config_and_writes_nothing():
         if name not in reached:
             reached.add(name)
             waiting += GRAPH[name]
-    assert reached == {"trainer.loop", "trainer.metrics", "trainer.update", "trainer.errors"}
+    assert reached == {"trainer.loop", "trainer.meter", "trainer.metrics", "trainer.update", "trainer.errors"}
     for name in reached:
         source = FILES[name].read_text()
         assert "print(" not in source

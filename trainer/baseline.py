@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainer.data.tensors import BatchLoader, DataSpec, TensorLoader
 from trainer.loop import Loss
-from trainer.metrics import Meter
+from trainer.meter import Meter
 
 CHEAP = 500_000  # numbers in the training inputs, up to which a linear model is fitted
 

@@ -19,7 +19,8 @@ from trainer.config import SLOTS
 from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
 from trainer.errors import ConfigError, nearest
 from trainer.losses import auto, check_fit
-from trainer.metrics import METRICS, OF_TASK, Meter, Metric
+from trainer.meter import Meter
+from trainer.metrics import METRICS, OF_TASK, Metric
 from trainer.models.adapt import GreyToColour
 from trainer.precision import choose_precision
 from trainer.stopping import Best

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from trainer.checkpoint import Checkpoint, Store, load_weights
 from trainer.errors import NumericalError
 from trainer.loop import Position, Report
-from trainer.metrics import Meter
+from trainer.meter import Meter
 from trainer.randomness import random_state, set_random_state
 from trainer.stopping import Best
 from trainer.update import Update

@@ -1,0 +1,86 @@
+"""Loss and metrics over many batches, added up a few at a time, and remembered where a run is broken off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.metrics import Metric, exact, wide
+
+
+def _copy(value: Any) -> Any:
+    return list(value) if isinstance(value, list) else value
+
+
+def _to(value: Any, device: torch.device) -> Any:
+    """Every tensor in lists and dictionaries on the device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, list):
+        return [_to(item, device) for item in value]
+    return {key: _to(item, device) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+class Meter:
+    """Loss and metrics over many batches.
+
+    Batches are kept and added up 64 at a time: a metric costs a few operations, which is much beside a small
+    model's step and nothing beside 64 of them. `in_units` undoes the standardisation of regression targets.
+    """
+
+    def __init__(
+        self, metrics: Mapping[str, Metric], in_units: Callable[[Tensor], Tensor] = lambda values: values
+    ) -> None:
+        self.metrics, self.in_units = dict(metrics), in_units
+        self.names = ["loss", *metrics]
+        self._reset()
+
+    def _reset(self) -> None:
+        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.loss: Tensor | float = 0.0
+        self.num_examples = 0
+        for metric in self.metrics.values():
+            metric.reset()
+
+    def update(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
+        """Add a batch and its mean loss."""
+        self.kept.append((outputs.detach(), targets, loss.detach()))
+        if len(self.kept) == 64:
+            self._add_up()
+
+    def _add_up(self) -> None:
+        outputs, targets, losses = zip(*self.kept, strict=True)
+        sizes = torch.tensor([len(t) for t in targets], device=losses[0].device)
+        self.loss = self.loss + (exact(torch.stack(losses)) * sizes).sum()
+        self.num_examples += sum(len(t) for t in targets)
+        all_outputs, all_targets = (self.in_units(wide(torch.cat(parts))) for parts in (outputs, targets))
+        for metric in self.metrics.values():
+            metric.update(all_outputs, all_targets)
+        self.kept = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added since the last `compute`, as it is kept."""
+        metrics = {name: {k: _copy(v) for k, v in vars(metric).items()} for name, metric in self.metrics.items()}
+        return {"kept": [list(batch) for batch in self.kept], "metrics": metrics} | {
+            "loss": self.loss,
+            "num_examples": self.num_examples,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
+        """Go on adding to that."""
+        state = _to(state, device)
+        self.kept = [(outputs, targets, loss) for outputs, targets, loss in state["kept"]]
+        self.loss, self.num_examples = state["loss"], state["num_examples"]
+        for name, metric in self.metrics.items():
+            vars(metric).update(state["metrics"][name])
+
+    def compute(self) -> dict[str, float]:
+        """Name -> value over all examples since the last call, `loss` first; starts anew."""
+        if self.kept:
+            self._add_up()
+        values = {"loss": self.loss / self.num_examples} | {n: m.compute() for n, m in self.metrics.items()}
+        self._reset()
+        return {name: float(value) for name, value in values.items()}
