@@ -41,7 +41,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import trainer.train
-from trainer import checkpoint, cli, loop, run, saving
+from trainer import cli, loop, run, saving, sealed
 from trainer.stopping import Watched
 
 ROOT = Path(__file__).parent.parent
@@ -169,7 +169,7 @@ def boundaries(act: Callable[[int, str], None]) -> Fault:
             if event == "open" and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
                 at(event, arguments[0])
 
-        sync, write = os.fsync, checkpoint._write_synced
+        sync, write = os.fsync, sealed._write_synced
         append = run.MetricsFile.append
 
         def synced(handle: int) -> None:
@@ -189,7 +189,7 @@ def boundaries(act: Callable[[int, str], None]) -> Fault:
                 self.path.write_bytes(before)
             append(self, row)
 
-        os.fsync, checkpoint._write_synced, run.MetricsFile.append = synced, written, appended
+        os.fsync, sealed._write_synced, run.MetricsFile.append = synced, written, appended
         sys.addaudithook(audit)
 
     return install
@@ -396,7 +396,7 @@ def full_disk(bench: Bench) -> None:
         folder = bench.new()
 
         def small(limit: int = limit) -> None:
-            write = checkpoint._write_synced
+            write = sealed._write_synced
 
             def limited(path: Path, data: bytes) -> None:
                 if "step-00000011" in str(path):
@@ -404,7 +404,7 @@ def full_disk(bench: Bench) -> None:
                     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
                 write(path, data)
 
-            checkpoint._write_synced = limited
+            sealed._write_synced = limited
 
         code = forked(folder, BEGIN, small)
         results.append(code == 6 and "File too large" in words(folder) and bench.goes_on(folder))
@@ -553,9 +553,9 @@ def hostile(bench: Bench) -> None:
             about = json.loads((each / "checkpoint.json").read_text())
             for file, facts in about["files"].items():
                 content = (each / file).read_bytes()
-                facts |= {"bytes": len(content), "sha256": checkpoint._sha256(content)}
+                facts |= {"bytes": len(content), "sha256": sealed.sha256(content)}
             del about["sha256"]
-            (each / "checkpoint.json").write_bytes(checkpoint.sealed(about))
+            (each / "checkpoint.json").write_bytes(sealed.sealed(about))
         code = forked(folder, ["resume=run"], watched)
         results.append(code == 4 and harmless(folder) and "Traceback" not in words(folder))
         if not results[-1]:

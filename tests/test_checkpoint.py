@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer import checkpoint
+from trainer import sealed
 from trainer.checkpoint import Store, load_weights
 from trainer.errors import CheckpointError, FileSystemError
 
@@ -126,7 +126,7 @@ def test_a_manifest_names_no_file_elsewhere(store):
     about = json.loads(path.read_text())
     about["files"]["../../secret"] = about["files"]["state.pt"]
     del about["sha256"]
-    path.write_bytes(checkpoint.sealed(about))
+    path.write_bytes(sealed.sealed(about))
     with pytest.raises(CheckpointError, match="secret"):
         store.read("step-00000001")
 
@@ -141,7 +141,7 @@ def test_a_manifest_that_was_changed_is_noticed(store):
 
 def test_a_later_format_is_not_guessed_at(store, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "FORMAT", 2)
+        patch.setattr(sealed, "FORMAT", 2)
         save(store, 1)
     with pytest.raises(CheckpointError, match="format 2; this version reads 1"):
         store.read("step-00000001")

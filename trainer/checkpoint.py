@@ -5,16 +5,12 @@
       best-00000280/        weights alone
       last -> step-00000400    best -> best-00000280
 
-A folder is written under another name, file by file to the disk, `checkpoint.json` with the SHA-256 of each at the
-end, and then renamed. What is read is compared with these sums first; they tell damage, not who wrote it.
+How one of these folders comes to be whole, and is known to be, is in sealed.py.
 """
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import io
-import json
 import os
 import re
 import shutil
@@ -29,11 +25,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from trainer import __version__
+from trainer import sealed
 from trainer.errors import CheckpointError, FileSystemError
 
-FORMAT = 1  # of the files; a later one is not guessed at
-MANIFEST = "checkpoint.json"
 Weights = Mapping[str, Tensor]
 
 
@@ -102,7 +96,9 @@ class Store:
             if target not in self._names("best") + self._names("step"):
                 raise CheckpointError(f"{folder}: leads to {target!r}, which is no checkpoint beside it")
             folder = self.folder / target
-        about, content = _verified(folder)
+        about, content = sealed.read(folder)
+        if "model.safetensors" not in content:
+            raise CheckpointError(f"{folder}: names no model.safetensors")
         state = _state(folder / "state.pt", content.pop("state.pt")) if "state.pt" in content else {}
         try:
             weights = {file.removesuffix(".safetensors"): load(data) for file, data in content.items()}
@@ -135,19 +131,8 @@ class Store:
             names = [path.name for path in self.folder.iterdir()]
             number = 1 + max((_order(n)[1] for n in names if n.split("-")[:2] == name.split("-")), default=0)
             name = f"{name}-{number}" if number > 1 else name
-            part = self.folder / f".{name}"
-            shutil.rmtree(part, ignore_errors=True)  # of a write that was broken off
-            part.mkdir()
-            for file, data in content.items():
-                _write_synced(part / file, data)
-            files = {file: {"bytes": len(data), "sha256": _sha256(data)} for file, data in content.items()}
-            about = {"format": FORMAT, "dltrain": __version__, "torch": torch.__version__} | about | {"files": files}
-            _write_synced(part / MANIFEST, sealed(about))
-            _sync(part)
-            os.rename(part, self.folder / name)
-            _sync(self.folder)
+            sealed.write(self.folder / name, content, about)
         except OSError as error:
-            shutil.rmtree(self.folder / f".{name}", ignore_errors=True)
             size = sum(len(data) for data in content.values())
             raise FileSystemError(
                 f"{self.folder / name}: the checkpoint cannot be written ({size:,} bytes): {error.strerror or error}"
@@ -161,7 +146,7 @@ class Store:
                 part.unlink()
             part.symlink_to(target, target_is_directory=True)
             os.replace(part, self.folder / link)
-            _sync(self.folder)
+            sealed.sync(self.folder)
         except OSError as error:
             raise FileSystemError(f"{self.folder / link}: {error.strerror or error}") from error
 
@@ -169,7 +154,7 @@ class Store:
         """Delete all but the last, the `keep` before it, and the best weights that these know of."""
         steps = self._names("step")
         kept = steps[-1 - self.keep :]
-        best = {_manifest(self.folder / name).get("best") for name in kept}
+        best = {sealed.manifest(self.folder / name).get("best") for name in kept}
         if (self.folder / "best").is_symlink():
             best.add(os.readlink(self.folder / "best"))
         for name in [n for n in steps if n not in kept] + [n for n in self._names("best") if n not in best]:
@@ -203,51 +188,6 @@ def _packed(weights: Weights) -> bytes:
     )
 
 
-def _verified(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest and the files of a checkpoint, compared before anything is parsed."""
-    about = _manifest(folder)
-    if not about:
-        raise CheckpointError(f"{folder}: {MANIFEST} is missing or damaged")
-    if about.get("format") != FORMAT:
-        raise CheckpointError(f"{folder}: written in format {about.get('format')}; this version reads {FORMAT}")
-    content = {}
-    files = about.get("files")
-    for file, expected in files.items() if isinstance(files, dict) else ():
-        if file != "state.pt" and not re.fullmatch(r"\w+\.safetensors", file):
-            raise CheckpointError(f"{folder}: no checkpoint has a file {file!r}")
-        try:
-            size = (folder / file).stat().st_size
-            if size != expected["bytes"]:
-                raise CheckpointError(f"{folder / file}: {size:,} bytes, expected {expected['bytes']:,}")
-            data = (folder / file).read_bytes()
-        except (OSError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{folder / file}: cannot be read: {error}") from error
-        if (found := _sha256(data)) != expected.get("sha256"):
-            raise CheckpointError(
-                f"{folder / file}: SHA-256 {found[:16]}..., expected {expected.get('sha256')!s:.16}..."
-            )
-        content[file] = data
-    if "model.safetensors" not in content:
-        raise CheckpointError(f"{folder}: {MANIFEST} names no model.safetensors")
-    return about, content
-
-
-def sealed(about: dict[str, Any]) -> bytes:
-    """A manifest as JSON, with its own sum at the end."""
-    plain = json.dumps(about, sort_keys=True).encode()
-    return json.dumps(about | {"sha256": _sha256(plain)}, indent=2).encode()
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    """What the manifest says, empty where it is not there or not as it was written."""
-    try:
-        about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        found = about.pop("sha256")
-        return about if found == _sha256(json.dumps(about, sort_keys=True).encode()) else {}
-    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
-        return {}
-
-
 def _state(path: Path, data: bytes) -> dict[str, Any]:
     """Tensors, numbers, text and lists of them; nothing else is ever made of a file, and nothing is unpacked."""
     try:
@@ -267,25 +207,3 @@ def _order(name: str) -> tuple[int, int]:
     """Of `step-00000400-2`: 400 and 2."""
     numbers = [int(part) for part in name.split("-")[1:] if part.isdigit()]
     return (numbers[0] if numbers else 0, numbers[1] if len(numbers) > 1 else 1)
-
-
-def _write_synced(path: Path, data: Any) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no fsync of folders
-            raise
-    finally:
-        os.close(handle)
-
-
-def _sha256(data: Any) -> str:
-    return hashlib.sha256(data).hexdigest()
