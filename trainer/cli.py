@@ -98,9 +98,12 @@ def _dispatch(arguments: list[str]) -> None:
 def _run(flags: Namespace, command: list[str]) -> None:
     """One run, or with --multirun a sweep, in a folder of its own; a dry run's folder does not outlive it."""
     cfg, overrides = _checked(flags)
-    if cfg.resume is not None and (folder := _resumed(flags, cfg)):
-        _go_on(flags, folder)
-        return
+    if cfg.resume is not None:
+        if flags.multirun or cfg.dry_run:
+            raise ConfigError("resume goes on with one run; leave out -m and dry_run")
+        if began := resume.unfinished(cfg) if cfg.resume == "auto" else resume.find(str(cfg.resume)):
+            _go_on(flags, began)
+            return
     key = "hydra.sweep.dir" if flags.multirun else "hydra.run.dir"
     others = [o for o in overrides if not o.lstrip("+").startswith(f"{key}=")]
     named = len(others) < len(overrides)
@@ -116,20 +119,6 @@ def _run(flags: Namespace, command: list[str]) -> None:
     if not flags.multirun and failures and isinstance(failures[0], ConfigError):
         shutil.rmtree(folder)  # nothing was run: there is nothing to find in it, and the name is free again
     _raise_failures(str(folder) if flags.multirun else "")
-
-
-def _resumed(flags: Namespace, cfg: DictConfig) -> Path | None:
-    """The run to go on with; with `auto`, one of this config that has not finished, or none."""
-    if flags.multirun or cfg.dry_run:
-        raise ConfigError("resume goes on with one run; leave out -m and dry_run")
-    if cfg.resume != "auto":
-        return run.find(str(cfg.resume))
-    for folder in reversed(run.begun(Path("outputs"))):
-        with contextlib.suppress(CheckpointError):  # what cannot be read is none of ours
-            unfinished = run.read_json(folder / "summary.json").get("status") != "finished"
-            if unfinished and not resume.differences(folder, cfg, resume.FREE):
-                return folder
-    return None
 
 
 def _go_on(flags: Namespace, folder: Path) -> None:

@@ -10,13 +10,13 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import CheckpointError, FileSystemError, RunFolderError
+from trainer.errors import FileSystemError, RunFolderError
 
 PACKAGES = (
     "dltrain",
@@ -90,32 +90,6 @@ def lock(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {platform.node()}, since {started}")
         file.flush()
         yield
-
-
-def find(name: str, root: Path = Path("outputs")) -> Path:
-    """The folder of a run: of that path, or below `root` the one that was `last` begun.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    folder = Path(name).expanduser()
-    if (folder / "config.yaml").is_file():
-        return folder
-    runs = begun(root)
-    if name == "last" and runs:
-        return runs[-1]
-    where = f"in {root.absolute()}" if name == "last" else f"at {folder.absolute()} (a folder with a config.yaml)"
-    near = f"; the last is {runs[-1]}" if runs and name != "last" else ""
-    raise CheckpointError(f"resume={name}: there is no run {where}{near}")
-
-
-def begun(root: Path) -> list[Path]:
-    """All runs below a folder, in the order in which they were begun; the jobs of sweeps are none of them."""
-    times = {}
-    for file in root.glob("[0-9]*/*/environment.json"):
-        with suppress(OSError, ValueError):
-            times[file.parent] = str(json.loads(file.read_text(encoding="utf-8"))["time"])
-    return sorted(times, key=lambda folder: (times[folder], str(folder)))
 
 
 def read_json(path: Path) -> dict[str, Any]:

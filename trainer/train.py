@@ -73,7 +73,10 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         model.compile()
     logged = update.num_steps
     budget = Budget(update, cfg.max_steps, cfg.max_minutes - saver.seconds / 60)
-    over = lambda: budget.spent or best.epochs_without >= cfg.patience  # noqa: E731
+
+    def over() -> bool:
+        return budget.spent or best.epochs_without >= cfg.patience
+
     with console, Signals() as signals:
         try:
             for report in fit(

@@ -20,9 +20,11 @@ def hyper_parameters(cfg: DictConfig, names: Mapping[str, str]) -> dict[str, Any
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     found: dict[str, Any] = dict(names)
     for key, value in plain.items():
+        if key in ("dry_run", "resume", "checkpoint"):  # how a run is kept, and not what it is
+            continue
         if isinstance(value, dict):
             found |= {f"{key}.{name}": item for name, item in value.items() if name != "_target_"}
-        elif key != "dry_run":
+        else:
             found[key] = value
     return found
 
