@@ -174,7 +174,7 @@ def schedule(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_steps: int
 
 def update(cfg: DictConfig, model: nn.Module, total_steps: int, scaler: torch.amp.GradScaler) -> Update:
     """Optimizer and schedule, and all that lies between a loss and new weights."""
-    optimizer = component(cfg, "optim", params=_groups(cfg, model))
+    optimizer = component(cfg, "optim", params=_groups(cfg, model), **_fastest(cfg, model))
     scheduler = schedule(cfg, optimizer, total_steps)
     try:
         return Update(model, optimizer, scheduler, scaler=scaler, accumulate=cfg.accumulate, clip=cfg.clip, ema=cfg.ema)
@@ -194,6 +194,23 @@ def _groups(cfg: DictConfig, model: nn.Module) -> list[Any]:
         {"params": [p for p in parameters if p.ndim >= 2]},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
+
+
+def _fastest(cfg: DictConfig, model: nn.Module) -> dict[str, bool]:
+    """Arguments that choose the fastest of torch's implementations of an optimizer, unless the config does.
+
+    The fused one takes a third of the time that the others do. Plain gradient descent is one operation a parameter in
+    any case, and on a CPU the loop in Python has the least around it.
+    """
+    call, given = arguments_of(cfg, "optim")
+    known = inspect.signature(call).parameters
+    kind = next(model.parameters()).device.type
+    if not {"foreach", "fused"} <= known.keys() or {"foreach", "fused", "differentiable"} & given.keys():
+        return {}
+    is_plain = call is torch.optim.SGD and not given.get("momentum")
+    if kind not in ("cpu", "cuda") or cfg.compile or (is_plain and kind == "cpu"):
+        return {"foreach": False} if kind == "cpu" else {}
+    return {"fused": True}
 
 
 def warnings(update: Update, steps_per_epoch: int) -> list[str]:

@@ -62,9 +62,13 @@ def fit(
     epochs: int,
     autocast: AbstractContextManager,
     track: Callable[[Iterable[Batch]], Iterable[Batch]] = iter,
+    lap: Callable[[str], None] = lambda part: None,
     start: Position = Position(),  # noqa: B008 - immutable
 ) -> Iterator[Report]:
-    """Train, and report each update and each epoch. `meters` are for training and validation."""
+    """Train, and report each update and each epoch. `meters` are for training and validation.
+
+    `lap` is told, after each part of the work, what the time since it was last called went to.
+    """
     train_meter, val_meter = meters
     first, batch, num_examples = start
 
@@ -76,7 +80,9 @@ def fit(
                 outputs = model(inputs)
             outputs = full(outputs)
             value = loss(outputs, targets)
+            lap("forward")
             update.backward(value, len(targets) / size)
+            lap("backward")
             observe(outputs, targets, value)
         return update.loss
 
@@ -84,11 +90,14 @@ def fit(
         model.train()
         train.set_epoch(epoch, batch)
         for window, size in windows(track(train), update.accumulate):
+            lap("data")
             value = gradient(window, size, train_meter.update)
             update.step(partial(gradient, window, size))
+            lap("update")
             batch, num_examples = batch + len(window), num_examples + size
             yield Report(epoch, update.num_steps, num_examples, value, Position(epoch, batch, num_examples))
         results = evaluate(update.averaged_model, loss, val, val_meter, autocast=autocast)
+        lap("evaluation")
         batch, position = 0, Position(epoch + 1, 0, num_examples)
         yield Report(epoch, update.num_steps, num_examples, update.loss, position, train_meter.compute(), results)
 

@@ -27,8 +27,8 @@ def _to(value: Any, device: torch.device) -> Any:
 class Meter:
     """Loss and metrics over many batches.
 
-    Batches are kept and added up 64 at a time: a metric costs a few operations, which is much beside a small
-    model's step and nothing beside 64 of them. `in_units` undoes the standardisation of regression targets.
+    Batches are kept and added up 256 at a time: a metric costs a few operations, which is much beside a small
+    model's step and nothing beside so many of them. `in_units` undoes the standardisation of regression targets.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Meter:
     def update(self, outputs: Tensor, targets: Tensor, loss: Tensor) -> None:
         """Add a batch and its mean loss."""
         self.kept.append((outputs.detach(), targets, loss.detach()))
-        if len(self.kept) == 64:
+        if len(self.kept) == 256:
             self._add_up()
 
     def _add_up(self) -> None:

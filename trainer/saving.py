@@ -37,7 +37,9 @@ class Saver:
         best: Best,
         flush: Callable[[], None],
     ) -> None:
-        self.store, self.pace, self.flush = store, pace, flush
+        self.store, self.flush = store, flush
+        # Looked up in a config at each update, these would take longer than a small model's forward pass.
+        self.every_s, self.every_steps, self.min_seconds = 60 * pace.every_minutes, pace.every_steps, pace.min_seconds
         self.model, self.update, self.meter, self.best = model, update, meter, best
         self.position = Position()
         self.seconds = 0.0  # of training, before this process
@@ -75,14 +77,14 @@ class Saver:
         The last update of an epoch is left to its end: there is one point to go on from for each step in the logs.
         """
         self.position = report.position
-        waited = time.monotonic() - self.saved_at >= 60 * self.pace.every_minutes
-        if more_to_come and (waited or report.step - self.saved_step >= self.pace.every_steps):
+        waited = time.monotonic() - self.saved_at >= self.every_s
+        if more_to_come and (waited or report.step - self.saved_step >= self.every_steps):
             self.save()
 
     def end_of_epoch(self, report: Report, improved: bool) -> None:
         """With the metrics of an epoch: saves, unless the last checkpoint is too young."""
         self.position = report.position
-        now = time.monotonic() - self.saved_at >= self.pace.min_seconds
+        now = time.monotonic() - self.saved_at >= self.min_seconds
         if improved:
             weights, self.best_step = self.update.averaged_model.state_dict(), report.step
             self.best_weights = weights if now else {name: tensor.clone() for name, tensor in weights.items()}

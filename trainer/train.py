@@ -8,8 +8,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer import build, checkpoint, run
+from trainer import build, checkpoint, memory, run
 from trainer.baseline import baselines
+from trainer.clock import Clock
 from trainer.errors import NumericalError, Stopped
 from trainer.loop import Report, evaluate, fit
 from trainer.precision import choose_precision
@@ -31,6 +32,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     Raises:
         DltrainError: whatever the user can mend.
     """
+    memory.keep()
     store = checkpoint.Store(folder / "checkpoints", cfg.checkpoint.keep)
     warnings: list[str] = []
     saved = store.newest(say=warnings.append)
@@ -71,11 +73,13 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         console.say(f"goes on in epoch {saver.position.epoch}, after {update.num_steps:,} updates")
     if cfg.compile:
         model.compile()
-    logged = update.num_steps
+    logged, log_every, patience = update.num_steps, cfg.log_every, cfg.patience
     budget = Budget(update, cfg.max_steps, cfg.max_minutes - saver.seconds / 60)
 
+    clock = Clock(device, log_every)
+
     def over() -> bool:
-        return budget.spent or best.epochs_without >= cfg.patience
+        return budget.spent or best.epochs_without >= patience
 
     with console, Signals() as signals:
         try:
@@ -89,19 +93,22 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
                 epochs=0 if saved and not saver.position.batch and over() else cfg.epochs,
                 autocast=autocast,
                 track=lambda batches: budget.limit(signals.watched(batches)),
+                lap=clock.lap,
                 start=saver.position,
             ):
                 console.step(report)
-                if report.step % cfg.log_every == 0 or report.val:
+                if report.step % log_every == 0 or report.val:
                     values = measured(report, update)
                     if report.step > logged:  # the last step of an epoch is reported twice
                         with console.spared():
                             board.scalars(report.step, values)
                         logged = report.step
                 if not report.val:
+                    clock.lap("logging")
                     saver.within_epoch(
                         report, more_to_come=report.position.batch < len(data.train) and not budget.spent
                     )
+                    clock.lap("checkpoints")
                     continue
                 improved = best.improved(report.epoch, report.val)
                 update.end_epoch(improved)
@@ -111,11 +118,14 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
                 with console.spared():
                     rows.append(times | scores)
                     board.scalars(report.step, {tag: value for tag, value in scores.items() if tag != "train/loss"})
-                saver.end_of_epoch(report, improved)
                 console.epoch(report, improved)
+                clock.lap("logging")
+                saver.end_of_epoch(report, improved)
+                clock.lap("checkpoints")
                 if over():
                     break
             saver.save()
+            clock.lap("checkpoints")
             signals.check()
         except Stopped as stopped:
             saver.save()
@@ -148,6 +158,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         "steps": update.num_steps,
         "skipped_steps": update.num_skipped,
         "train_s": train_s,
+        "seconds": clock.seconds,
         "samples_per_s": speed,
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "learned": learned,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,10 @@ import torch
 from torch import Tensor
 
 from trainer.errors import DataError
+
+# Numbers that are cut out at once: several small batches cost little more than one, and a megabyte of floats is still
+# in the cache when the model reads them.
+GATHERED = 2**18
 
 
 class Examples(NamedTuple):
@@ -86,8 +91,14 @@ class TensorLoader(BatchLoader):
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self.shuffle:
             order, sizes = self.order()
-            for index in order.to(self.inputs.device).split(sizes):
-                yield self.prepare(self.inputs.index_select(0, index)), self.targets.index_select(0, index)
+            at_once = max(1, GATHERED // (self.sizes[0] * math.prod(self.inputs.shape[1:])))
+            ends = list(accumulate(sizes, initial=0))
+            order = order.to(self.inputs.device)
+            for first in range(0, len(sizes), at_once):
+                some = sizes[first : first + at_once]
+                index = order[ends[first] : ends[first + len(some)]]
+                inputs = self.prepare(self.inputs.index_select(0, index)).split(some)
+                yield from zip(inputs, self.targets.index_select(0, index).split(some), strict=True)
             return
         parts = (part[: self.num_examples].split(self.sizes) for part in (self.inputs, self.targets))
         for inputs, targets in zip(*parts, strict=True):

@@ -1,0 +1,47 @@
+"""Where the time of a run goes."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+IN_UPDATE = ("data", "forward", "backward", "update")
+PARTS = (*IN_UPDATE, "evaluation", "logging", "checkpoints")
+
+
+class Clock:
+    """`lap` books all the time since the last one on a part of the run.
+
+    A GPU works on behind the host's back. There, one update in `every` waits for it at each lap, and the time of the
+    others is divided as these were.
+    """
+
+    def __init__(self, device: torch.device, every: int = 50) -> None:
+        self.wait = torch.cuda.synchronize if device.type == "cuda" else None
+        self.every, self.num_updates = every, 0
+        self.booked = dict.fromkeys((*PARTS, "others"), 0.0)
+        self.start()
+
+    def start(self) -> None:
+        """Book nothing until now."""
+        self.last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        """All since the last call was spent on `part`."""
+        if self.wait and part in IN_UPDATE:
+            self.num_updates += part == "data"
+            if self.num_updates % self.every:
+                part = "others"
+            else:
+                self.wait()
+        now = time.perf_counter()
+        self.booked[part] += now - self.last
+        self.last = now
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Part -> seconds so far."""
+        measured = sum(self.booked[part] for part in IN_UPDATE)
+        scale = 1 + self.booked["others"] / measured if measured else 1.0
+        return {part: self.booked[part] * (scale if part in IN_UPDATE else 1) for part in PARTS}
