@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from trainer.components import arguments_of, component, explain
 from trainer.config import SLOTS
+from trainer.data.augment import Augment
 from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
 from trainer.errors import ConfigError, nearest
 from trainer.losses import auto, check_fit
@@ -86,11 +87,25 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
     common: dict[str, Any] = {"prepare": prepare, "device": to, "limit": cfg.limit_batches}
     eval_size = max(size, min(EVAL_BATCH, EVAL_NUMBERS // math.prod(spec.in_shape)))
     loaders = Loaders(
-        train=splits.loader(splits.train, size, shuffle=True, seed=cfg.seed, **common),
+        train=splits.loader(splits.train, size, shuffle=True, seed=cfg.seed, augment=augmentation(cfg, spec), **common),
         val=splits.loader(splits.val, eval_size, **common),
         test=splits.loader(splits.test, eval_size, **common),
     )
     return loaders, spec
+
+
+def augmentation(cfg: DictConfig, spec: DataSpec) -> Augment | None:
+    """What is done to training batches, if anything.
+
+    Raises:
+        ConfigError: it has no meaning for this data.
+    """
+    asked = {key: value for key, value in cfg.augment.items() if value}
+    known = {"image": set(cfg.augment), "features": {"noise", "mixup"}, "tokens": set()}[spec.kind]
+    for key in asked.keys() - known:
+        raise ConfigError(f"augment.{key}={asked[key]}: this data has {spec.kind}; augment.{key}=0 fits")
+    num_classes = spec.out_features if spec.task == "multiclass" else 0
+    return Augment(seed=cfg.seed, num_classes=num_classes, **asked) if asked else None
 
 
 def _double(examples: Examples) -> Examples:
@@ -146,6 +161,8 @@ def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Callable[[Tensor, 
     num_classes = len(spec.class_names) or spec.out_features
     counts: Any = [] if spec.task == "regression" else torch.bincount(targets.flatten().long(), minlength=num_classes)
     sample = targets[:2]
+    if cfg.augment.mixup and spec.task == "multiclass":
+        sample = torch.nn.functional.one_hot(sample, spec.out_features).float()
     try:
         check_fit(call, spec.task)
         if is_itself:

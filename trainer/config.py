@@ -47,6 +47,19 @@ class CheckpointConfig:
 
 
 @dataclass
+class AugmentConfig:
+    """Random changes of training batches, drawn from seed, epoch and batch; 0 is off. See trainer/data/augment.py."""
+
+    shift: int = knob(0, "images: up to so many pixels in each direction", least=0)
+    flip: float = knob(0.0, "images: probability of a mirror image, left to right", least=0, most=1)
+    crop: float = knob(0.0, "images: up to this share of the sides is cut away", least=0, most=1, never=(1,))
+    rotation: float = knob(0.0, "images: up to so many degrees either way", least=0)
+    noise: float = knob(0.0, "standard deviation of Gaussian noise, in units of the standardised inputs", least=0)
+    cutout: int = knob(0, "images: side in pixels of a square without content", least=0)
+    mixup: float = knob(0.0, "alpha of the Beta distribution of shares of two examples that are mixed", least=0)
+
+
+@dataclass
 class Config:
     """Every top-level key. `inf` and 0 turn a knob off where its line says so."""
 
@@ -76,6 +89,7 @@ class Config:
     )
     compile: bool = knob(False, "compile the model with torch.compile")
     channels_last: bool = knob(False, "store images with the channels last in memory")
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = knob(0, "of weights, splits and order", least=0, most=2**31 - 1)
     deterministic: bool = knob(False, "only algorithms that give the same bits every time; slower on CUDA")
     log_every: int = knob(50, "updates between two points in TensorBoard", least=1)
@@ -87,7 +101,8 @@ class Config:
 
 
 KNOBS = {f.name: f for f in fields(Config) if f.metadata}
-KNOBS |= {f"checkpoint.{f.name}": f for f in fields(CheckpointConfig)}
+for name, nested in (("augment", AugmentConfig), ("checkpoint", CheckpointConfig)):
+    KNOBS |= {f"{name}.{f.name}": f for f in fields(nested)}
 ConfigStore.instance().store("schema", Config)
 
 

@@ -38,10 +38,12 @@ class _Classes(nn.Module):
         self.register_buffer("weight", None if weight is None else torch.tensor(weight), persistent=False)
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Shape `()`."""
+        """Shape `()`; targets are classes or, where examples are mixed, probabilities `(B, K)`."""
         if self.weight is None:
             return self._loss(outputs, targets, "mean")
-        return (self._loss(outputs, targets, "none").flatten() * self.weight[targets.flatten().long()]).mean()
+        probabilities = targets.is_floating_point() and targets.shape[1] > 1
+        weight = targets @ self.weight if probabilities else self.weight[targets.flatten().long()]
+        return (self._loss(outputs, targets, "none").flatten() * weight).mean()
 
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         raise NotImplementedError
@@ -67,6 +69,8 @@ class NLL(_Classes):
     """
 
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        if targets.is_floating_point():  # probabilities
+            return F.cross_entropy(outputs, targets, reduction=reduction)
         return F.nll_loss(outputs.log_softmax(1), targets, reduction=reduction)
 
 

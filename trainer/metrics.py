@@ -109,10 +109,10 @@ class R2(_Sums):
 
 
 def _classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Predicted and true class numbers, each `(N,)`, and how many classes there are."""
+    """Predicted and true class numbers, each `(N,)`, and how many classes there are; of mixed targets the likeliest."""
     if outputs.shape[1] == 1:
-        return (outputs[:, 0] > 0).long(), targets.flatten().long(), 2
-    return outputs.argmax(1), targets, outputs.shape[1]
+        return (outputs[:, 0] > 0).long(), (targets > 0.5).flatten().long(), 2
+    return outputs.argmax(1), targets.argmax(1) if targets.ndim == 2 else targets, outputs.shape[1]
 
 
 class Accuracy(_Sums):
@@ -136,7 +136,8 @@ class Top5(_Sums):
     higher_is_better = True
 
     def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
-        right = (outputs.topk(5).indices == targets[:, None]).any(1)
+        _, true, _ = _classes(outputs, targets)
+        right = (outputs.topk(5).indices == true[:, None]).any(1)
         return [right, torch.ones_like(right)]
 
     def compute(self) -> Tensor:

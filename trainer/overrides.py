@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +46,13 @@ def checked(
     """
     with _hydra(config_dir):
         parsed = _parse(overrides)
-        choices = [o for o in parsed if _is_choice(o)]
+        list_groups = cache(_loader().list_groups)  # Hydra looks through the folders at each call
+        choices = [o for o in parsed if _is_choice(o, list_groups)]
         lines = [str(o.input_line) for o in choices]
-        base = _compose(config_name, lines)
-        lines += [_check_value(o, base) for o in parsed if o not in choices]
-        cfg = _compose(config_name, lines)
+        cfg = base = _compose(config_name, lines)
+        if len(choices) < len(parsed):
+            lines += [_check_value(o, base) for o in parsed if o not in choices]
+            cfg = _compose(config_name, lines)
         # What came along is known to be harmless, and a second look at it would cost a tenth of the start.
         if config_dir or config_name != "config" or any("hydra" in line for line in lines):
             _check_hydra(cfg.hydra, _compose("config", []).hydra)
@@ -126,14 +129,13 @@ def _one_line(error: Exception) -> str:
     return "; ".join(line for line in lines if not line.startswith(("To append", "Set the environment")))
 
 
-def _is_choice(override: Override) -> bool:
+def _is_choice(override: Override, list_groups: Callable[[str], list[str]]) -> bool:
     """Whether an override chooses from a group, and then from the options that there are."""
-    loader = _loader()
     group, value = override.key_or_group, override.value()
     parent, _, name = group.rpartition("/")
-    if name not in loader.list_groups(parent) and group != "experiment":
+    if name not in list_groups(parent) and group != "experiment":
         return False
-    options = loader.get_group_options(group, ObjectType.CONFIG)
+    options = _loader().get_group_options(group, ObjectType.CONFIG)
     if value is not None and str(value) not in options:
         raise ConfigError(f"{override.input_line}: no such {group}; {nearest(str(value), options)}")
     if value is None and group != "experiment":

@@ -9,7 +9,7 @@ import os
 import platform
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -143,7 +143,7 @@ class MetricsFile:
     """A CSV file with a row an epoch; the header is the keys of the first."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path, self.has_header = path, path.exists()
 
     def cut(self, epoch: int) -> None:
         """Take away the rows after that epoch, and one that was not written to its end."""
@@ -155,15 +155,14 @@ class MetricsFile:
             _replace(self.path, "".join([lines[0], *rows]))
         else:
             self.path.unlink()
+            self.has_header = False
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row, at once on disk for whoever reads along."""
-        new = not self.path.exists()
+        rows: list[Iterable[Any]] = [row.values()] if self.has_header else [row.keys(), row.values()]
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+            csv.writer(file).writerows(rows)
+        self.has_header = True
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from torch import Tensor
 from torch.optim import Optimizer
 
 
@@ -32,7 +33,10 @@ class Schedule:
     def _apply(self) -> None:
         factor = self.factor(self.num_steps)
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            group["lr"] = base * factor
+            if isinstance(group["lr"], Tensor):  # the one that a compiled update reads
+                group["lr"].fill_(base * factor)
+            else:
+                group["lr"] = base * factor
 
     def end_epoch(self, improved: bool) -> None:
         """To be told whether the monitored metric got better, for those that listen."""
@@ -88,6 +92,13 @@ def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedul
     rise = _updates("warmup", warmup, total_steps)
     fall = max(1, total_steps - rise)
     return Schedule(optimizer, _with_warmup(rise, lambda step: _half_cosine(min(1.0, step / fall))))
+
+
+def linear(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedule:
+    """A straight line from the full rate to zero."""
+    rise = _updates("warmup", warmup, total_steps)
+    fall = max(1, total_steps - rise)
+    return Schedule(optimizer, _with_warmup(rise, lambda step: 1 - min(1.0, step / fall)))
 
 
 class Plateau(Schedule):

@@ -9,6 +9,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from trainer import build, checkpoint, memory, run
+from trainer.advice import advice, shares
 from trainer.baseline import baselines
 from trainer.clock import Clock
 from trainer.errors import NumericalError, Stopped
@@ -71,8 +72,13 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         saver.restore(saved)
         rows.cut(saver.position.epoch - 1)
         console.say(f"goes on in epoch {saver.position.epoch}, after {update.num_steps:,} updates")
-    if cfg.compile:
-        model.compile()
+    faster = None
+    if cfg.compile and (update.reevaluates or update.is_scaled):
+        model.compile()  # there is no one graph of an update that asks for the loss again, or may be skipped
+    elif cfg.compile:
+        from trainer.compiled import CompiledUpdate  # torch's compiler takes a second to import
+
+        faster = CompiledUpdate(model, loss, update, autocast, train_meter.update, console.say)
     logged, log_every, patience = update.num_steps, cfg.log_every, cfg.patience
     budget = Budget(update, cfg.max_steps, cfg.max_minutes - saver.seconds / 60)
 
@@ -94,6 +100,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
                 autocast=autocast,
                 track=lambda batches: budget.limit(signals.watched(batches)),
                 lap=clock.lap,
+                faster=faster or (lambda learn: learn),
                 start=saver.position,
             ):
                 console.step(report)
@@ -146,6 +153,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
     with console.spared():
         board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
+    hint = advice(cfg, clock.seconds, update.num_steps, chosen, loss, data.train)
     summary = {
         "status": "finished",
         "best": best.metrics,
@@ -167,6 +175,9 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     run.write_json(folder / "summary.json", summary)
     console.say(
         f"trained {update.num_steps:,} steps in {train_s:.1f} s, {speed:,.0f} samples/s",
+        f"time          {shares(clock.seconds)}",
+        *(f"advice        {line}" for line in [hint] if line),
+        *(faster.gain() if faster else ()),
         f"best weights  {view.shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",
         f"summary       {view.shown(folder / 'summary.json')}",
     )

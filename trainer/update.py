@@ -60,11 +60,12 @@ class Update:
         self.num_steps = 0  # updates made
         self.num_skipped = 0  # updates left out because a gradient overflowed in fp16
         self.loss = self._no_loss = torch.zeros(())
+        self.keeps_tensors = False
         self._clipped_norm: Tensor | None = None
         self._change = _step_of(optimizer)
         needs = inspect.signature(optimizer.step).parameters.get("closure")
-        self._reevaluates = needs is not None and needs.default is inspect.Parameter.empty
-        if self._reevaluates and self.is_scaled:
+        self.reevaluates = needs is not None and needs.default is inspect.Parameter.empty
+        if self.reevaluates and self.is_scaled:
             raise ValueError(f"{type(optimizer).__name__} evaluates the loss again, and cannot be scaled for fp16")
 
     @property
@@ -79,8 +80,11 @@ class Update:
 
     def zero_grad(self) -> None:
         """Forget the last gradient and its loss."""
-        for parameter in self.parameters:  # the optimizer's own zero_grad costs a tenth of a small model's step
-            parameter.grad = None
+        if self.keeps_tensors:
+            torch._foreach_zero_([p.grad for p in self.parameters if p.grad is not None])
+        else:
+            for parameter in self.parameters:  # the optimizer's own zero_grad costs a tenth of a small model's step
+                parameter.grad = None
         self.loss = self._no_loss
 
     def backward(self, loss: Tensor, share: float = 1.0) -> None:
@@ -100,15 +104,11 @@ class Update:
         Raises:
             NumericalError: the loss is no number; nothing was changed. Known without a wait on the CPU only.
         """
-        if self.loss.is_cpu and not self.is_scaled and not math.isfinite(self.loss):
-            raise NumericalError(
-                f"the loss is {float(self.loss)} at update {self.num_steps + 1}, which was not made (lr {self.lr:g}, "
-                f"gradient norm {float(self.gradient_norm()):g}); try a smaller optim.lr, or clip=1"
-            )
+        self._check_loss(", which was not made")
         if self.is_scaled:
             self.scaler.unscale_(self.optimizer)
         self._clip()
-        if self._reevaluates:
+        if self.reevaluates:
             known = [self.loss]
             self.optimizer.step(lambda: known.pop() if known else self._evaluate(evaluate))  # type: ignore[arg-type,return-value]
         elif not self.is_scaled:
@@ -116,10 +116,38 @@ class Update:
         elif not self._scaled_step():
             self.num_skipped += 1
             return
+        self._count()
+
+    def keep_tensors(self) -> None:
+        """From now on gradients and learning rates stay in the same tensors: a compiled graph knows no others."""
+        self.keeps_tensors = True
+        for parameter in self.parameters:
+            parameter.grad = torch.zeros_like(parameter)
+        for group in self.optimizer.param_groups:
+            group["lr"] = torch.tensor(float(group["lr"]), device=self.parameters[0].device)
+
+    def was_made(self, loss: Tensor, clipped_norm: Tensor | None) -> None:
+        """Take note of an update by a compiled graph: its loss and, where it clips, the norm before that.
+
+        Raises:
+            NumericalError: the loss is no number. Known without a wait on the CPU only.
+        """
+        self.loss, self._clipped_norm = loss, clipped_norm
+        self._check_loss("")
+        self._count()
+
+    def _count(self) -> None:
         self.num_steps += 1
         self.scheduler.step()
         if self.average:
             self.average.update_parameters(self.model)
+
+    def _check_loss(self, what: str) -> None:
+        if self.loss.is_cpu and not self.is_scaled and not math.isfinite(self.loss):
+            raise NumericalError(
+                f"the loss is {float(self.loss)} at update {self.num_steps + 1}{what} (lr {self.lr:g}, "
+                f"gradient norm {float(self.gradient_norm()):g}); try a smaller optim.lr, or clip=1"
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """All but the weights: optimizer, schedule, scaler, counters."""

@@ -58,7 +58,7 @@ class StreamLoader(BatchLoader):
                 generator=torch.Generator(),  # not the one that weights and dropout are drawn from
             )
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         order, sizes = self.order()
         self.plan[:] = (index.tolist() for index in order.split(sizes))
         with _as_told():

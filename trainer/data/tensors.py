@@ -22,6 +22,9 @@ from trainer.errors import DataError
 GATHERED = 2**18
 
 
+Augment = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]  # inputs, targets, epoch, number of the batch
+
+
 class Examples(NamedTuple):
     """Inputs of shape `(N, *in_shape)`, with targets `(N, 1)` float, or `(N,)` int64 for classes."""
 
@@ -46,8 +49,10 @@ class BatchLoader:
         shuffle: bool = False,
         seed: int = 0,
         limit: float = math.inf,
+        augment: Augment | None = None,
     ) -> None:
         self.targets = targets.to(device)
+        self.augment = augment
         self.prepare, self.shuffle, self.seed, self.epoch = prepare, shuffle, seed, 0
         ends = [*range(batch_size, len(targets), batch_size), len(targets)]
         if shuffle and len(ends) > 1 and ends[-1] - ends[-2] == 1:
@@ -77,7 +82,15 @@ class BatchLoader:
         return order[sum(self.sizes[:start]) : self.num_examples], self.sizes[start:]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs `(B, *in_shape)` and targets of each batch."""
+        """Inputs `(B, *in_shape)` and targets of each batch, augmented where that is asked for."""
+        return self._augmented(self.augment) if self.augment else self._read()
+
+    def _augmented(self, augment: Augment) -> Iterator[tuple[Tensor, Tensor]]:
+        for number, (inputs, targets) in enumerate(self._read(), self.start):
+            yield augment(inputs, targets, self.epoch, number)
+
+    def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Inputs `(B, *in_shape)`, made for this pass, and targets of each batch."""
         raise NotImplementedError
 
 
@@ -88,7 +101,7 @@ class TensorLoader(BatchLoader):
         super().__init__(examples.targets, batch_size, **options)
         self.inputs = examples.inputs.to(self.targets.device)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self.shuffle:
             order, sizes = self.order()
             at_once = max(1, GATHERED // (self.sizes[0] * math.prod(self.inputs.shape[1:])))

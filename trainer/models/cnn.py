@@ -9,10 +9,15 @@ from torch import nn
 
 
 class SimpleCNN(nn.Sequential):
-    """`(B, C, H, W)` -> `(B, out_features)`: 3 x 3 convolutions, each with ReLU and 2 x 2 pooling, then two layers.
+    """`(B, C, H, W)` -> `(B, out_features)`: convolutions, each with pooling and ReLU, then two layers.
+
+    `kernel`, `stride` and `pool` are those of each convolution, or one number for all; a pool of 1 is none. `padding`
+    keeps the size of an image where the stride is 1. With `batch_norm`, which stands before each ReLU, the layer
+    before has no bias. Pooling comes first, since the maximum and ReLU may change places and the smaller image is the
+    cheaper.
 
     Raises:
-        ValueError: the image is too small for so many poolings.
+        ValueError: lists of different lengths, or an image that is too small.
     """
 
     reads = ("image",)
@@ -22,25 +27,37 @@ class SimpleCNN(nn.Sequential):
         in_shape: tuple[int, ...],
         out_features: int,
         channels: Sequence[int] = (32, 64),
+        kernel: int | Sequence[int] = 3,
+        stride: int | Sequence[int] = 1,
+        pool: int | Sequence[int] = 2,
+        padding: bool = True,
+        batch_norm: bool = False,
         hidden: int = 128,
         dropout: float = 0.1,
     ) -> None:
         depth, height, width = in_shape
-        least = 2 ** len(channels)
-        if min(height, width) < least:
-            raise ValueError(
-                f"{len(channels)} poolings need an image of at least {least} x {least} pixels, and this one has "
-                f"{height} x {width}; fewer channels or model=mlp fit"
-            )
+        each = [[v] * len(channels) if isinstance(v, int) else list(v) for v in (kernel, stride, pool)]
+        if any(len(values) != len(channels) for values in each):
+            raise ValueError(f"kernel, stride and pool: one number, or one for each of channels={list(channels)}")
         layers: list[nn.Module] = []
-        for num_in, num_out in pairwise([depth, *channels]):
-            layers += [nn.Conv2d(num_in, num_out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-            height, width, depth = height // 2, width // 2, num_out
+        for (num_in, num_out), size, step, window in zip(pairwise([depth, *channels]), *each, strict=True):
+            pad = size // 2 if padding else 0
+            height, width = (((side + 2 * pad - size) // step + 1) // window for side in (height, width))
+            if min(height, width) < 1:
+                raise ValueError(
+                    f"an image of {in_shape[1]} x {in_shape[2]} pixels is too small for so many poolings; "
+                    "fewer channels or model=mlp fit"
+                )
+            layers.append(nn.Conv2d(num_in, num_out, size, step, pad, bias=not batch_norm))
+            layers += [nn.MaxPool2d(window)] if window > 1 else []
+            layers += [nn.BatchNorm2d(num_out)] if batch_norm else []
+            layers.append(nn.ReLU())
         super().__init__(
             *layers,
             nn.Flatten(),
             nn.Dropout(dropout),
-            nn.Linear(depth * height * width, hidden),
+            nn.Linear(channels[-1] * height * width, hidden, bias=not batch_norm),
+            *([nn.BatchNorm1d(hidden)] if batch_norm else []),
             nn.ReLU(),
             nn.Dropout(dropout),
             nn.Linear(hidden, out_features),
