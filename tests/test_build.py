@@ -6,7 +6,7 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from trainer import build, components
+from trainer import build, build_update, components
 from trainer.config import CONF, groups
 from trainer.errors import ConfigError
 from trainer.overrides import checked
@@ -146,7 +146,7 @@ def test_any_optimizer_and_scheduler_of_torch_needs_a_yaml_alone():
     )
     optimizer = components.component(cfg, "optim", params=[nn.Parameter(torch.zeros(1))])
     assert optimizer.param_groups[0]["alpha"] == 0.5
-    assert build.schedule(cfg, optimizer, total_steps=7).T_max == 7
+    assert build_update.schedule(cfg, optimizer, total_steps=7).T_max == 7
 
 
 @pytest.mark.parametrize(

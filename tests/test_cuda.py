@@ -37,6 +37,43 @@ def test_a_gpu_that_is_not_there_is_an_error(dltrain):
     assert "is not here" in outcome.err
 
 
+@pytest.mark.parametrize("augmented", [False, True])
+def test_nothing_waits_for_the_gpu_between_two_log_points(augmented):
+    from contextlib import nullcontext
+
+    from torch import nn
+
+    from trainer.data.augment import Augment
+    from trainer.data.tensors import Examples, TensorLoader
+    from trainer.loop import fit
+    from trainer.meter import Meter
+    from trainer.metrics import F1, Accuracy
+    from trainer.schedules import cosine
+    from trainer.update import Update
+
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10)).cuda()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)
+    update = Update(model, optimizer, cosine(optimizer, 1000), clip=1.0, ema=0.9)
+    examples = Examples(torch.randn(6000, 1, 8, 8), torch.randint(0, 10, (6000,)))
+    augment = Augment(seed=0, num_classes=10, shift=1, rotation=5, cutout=2) if augmented else None
+    train = TensorLoader(examples, 10, prepare=lambda b: b, device="cuda", shuffle=True, augment=augment)
+    meters = tuple(Meter({"accuracy": Accuracy(), "f1": F1()}) for _ in range(2))
+    try:
+        for report in fit(model, nn.CrossEntropyLoss(), train, [], update, meters, epochs=1, autocast=nullcontext()):
+            if report.step == 50:
+                torch.cuda.set_sync_debug_mode("error")
+            if report.step == 590:  # the meter has added up twice
+                break
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_compiled_update_learns_the_same(dltrain):
+    options = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=3", "device=cuda")
+    written, compiled = (dltrain(*options, f"compile={knob}").summary["learned"]["w"] for knob in ("false", "true"))
+    assert compiled == pytest.approx(written, rel=1e-4)
+
+
 def test_fp32_is_not_rounded_to_tf32(dltrain):
     dltrain("dry_run=true", "precision=fp32", "device=cuda")
     x = torch.randn(512, 512, device="cuda")

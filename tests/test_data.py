@@ -112,3 +112,35 @@ def test_synthetic_data_is_its_formula():
 def test_limits_of_a_loader_are_whole_batches():
     assert numbers(100, 8, limit=math.inf).num_examples == 100
     assert numbers(100, 8, limit=3).num_examples == 24
+
+
+@pytest.mark.parametrize(("num_examples", "batch_size"), [(47, 10), (41, 10), (8, 8), (1000, 7)])
+def test_batches_cut_out_together_are_those_cut_out_one_by_one(monkeypatch, num_examples, batch_size):
+    def batches(start):
+        loader = numbers(num_examples, batch_size, shuffle=True, seed=2)
+        loader.set_epoch(3, start)
+        return [(inputs.flatten().tolist(), targets.tolist()) for inputs, targets in loader]
+
+    for start in (0, 2):
+        monkeypatch.setattr("trainer.data.tensors.GATHERED", 1)
+        one_by_one = batches(start)
+        monkeypatch.setattr("trainer.data.tensors.GATHERED", 3 * batch_size)
+        assert batches(start) == one_by_one
+        assert all(inputs == targets for inputs, targets in one_by_one)
+
+
+def test_augmentation_is_told_which_batch_it_is_also_where_a_pass_begins_later():
+    seen = []
+
+    def note(inputs, targets, epoch, batch):
+        seen.append((epoch, batch, targets.tolist()))
+        return inputs, targets
+
+    loader = numbers(20, 5, shuffle=True, augment=note)
+    loader.set_epoch(4)
+    list(loader)
+    whole = list(seen)
+    assert [place[:2] for place in whole] == [(4, 0), (4, 1), (4, 2), (4, 3)]
+    loader.set_epoch(4, 2)
+    list(loader)
+    assert seen[4:] == whole[2:]

@@ -56,6 +56,19 @@ def test_balanced_weights_are_scikit_learns_and_add_up_over_batches():
     assert parts.item() == pytest.approx(loss(LOGITS, LABELS).item(), rel=1e-6)
 
 
+@pytest.mark.parametrize("weight", [None, [1, 0.5, 4]])
+@pytest.mark.parametrize("loss", [CrossEntropy, NLL])
+def test_probabilities_of_one_class_are_that_class_and_a_mixture_is_its_mean(loss, weight):
+    built = loss(COUNTS, weight)
+    sure = torch.nn.functional.one_hot(LABELS, 3).float()
+    assert built(LOGITS, sure).item() == pytest.approx(built(LOGITS, LABELS).item(), rel=1e-6)
+    if weight is None:
+        others = LABELS.roll(1)
+        mixed = 0.7 * sure + 0.3 * sure.roll(1, 0)
+        expected = 0.7 * built(LOGITS, LABELS) + 0.3 * built(LOGITS, others)
+        assert built(LOGITS, mixed).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
 @pytest.mark.parametrize("weight", [[1, 2], [1, 2, -1], [0, 0, 0], "balance", [1, 2, float("nan")]])
 def test_weights_that_do_not_fit_are_refused(weight):
     with pytest.raises(ValueError, match="weight"):
@@ -91,4 +104,8 @@ def test_the_config_gives_the_class_counts_of_training():
     cfg, _ = checked(["loss=bce", "loss.weight=balanced"])
     assert build.loss(cfg, spec, YES).weight.tolist() == pytest.approx([0.75, 1.5])
     with pytest.raises(ConfigError, match="multiclass, and this data is regression"):
-        build.loss(OmegaConf.create({"loss": {"_target_": "trainer.losses.NLL"}}), DataSpec("regression", (4,)), YES)
+        build.loss(
+            OmegaConf.create({"loss": {"_target_": "trainer.losses.NLL"}, "augment": {"mixup": 0}}),
+            DataSpec("regression", (4,)),
+            YES,
+        )

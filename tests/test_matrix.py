@@ -8,7 +8,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from trainer import build, components
+from trainer import build, build_update, components
 from trainer.config import groups
 from trainer.errors import ConfigError
 from trainer.loop import full
@@ -19,6 +19,7 @@ READS = {  # what came along, by hand: an option that is added later goes by wha
     "logistic": {"features", "image"},
     "mlp": {"features", "image"},
     "simple_cnn": {"image"},
+    "strided_cnn": {"image"},
     "googlenet": {"image"},
     "resnet": {"image"},
     "resnet18": {"image"},
@@ -97,7 +98,7 @@ def test_a_model_learns_from_data_that_it_reads_and_says_what_fits_other(dataset
     torch.manual_seed(0)
     net = build.model(cfg, spec, inputs[:2])
     loss = build.loss(cfg, spec, loaders.train.targets)
-    update = build.update(cfg, net, 10, torch.amp.GradScaler("cpu", enabled=False))
+    update = build_update.update(cfg, net, 10, torch.amp.GradScaler("cpu", enabled=False))
     before = [p.detach().clone() for p in net.parameters()]
     net.train()
     outputs = full(net(inputs))
@@ -139,7 +140,7 @@ def test_weight_decay_leaves_biases_and_norms_alone(datasets):
     for overrides in (["optim=sgd", "optim.weight_decay=0.5"], ["optim=adamw"]):
         cfg, _ = checked(["data=digits", "model=resnet", *overrides])
         net = build.model(cfg, spec, next(iter(loaders.train))[0][:2])
-        groups_ = build.update(cfg, net, 10, torch.amp.GradScaler("cpu", enabled=False)).optimizer.param_groups
+        groups_ = build_update.update(cfg, net, 10, torch.amp.GradScaler("cpu", enabled=False)).optimizer.param_groups
         decayed, left = ({id(p) for p in group["params"]} for group in groups_)
         assert [group["weight_decay"] > 0 for group in groups_] == [True, False]
         for name, parameter in net.named_parameters():

@@ -55,8 +55,28 @@ def test_every_model_learns_from_images_of_any_size(build, shape):
 
 
 def test_a_cnn_says_what_an_image_that_is_too_small_needs():
-    with pytest.raises(ValueError, match="at least 8 x 8 pixels, and this one has 7 x 30"):
+    with pytest.raises(ValueError, match="an image of 7 x 30 pixels is too small"):
         SimpleCNN((1, 7, 30), 10, channels=[8, 8, 8])
+
+
+def test_each_convolution_of_a_cnn_may_have_its_own_form():
+    options = {"channels": [16, 32], "kernel": [5, 3], "stride": [2, 1], "pool": [1, 2], "padding": False}
+    model = SimpleCNN(MNIST, 10, **options, batch_norm=True, hidden=64)
+    assert count(model) == 57_082
+    first = list(model)[:7]
+    kinds = [type(layer).__name__ for layer in first]
+    assert kinds == ["Conv2d", "BatchNorm2d", "ReLU", "Conv2d", "MaxPool2d", "BatchNorm2d", "ReLU"]
+    assert nn.Sequential(*first)(torch.zeros(2, *MNIST)).shape == (2, 32, 5, 5)
+    with pytest.raises(ValueError, match="one for each of channels"):
+        SimpleCNN(MNIST, 10, channels=[16, 32], kernel=[5, 3, 3])
+
+
+def test_pooling_before_relu_is_relu_before_pooling():
+    model = SimpleCNN(MNIST, 10, dropout=0.0)
+    images = torch.randn(3, *MNIST)
+    pool = nn.MaxPool2d(2)
+    swapped = nn.Sequential(model[0], nn.ReLU(), pool, model[3], nn.ReLU(), pool, *list(model)[6:])
+    assert torch.equal(model(images), swapped(images))
 
 
 def test_logistic_regression_says_what_fits_a_regression():

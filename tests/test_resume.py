@@ -25,6 +25,13 @@ CASES = {
     "accumulate and clip": ["accumulate=4", "clip=0.5", "optim=sgd", "optim.momentum=0.9"],
     "convolutions": ["model=simple_cnn", "~model.hidden", "data.batch_size=16"],
     "residual": ["model=resnet", "model.widths=[8]", "data.batch_size=8"],
+    "augmentation": [
+        "model=simple_cnn",
+        "augment.shift=1",
+        "augment.rotation=9",
+        "augment.noise=0.1",
+        "augment.mixup=1",
+    ],
     "gru": ["model=gru", "model.hidden=8", "model.dropout=0.3"],
     "line search": ["optim=lbfgs", "optim.max_iter=3", "data.batch_size=100"],
     "plateau": ["scheduler=plateau", "scheduler.patience=0", "optim.lr=0.05"],

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.optim.lr_scheduler import CosineAnnealingLR, ExponentialLR, OneCycleLR, ReduceLROnPlateau, StepLR
 
-from trainer.schedules import Plateau, constant, cosine, exponential, one_cycle, step
+from trainer.schedules import Plateau, constant, cosine, exponential, linear, one_cycle, step
 
 STEPS = 40
 
@@ -95,6 +95,12 @@ def test_plateau_equals_torchs_where_each_step_is_an_epoch():
     assert mine.num_cuts == 3
 
 
+def test_linear_falls_in_a_straight_line_to_zero():
+    optim = optimizer(0.8)
+    found = rates(optim, linear(optim, 8), 9)
+    assert found == pytest.approx([0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
+
+
 def test_plateau_goes_on_from_what_it_has_seen():
     first, second = optimizer(), optimizer()
     seen = Plateau(first, STEPS, patience=1)
@@ -109,7 +115,7 @@ def test_plateau_goes_on_from_what_it_has_seen():
     assert second.param_groups[0]["lr"] == first.param_groups[0]["lr"] == pytest.approx(0.5 * 0.09)
 
 
-@pytest.mark.parametrize("make", [constant, step, exponential, cosine, Plateau])
+@pytest.mark.parametrize("make", [constant, step, exponential, cosine, linear, Plateau])
 def test_every_schedule_warms_up_in_steps_or_a_fraction(make):
     for warmup in (8, 0.2):
         optim = optimizer(0.9)

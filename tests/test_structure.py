@@ -77,7 +77,15 @@ def test_nobody_imports_train_but_the_command_line():
 
 
 @pytest.mark.parametrize(
-    ("part", "others"), [("build", []), ("checkpoint", ["saving"]), ("run", ["resume"]), ("view", [])]
+    ("part", "others"),
+    [
+        ("build", []),
+        ("build_update", ["build"]),
+        ("checkpoint", ["saving"]),
+        ("compiled", []),
+        ("run", ["resume"]),
+        ("view", []),
+    ],
 )
 def test_what_a_run_is_made_of_is_put_together_in_train_alone(part, others):
     users = {name for name, used in GRAPH.items() if any(f"{u}.".startswith(f"trainer.{part}.") for u in used)}

@@ -625,3 +625,37 @@ def test_embedded_tables_are_those_of_scikit_learn(name, task, num_rows, num_fea
     assert len(inputs) == num_rows
     assert inputs.sum().item() == pytest.approx(reference.data.sum(), rel=1e-4, abs=1e-3)
     assert sorted(targets.tolist()) == pytest.approx(sorted(reference.target.tolist()), rel=1e-5)
+
+
+ROW = "1,2.5\n"
+PARTS = {
+    "numbers": ROW * 20,
+    "whole numbers first": "1,2\n" * 9 + ROW * 11,
+    "a missing cell": ROW * 15 + "?,3\n" + ROW * 4,
+    "a word in a later part": ROW * 15 + "x,3\n" + ROW * 4,
+    "words": "x,3\n" * 20,
+    "a line that is too long": ROW * 15 + "1,2,3\n" + ROW * 4,
+    "a line that is too short": ROW * 15 + "1\n" + ROW * 4,
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_a_large_file_read_in_parts_is_what_it_is_as_a_whole(tmp_path, monkeypatch, case):
+    path = tmp_path / "table.csv"
+    path.write_text(f"a,b\n{PARTS[case]}")
+
+    def found():
+        try:
+            return open_table(str(path)).read()
+        except DataError as error:
+            return str(error)
+
+    whole = found()
+    monkeypatch.setattr("trainer.data._reading.LARGE", 0)
+    monkeypatch.setattr("trainer.data._reading.ROWS", 7)
+    in_parts = found()
+    if isinstance(whole, str):
+        assert in_parts == whole
+    else:
+        pd.testing.assert_frame_equal(in_parts, whole)

@@ -14,6 +14,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
+from trainer.build_update import schedule
 from trainer.components import arguments_of, component, explain
 from trainer.config import SLOTS
 from trainer.data.augment import Augment
@@ -25,10 +26,8 @@ from trainer.metrics import METRICS, OF_TASK, Metric
 from trainer.models.adapt import GreyToColour
 from trainer.precision import choose_precision
 from trainer.stopping import Best
-from trainer.update import Scheduler, Update
 
 FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # what an example is -> a model that reads it
-FULL_BATCH = (torch.optim.LBFGS, torch.optim.Rprop)
 EVAL_BATCH = 1000  # examples; larger gains nothing on CPUs, and activations of the test split need not fit memory
 EVAL_NUMBERS = 4_000_000  # in the inputs of such a batch: fewer examples of large images
 
@@ -78,7 +77,7 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
         splits = replace(splits, train=few, val=few, test=few)
     spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
     layout: dict[str, Any] = {}  # of a batch, as the model is to read it
-    if cfg.channels_last and spec.kind == "image":
+    if _has_channels_last(cfg) and spec.kind == "image":
         layout["memory_format"] = torch.channels_last
     if cfg.precision == "fp64":
         splits = replace(splits, **{part: _double(getattr(splits, part)) for part in ("train", "val", "test")})
@@ -92,6 +91,11 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
         test=splits.loader(splits.test, eval_size, **common),
     )
     return loaders, spec
+
+
+def _has_channels_last(cfg: DictConfig) -> bool:
+    """Whether images are laid out so; in 16 bits it takes up to a third off a convolution, on any device."""
+    return cfg.precision in ("bf16", "fp16") if cfg.channels_last == "auto" else bool(cfg.channels_last)
 
 
 def augmentation(cfg: DictConfig, spec: DataSpec) -> Augment | None:
@@ -134,7 +138,7 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
     if not isinstance(built, nn.Module):
         raise ConfigError(f"model: {name} made a {type(built).__name__} and no torch.nn.Module")
     built = built.to(sample.device, torch.float64 if cfg.precision == "fp64" else None)
-    if cfg.channels_last:
+    if _has_channels_last(cfg):
         built = built.to(memory_format=torch.channels_last)
     try:
         with torch.no_grad(), torch.random.fork_rng():
@@ -179,65 +183,6 @@ def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Callable[[Tensor, 
     return built
 
 
-def schedule(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> Scheduler:
-    """The scheduler, told how many updates the run will make."""
-    made = component(cfg, "scheduler", optimizer=optimizer, total_steps=total_steps, T_max=total_steps)
-    if isinstance(made, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        raise ConfigError(
-            "scheduler: ReduceLROnPlateau is called in another way than the others; scheduler=plateau fits"
-        )
-    return made
-
-
-def update(cfg: DictConfig, model: nn.Module, total_steps: int, scaler: torch.amp.GradScaler) -> Update:
-    """Optimizer and schedule, and all that lies between a loss and new weights."""
-    optimizer = component(cfg, "optim", params=_groups(cfg, model), **_fastest(cfg, model))
-    scheduler = schedule(cfg, optimizer, total_steps)
-    try:
-        return Update(model, optimizer, scheduler, scaler=scaler, accumulate=cfg.accumulate, clip=cfg.clip, ema=cfg.ema)
-    except ValueError as error:
-        raise ConfigError(f"optim: {error}") from error
-
-
-def _groups(cfg: DictConfig, model: nn.Module) -> list[Any]:
-    """The parameters; where weights decay, biases and norms are a group of their own that does not."""
-    call, given = arguments_of(cfg, "optim")
-    signature = inspect.signature(call).parameters
-    decay = given.get("weight_decay", signature["weight_decay"].default if "weight_decay" in signature else 0)
-    parameters = list(model.parameters())
-    if not decay:
-        return parameters
-    return [
-        {"params": [p for p in parameters if p.ndim >= 2]},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-
-
-def _fastest(cfg: DictConfig, model: nn.Module) -> dict[str, bool]:
-    """Arguments that choose the fastest of torch's implementations of an optimizer, unless the config does.
-
-    The fused one takes a third of the time that the others do. Plain gradient descent is one operation a parameter in
-    any case, and on a CPU the loop in Python has the least around it.
-    """
-    call, given = arguments_of(cfg, "optim")
-    known = inspect.signature(call).parameters
-    kind = next(model.parameters()).device.type
-    if not {"foreach", "fused"} <= known.keys() or {"foreach", "fused", "differentiable"} & given.keys():
-        return {}
-    is_plain = call is torch.optim.SGD and not given.get("momentum")
-    if kind not in ("cpu", "cuda") or cfg.compile or (is_plain and kind == "cpu"):
-        return {"foreach": False} if kind == "cpu" else {}
-    return {"fused": True}
-
-
-def warnings(update: Update, steps_per_epoch: int) -> list[str]:
-    """What is allowed, but seldom meant."""
-    name = type(update.optimizer).__name__
-    if isinstance(update.optimizer, FULL_BATCH) and steps_per_epoch > 1:
-        return [f"warning: {name} compares successive gradients, and mini-batches differ; data.batch_size=full fits"]
-    return []
-
-
 def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
     """What to measure in training and in evaluation, and the judge of the best epoch.
 
@@ -257,7 +202,7 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
 
     def meter(names: list[str]) -> Meter:
         made: dict[str, Metric] = {name: METRICS[name]() for name in names}
-        return Meter(made, spec.in_units)
+        return Meter(made, spec.in_units if spec.task == "regression" else None)
 
     # Ranks need all examples sorted: dear for the large split, and training outputs come from changing weights.
     streaming = [name for name in names if name != "auc"]

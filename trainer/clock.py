@@ -40,6 +40,11 @@ class Clock:
         self.last = now
 
     @property
+    def learning_s(self) -> float:
+        """Seconds so far of what an update is made of, without its data."""
+        return sum(self.booked[part] for part in ("forward", "backward", "update", "others"))
+
+    @property
     def seconds(self) -> dict[str, float]:
         """Part -> seconds so far."""
         measured = sum(self.booked[part] for part in IN_UPDATE)

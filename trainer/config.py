@@ -87,8 +87,10 @@ class Config:
         most=1,
         never=(1,),
     )
-    compile: bool = knob(False, "compile the model with torch.compile")
-    channels_last: bool = knob(False, "store images with the channels last in memory")
+    compile: bool = knob(False, "one graph of forward, backward and optimizer, by torch.compile")
+    channels_last: Any = knob(
+        "auto", "images with the channels last in memory; auto: in 16 bits", choices=("auto", "true", "false")
+    )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = knob(0, "of weights, splits and order", least=0, most=2**31 - 1)
     deterministic: bool = knob(False, "only algorithms that give the same bits every time; slower on CUDA")

@@ -19,7 +19,7 @@ from trainer.update import Update
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, *in_shape), targets (B,) or (B, 1)
 Loss = Callable[[Tensor, Tensor], Tensor]  # outputs (B, K), targets -> mean, shape ()
-Learn = Callable[[list[Batch], int], Tensor]  # the batches of an update, their number of examples -> loss
+Shortcut = Callable[[list[Batch], int], Tensor | None]  # the batches of an update, their number of examples -> loss
 
 
 class Loader(Protocol):
@@ -64,13 +64,13 @@ def fit(
     autocast: AbstractContextManager,
     track: Callable[[Iterable[Batch]], Iterable[Batch]] = iter,
     lap: Callable[[str], None] = lambda part: None,
-    faster: Callable[[Learn], Learn] = lambda learn: learn,
+    shortcut: Shortcut = lambda window, size: None,
     start: Position = Position(),  # noqa: B008 - immutable
 ) -> Iterator[Report]:
     """Train, and report each update and each epoch. `meters` are for training and validation.
 
-    `lap` is told, after each part of the work, what the time since it was last called went to. `faster` may make of an
-    update one that does the same.
+    `lap` is told, after each part of the work, what the time since it was last called went to. `shortcut` may make an
+    update in its own way, and gives nothing where it does not.
     """
     train_meter, val_meter = meters
     first, batch, num_examples = start
@@ -89,18 +89,15 @@ def fit(
             observe(outputs, targets, value)
         return update.loss
 
-    def learn(window: list[Batch], size: int) -> Tensor:
-        value = gradient(window, size, train_meter.update)
-        update.step(partial(gradient, window, size))
-        return value
-
-    make_update = faster(learn)
     for epoch in range(first, epochs + 1):
         model.train()
         train.set_epoch(epoch, batch)
         for window, size in windows(track(train), update.accumulate):
             lap("data")
-            value = make_update(window, size)
+            value = shortcut(window, size)
+            if value is None:
+                value = gradient(window, size, train_meter.update)
+                update.step(partial(gradient, window, size))
             lap("update")
             batch, num_examples = batch + len(window), num_examples + size
             yield Report(epoch, update.num_steps, num_examples, value, Position(epoch, batch, num_examples))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.metrics import Metric, exact, wide
+from trainer.metrics import Metric, exact
 
 
 def _copy(value: Any) -> Any:
@@ -31,9 +31,7 @@ class Meter:
     model's step and nothing beside so many of them. `in_units` undoes the standardisation of regression targets.
     """
 
-    def __init__(
-        self, metrics: Mapping[str, Metric], in_units: Callable[[Tensor], Tensor] = lambda values: values
-    ) -> None:
+    def __init__(self, metrics: Mapping[str, Metric], in_units: Callable[[Tensor], Tensor] | None = None) -> None:
         self.metrics, self.in_units = dict(metrics), in_units
         self.names = ["loss", *metrics]
         self._reset()
@@ -53,10 +51,14 @@ class Meter:
 
     def _add_up(self) -> None:
         outputs, targets, losses = zip(*self.kept, strict=True)
-        sizes = torch.tensor([len(t) for t in targets], device=losses[0].device)
+        # From pinned memory a GPU fetches them when it comes to it; the host would wait to hand them over itself.
+        sizes = torch.tensor([len(t) for t in targets], pin_memory=losses[0].is_cuda)
+        sizes = sizes.to(losses[0].device, non_blocking=True)
         self.loss = self.loss + (exact(torch.stack(losses)) * sizes).sum()
         self.num_examples += sum(len(t) for t in targets)
-        all_outputs, all_targets = (self.in_units(wide(torch.cat(parts))) for parts in (outputs, targets))
+        all_outputs, all_targets = torch.cat(outputs), torch.cat(targets)
+        if self.in_units:
+            all_outputs, all_targets = self.in_units(exact(all_outputs)), self.in_units(exact(all_targets))
         for metric in self.metrics.values():
             metric.update(all_outputs, all_targets)
         self.kept = []

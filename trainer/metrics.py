@@ -56,11 +56,6 @@ def exact(values: Tensor) -> Tensor:
     return values.float() if values.device.type == "mps" else values.double()
 
 
-def wide(values: Tensor) -> Tensor:
-    """Class numbers as they are; before floats are given large units, they need the digits."""
-    return exact(values) if values.is_floating_point() else values
-
-
 class MSE(_Sums):
     """Mean squared error, in squared units of the target."""
 
@@ -112,7 +107,8 @@ def _classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
     """Predicted and true class numbers, each `(N,)`, and how many classes there are; of mixed targets the likeliest."""
     if outputs.shape[1] == 1:
         return (outputs[:, 0] > 0).long(), (targets > 0.5).flatten().long(), 2
-    return outputs.argmax(1), targets.argmax(1) if targets.ndim == 2 else targets, outputs.shape[1]
+    true = targets.argmax(1) if targets.ndim == 2 else targets
+    return outputs.max(1).indices, true, outputs.shape[1]  # faster than argmax on a CPU
 
 
 class Accuracy(_Sums):
@@ -152,8 +148,12 @@ class F1(_Sums):
 
     def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
         predicted, true, num_classes = _classes(outputs, targets)
-        hits = predicted[predicted == true]
-        return [torch.bincount(c, minlength=num_classes)[None] for c in (hits, predicted, true)]
+        counts = torch.zeros(3, 1, num_classes, dtype=torch.int64, device=true.device)
+        right, ones = (predicted == true).long(), torch.ones_like(true)
+        # Not by bincount or by a mask, whose sizes the host would have to wait for on a GPU.
+        for count, classes, each in zip(counts, (true, predicted, true), (right, ones, ones), strict=True):
+            count[0].index_add_(0, classes, each)
+        return list(counts)
 
     def compute(self) -> Tensor:
         """Over the examples so far, shape `()`."""

@@ -190,7 +190,7 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
 def _check_knobs(cfg: DictConfig) -> None:
     for name, knob in KNOBS.items():
         value, rule = OmegaConf.select(cfg, name), knob.metadata
-        if rule["choices"] and value not in rule["choices"]:
+        if rule["choices"] and str(value).lower() not in rule["choices"]:
             raise ConfigError(f"{name}={value}: expected one of {', '.join(rule['choices'])}")
         if not isinstance(value, (int, float)):
             continue

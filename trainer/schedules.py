@@ -21,7 +21,7 @@ class Schedule:
     """
 
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
-        self.factor, self.num_steps = factor, 0
+        self.factor, self.num_steps, self.applied = factor, 0, math.nan
         self.optimizer, self.base_lrs = optimizer, [group["lr"] for group in optimizer.param_groups]
         self._apply()
 
@@ -32,6 +32,9 @@ class Schedule:
 
     def _apply(self) -> None:
         factor = self.factor(self.num_steps)
+        if factor == self.applied:
+            return
+        self.applied = factor
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
             if isinstance(group["lr"], Tensor):  # the one that a compiled update reads
                 group["lr"].fill_(base * factor)
@@ -47,7 +50,7 @@ class Schedule:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue at the saved step."""
-        vars(self).update(state)
+        vars(self).update(state, applied=math.nan)
         self._apply()
 
 

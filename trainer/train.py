@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer import build, checkpoint, memory, run
+from trainer import build, build_update, checkpoint, memory, run
 from trainer.advice import advice, shares
 from trainer.baseline import baselines
 from trainer.clock import Clock
@@ -22,6 +23,9 @@ from trainer.update import Update
 from trainer.view import console as view
 from trainer.view.board import Board, hyper_parameters
 from trainer.view.layers import layers_of
+
+if TYPE_CHECKING:
+    from trainer.compiled import CompiledUpdate
 
 
 def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str] = ()) -> float:
@@ -50,8 +54,8 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     train_meter, meter, best = build.metrics(cfg, spec)
     steps_per_epoch = math.ceil(len(data.train) / cfg.accumulate)
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
-    update = build.update(cfg, model, total_steps, scaler)
-    warnings += build.warnings(update, steps_per_epoch)
+    update = build_update.update(cfg, model, total_steps, scaler)
+    warnings += build_update.warnings(update, steps_per_epoch)
 
     # What is written and said before the first step.
     if not saved:
@@ -72,22 +76,23 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         saver.restore(saved)
         rows.cut(saver.position.epoch - 1)
         console.say(f"goes on in epoch {saver.position.epoch}, after {update.num_steps:,} updates")
-    faster = None
+    clock = Clock(device, cfg.log_every)
+    compiled: CompiledUpdate | None = None
     if cfg.compile and (update.reevaluates or update.is_scaled):
         model.compile()  # there is no one graph of an update that asks for the loss again, or may be skipped
     elif cfg.compile:
-        from trainer.compiled import CompiledUpdate  # torch's compiler takes a second to import
+        from trainer.compiled import CompiledUpdate  # imports torch's compiler
 
-        faster = CompiledUpdate(model, loss, update, autocast, train_meter.update, console.say)
-    logged, log_every, patience = update.num_steps, cfg.log_every, cfg.patience
+        compiled = CompiledUpdate(model, loss, update, autocast, train_meter.update, clock, console.say)
+    begun = logged = update.num_steps
+    log_every, patience = cfg.log_every, cfg.patience
     budget = Budget(update, cfg.max_steps, cfg.max_minutes - saver.seconds / 60)
-
-    clock = Clock(device, log_every)
 
     def over() -> bool:
         return budget.spent or best.epochs_without >= patience
 
     with console, Signals() as signals:
+        clock.start()
         try:
             for report in fit(
                 model,
@@ -100,7 +105,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
                 autocast=autocast,
                 track=lambda batches: budget.limit(signals.watched(batches)),
                 lap=clock.lap,
-                faster=faster or (lambda learn: learn),
+                shortcut=compiled or (lambda window, size: None),
                 start=saver.position,
             ):
                 console.step(report)
@@ -153,7 +158,8 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
     with console.spared():
         board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
-    hint = advice(cfg, clock.seconds, update.num_steps, chosen, loss, data.train)
+    gain = compiled.gain() if compiled else {}
+    hint = advice(cfg, clock.seconds, update.num_steps - begun, chosen, loss, data.train)
     summary = {
         "status": "finished",
         "best": best.metrics,
@@ -167,6 +173,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         "skipped_steps": update.num_skipped,
         "train_s": train_s,
         "seconds": clock.seconds,
+        "compiled": gain,
         "samples_per_s": speed,
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "learned": learned,
@@ -177,7 +184,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         f"trained {update.num_steps:,} steps in {train_s:.1f} s, {speed:,.0f} samples/s",
         f"time          {shares(clock.seconds)}",
         *(f"advice        {line}" for line in [hint] if line),
-        *(faster.gain() if faster else ()),
+        *view.gain_line(gain),
         f"best weights  {view.shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",
         f"summary       {view.shown(folder / 'summary.json')}",
     )

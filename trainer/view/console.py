@@ -69,11 +69,18 @@ class Console:
     def say(self, *parts: Any) -> None:
         """Print text or tables, and keep them in the log."""
         for part in parts:
+            if not isinstance(part, str):
+                self.terminal.print(part)
+                text = io.StringIO()
+                Terminal(file=text, width=100, highlight=False, markup=False).print(part)
+                log.info("\n%s", text.getvalue().rstrip())
+                continue
             # Plain text is never broken: a path or a command must stay one line to be copied.
-            self.terminal.print(part, soft_wrap=isinstance(part, str))
-            text = io.StringIO()
-            Terminal(file=text, width=100, highlight=False, markup=False).print(part, soft_wrap=isinstance(part, str))
-            log.info("%s%s", "" if isinstance(part, str) else "\n", text.getvalue().rstrip())
+            if self.terminal.is_terminal:
+                self.terminal.print(part, soft_wrap=True)
+            else:  # there is no bar to be kept below it, and rich would take a millisecond
+                print(part, file=self.terminal.file, flush=True)
+            log.info("%s", part)
 
     @contextmanager
     def spared(self) -> Iterator[None]:
@@ -150,6 +157,16 @@ def log_root(folder: Path) -> str:
 def number(value: float) -> str:
     """Four digits, as a person would write them."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 100 else f"{value:.4g}"
+
+
+def gain_line(gain: Mapping[str, float]) -> list[str]:
+    """What a compiled update takes, and after how many of them the time to compile it is saved."""
+    if not gain:
+        return []
+    saved = gain["before_s"] - gain["update_s"]
+    even = f"; even after {gain['compile_s'] / saved:,.0f} updates" if saved > 0 else "; nothing is gained"
+    times = f"{1e6 * gain['update_s']:,.0f} us an update, {1e6 * gain['before_s']:,.0f} before{even}"
+    return [f"compiled      in {gain['compile_s']:.1f} s: {times}"]
 
 
 def results_table(rows: Mapping[str, Mapping[str, float]]) -> Table:

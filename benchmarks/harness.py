@@ -1,0 +1,156 @@
+"""Paired timing, and tables that say with what and where they were measured.
+
+Contenders take turns in processes of their own, in the reverse order at each second turn: a machine that slows down
+does it to all of them. What is compared are ratios within a turn; a median and its spread are reported.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parent.parent
+PEERS = ROOT / "benchmarks" / "peers"
+KEPT = ROOT / "docs" / "performance.json"
+DATA = Path(os.environ.get("DLTRAIN_DATA", "data")).absolute()
+THREADS = {"OMP_NUM_THREADS": "2"}
+
+
+class Result(NamedTuple):
+    """What a contender took, and what it reached."""
+
+    seconds: float  # of training, an epoch or a step, as the section says
+    accuracy: float  # percent
+    whole_s: float  # the whole process
+    summary: dict
+
+
+def dltrain(*overrides: str, per: str = "epochs") -> Result:
+    """A run of the tool; its training time for each of its `epochs` or `steps`."""
+    with tempfile.TemporaryDirectory() as folder:
+        if "model=examples_cnn" in overrides:
+            overrides = (*_with_the_cnn_of_the_peers(Path(folder)), *overrides)
+        start = time.perf_counter()
+        command = [sys.executable, "-m", "trainer.cli", *overrides, f"hydra.run.dir={folder}/run"]
+        environment = os.environ | THREADS | {"PYTHONPATH": str(ROOT), "DLTRAIN_DATA": str(DATA)}
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environment)
+        whole_s = time.perf_counter() - start
+        if done.returncode:
+            sys.exit(f"dltrain {' '.join(overrides)}\n{done.stderr}")
+        summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
+    accuracy = 100 * summary["test"].get("accuracy", float("nan"))
+    return Result(summary["train_s"] / summary[per], accuracy, whole_s, summary)
+
+
+def _with_the_cnn_of_the_peers(folder: Path) -> list[str]:
+    """A file and two yamls in the folder that the tool works in, as a user would put their own model there."""
+    for group, name, text in [
+        ("model", "examples_cnn", "_target_: task.CNN\n"),
+        ("optim", "adadelta", "_target_: torch.optim.Adadelta\nlr: 1.0\n"),
+    ]:
+        (folder / "conf" / group).mkdir(parents=True)
+        (folder / "conf" / group / f"{name}.yaml").write_text(f"# of the peers\n{text}")
+    (folder / "task.py").write_text((PEERS / "task.py").read_text())
+    return ["--config-dir=conf"]
+
+
+def peer(script: str, *options: str, per: str = "epochs") -> Result:
+    """A peer's script, in the environment of the peers where it is there."""
+    python = PEERS / ".venv" / "bin" / "python"
+    own = script == "floor"  # needs nothing but torch and the tool's models
+    command = [sys.executable if own else str(python), str(PEERS / f"{script}.py"), *options, "--data", str(DATA)]
+    if not own and not python.exists():
+        sys.exit("the peers have no environment yet: python benchmarks/performance.py install")
+    environment = os.environ | THREADS | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
+    start = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
+    found = json.loads(done.stdout.splitlines()[-1])
+    return Result(found["train_s"] / found[per], found["accuracy"], time.perf_counter() - start, found)
+
+
+def taken_in_turns(contenders: Mapping[str, Callable[[], Result]], turns: int) -> dict[str, list[Result]]:
+    """Name -> its results, one for each turn."""
+    found: dict[str, list[Result]] = {name: [] for name in contenders}
+    for turn in range(turns):
+        for name in list(contenders)[:: 1 if turn % 2 == 0 else -1]:
+            found[name].append(contenders[name]())
+            print(f"    {name:32} {found[name][-1].seconds:10.5f} s  {found[name][-1].accuracy:6.2f}", flush=True)
+    return found
+
+
+def ratio(of: list[Result], to: list[Result]) -> tuple[float, str]:
+    """Median of the ratios within each turn, and the same with its spread, to be printed."""
+    ratios = [a.seconds / b.seconds for a, b in zip(of, to, strict=True)]
+    middle = statistics.median(ratios)
+    return middle, f"{middle:.3f}" + (f" [{min(ratios):.2f}..{max(ratios):.2f}]" if len(ratios) > 1 else "")
+
+
+def verdict(value: float, most: float) -> str:
+    """Whether a number is at most what was asked."""
+    return f"at most {most:g}" if value <= most else f"**at most {most:g}**"
+
+
+def machine() -> str:
+    """What a table was measured on and with."""
+    processor = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor)
+    packages = ", ".join(f"{name} {version(name).split('+')[0]}" for name in ("torch", "torchvision", "hydra-core"))
+    return f"{date.today()}, {processor}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+
+
+def spread(values: list[float]) -> str:
+    """Median, least and greatest."""
+    return f"{statistics.median(values):.2f} [{min(values):.2f}..{max(values):.2f}]"
+
+
+def keep(section: Callable[[], None], head: list[str], rows: list[list[str]]) -> None:
+    """Put a section's table beside those that were measured before; its title and text are its docstring."""
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    title, _, *text = inspect.cleandoc(section.__doc__ or "").splitlines()
+    kept[section.__name__] = {
+        "title": title.rstrip("."),
+        "text": text,
+        "head": head,
+        "rows": rows,
+        "measured": machine(),
+    }
+    KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+
+
+def write(order: list[str]) -> None:
+    """docs/PERFORMANCE.md from what was kept, in that order."""
+    kept = json.loads(KEPT.read_text())
+    lines = [
+        "# How fast it is",
+        "",
+        "Written by `python benchmarks/performance.py` (see its head) from `docs/performance.json`. Contenders take",
+        "turns in processes of their own; a ratio is the median of those within a turn, with the least and the most",
+        "behind it. What is asked of a number stands beside it, in **bold** where it was not reached.",
+        "",
+    ]
+    for section in order:
+        if table := kept.get(section):
+            lines += [f"## {table['title']}", "", *table["text"], "", _row(table["head"])]
+            lines += [_row(["---"] * len(table["head"])), *map(_row, table["rows"]), ""]
+            lines += [f"`python benchmarks/performance.py {section}`, {table['measured']}", ""]
+    (KEPT.parent / "PERFORMANCE.md").write_text("\n".join(lines))
+
+
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

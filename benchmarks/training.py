@@ -1,0 +1,116 @@
+"""Sections of docs/PERFORMANCE.md on training: beside the floor, which does nothing else, and beside the peers."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from functools import partial
+
+from harness import Result, dltrain, keep, peer, ratio, taken_in_turns, verdict
+
+FRAMEWORKS = {"textbook script": "textbook", "Lightning": "pl", "Keras 3 on torch": "keras3", "skorch": "skorch_"}
+SGD = ("optim=sgd", "optim.momentum=0", "scheduler=constant")
+HEAD = ["model, batch", "", "seconds an epoch", "ratio to the floor", "asked", "accuracy, %"]
+
+
+def light() -> None:
+    """Light models.
+
+    One epoch of MNIST, trained and validated: 50,000 and 10,000 images, SGD with a rate of 0.1. The tool logs to
+    TensorBoard, the terminal and a file, measures accuracy and F1 on both splits, and saves checkpoints; its time, and
+    the floor's, is that of five epochs by five. The peers' time is that of one epoch.
+    """
+    rows = []
+    asked = {("logistic", 64): 1.15, ("logistic", 256): 1.12, ("mlp", 64): 1.08, ("mlp", 256): 1.05}
+    for (model, batch), most in asked.items():
+        work = ("--model", model, "--batch", str(batch), "--samples", "50000", "--test", "10000")
+        ours = ("data=mnist", f"data.val_fraction={1 / 6}", f"data.batch_size={batch}", f"model={model}", *SGD)
+        ours += ("optim.lr=0.1", "epochs=5", *(["model.hidden=[128]", "model.dropout=0"] if model == "mlp" else []))
+        floor = partial(peer, "floor", *work, "--kept", "--epochs", "5")
+        found = taken_in_turns({"floor": floor, "dltrain": partial(dltrain, *ours)}, turns=5)
+        found |= taken_in_turns({name: partial(peer, script, *work) for name, script in FRAMEWORKS.items()}, turns=1)
+        rows += _rows(f"{model}, {batch}", found, {"dltrain": most})
+    keep(light, HEAD, rows)
+
+
+def convolutions() -> None:
+    """Convolutional and recurrent models.
+
+    An epoch of so many batches of MNIST: 100 of 64, 30 of 256, and 1,000 images to validate. The CNN is that of
+    pytorch/examples with Adadelta; the others are the tool's own with Adam, which the floor has fused as the tool has.
+    glibc gives the memory of activations back to the kernel at every step, unless it is told to keep it: the tool does
+    that, the first floor of the CNN does not, the others do. To the tool the CNN is a user's own file.
+    """
+    rows = []
+    for batch, batches, fp32, bf16 in [(64, 100, 0.80, 0.55), (256, 30, 0.65, 0.40)]:
+        work = ("--model", "cnn", "--batch", str(batch), "--samples", str(batch * batches), "--test", "1000")
+        ours = ("data=mnist", f"data.val_fraction={1 / 60}", f"data.batch_size={batch}", "model=examples_cnn")
+        ours += ("optim=adadelta", "scheduler=constant", f"limit_batches={batches}", "epochs=2")
+        contenders = {
+            "floor": partial(peer, "floor", *work, "--epochs", "2"),
+            "floor, freed memory kept": partial(peer, "floor", *work, "--epochs", "2", "--kept"),
+            "dltrain": partial(dltrain, *ours),
+            "dltrain precision=bf16": partial(dltrain, *ours, "precision=bf16"),
+            "dltrain precision=bf16 channels_last=true": partial(
+                dltrain, *ours, "precision=bf16", "channels_last=true"
+            ),
+        }
+        found = taken_in_turns(contenders, turns=3)
+        found |= taken_in_turns({name: partial(peer, script, *work) for name, script in FRAMEWORKS.items()}, turns=1)
+        asked = {"dltrain": fp32, "dltrain channels_last=true": fp32, "dltrain precision=bf16": bf16}
+        rows += _rows(f"CNN, {batch}", found, asked)
+        same, shown = ratio(found["dltrain"], found["floor, freed memory kept"])
+        rows.append(
+            [f"CNN, {batch}", "dltrain, to the floor that keeps memory too", "", shown, verdict(same, 1.02), ""]
+        )
+    for model in ("simple_cnn", "resnet", "googlenet", "gru"):
+        work = ("--model", model, "--samples", "6400", "--test", "1000", "--epochs", "2", "--kept")
+        ours = ("data=mnist", f"data.val_fraction={1 / 60}", f"model={model}", "scheduler=constant", "epochs=2")
+        contenders = {
+            "floor": partial(peer, "floor", *work),
+            "dltrain": partial(dltrain, *ours, "limit_batches=100"),
+        }
+        rows += _rows(f"{model}, 64", taken_in_turns(contenders, turns=3), {"dltrain": 1.02})
+    keep(convolutions, HEAD, rows)
+
+
+def tiny() -> None:
+    """Tiny problems.
+
+    1,000 x 2 numbers, batches of 10, plain SGD: seconds for a step, of 8,000; all of the tool is on, with a validation
+    after each 80 steps. The peers make 300 steps. With `compile=true` it is the time of an update once the graph is
+    made, as the tool measures it itself, and the time to make it is in the column on the right.
+    """
+    ours = ("data=synthetic_linear", "data.batch_size=10", "model=linear", *SGD, "epochs=100")
+    line = ("--model", "line")
+    contenders = {
+        "floor": partial(peer, "floor", *line, "--epochs", "100", per="steps"),
+        "dltrain": partial(dltrain, *ours, per="steps"),
+        "dltrain compile=true": partial(_compiled, *ours),
+    }
+    found = taken_in_turns(contenders, turns=5)
+    others = {name: partial(peer, script, *line, "--epochs", "3", per="steps") for name, script in FRAMEWORKS.items()}
+    found |= taken_in_turns(others, turns=1)
+    rows = _rows("linear, 10", found, {"dltrain": 1.15, "dltrain compile=true": 0.35}, digits=6)
+    gain = found["dltrain compile=true"][-1].summary["compiled"]
+    even = gain["compile_s"] / (gain["before_s"] - gain["update_s"])
+    for row in rows:
+        row[-1] = f"{gain['compile_s']:.1f} s, even after {even:,.0f} updates" if "compile" in row[1] else ""
+    keep(tiny, ["model, batch", "", "seconds a step", "ratio to the floor", "asked", "to compile"], rows)
+
+
+def _compiled(*overrides: str) -> Result:
+    found = dltrain(*overrides, "compile=true", per="steps")
+    return found._replace(seconds=found.summary["compiled"]["update_s"])
+
+
+def _rows(what: str, found: Mapping[str, list[Result]], asked: Mapping[str, float], digits: int = 3) -> list[list[str]]:
+    rows = []
+    for name, results in found.items():
+        value, shown = ratio(results, found["floor"][: len(results)])
+        limit = verdict(value, asked[name]) if name in asked else ""
+        if name in FRAMEWORKS:
+            limit = f"{ratio(results, found['dltrain'][: len(results)])[0]:.1f} times dltrain's"
+        seconds = statistics.median(result.seconds for result in results)
+        rows.append([what, name, f"{seconds:.{digits}f}", shown, limit, f"{results[-1].accuracy:.2f}"])
+    return rows
