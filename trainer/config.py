@@ -89,7 +89,7 @@ class Config:
     )
     compile: bool = knob(False, "one graph of forward, backward and optimizer, by torch.compile")
     channels_last: Any = knob(
-        "auto", "images with the channels last in memory; auto: in 16 bits", choices=("auto", "true", "false")
+        "auto", "channels of images last in memory; auto does that in 16 bits", choices=("auto", "true", "false")
     )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = knob(0, "of weights, splits and order", least=0, most=2**31 - 1)
