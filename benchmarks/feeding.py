@@ -50,7 +50,7 @@ def scale() -> None:
             size = (Path(folder) / "table.csv").stat().st_size
             seconds, more = map(float, _python(str(ROOT / "benchmarks" / "made.py"), "read", folder).split())
             ours = ("data=csv", f"data.path={folder}/table.csv", "data.target=y", "data.batch_size=64", "model=mlp")
-            runs = [dltrain(*ours, "epochs=1000", "max_steps=10000", "scheduler=constant") for _ in range(3)]
+            runs = [dltrain(*ours, "epochs=1000", "max_steps=10000", "scheduler=constant") for _ in range(2)]
         costs.append(statistics.median(_an_example(run, ("data", *LEARNING)) for run in runs))
         data = statistics.median(_an_example(run, ("data",)) for run in runs)
         limits = [
@@ -82,7 +82,7 @@ def augmentation() -> None:
     rows = []
     for batch, batches in [(64, 150), (256, 50)]:
         ours = ("data=mnist", "model=simple_cnn", f"data.batch_size={batch}", f"limit_batches={batches}", "epochs=1")
-        found = taken_in_turns({name: partial(dltrain, *ours, *given) for name, given in options.items()}, turns=2)
+        found = taken_in_turns({name: partial(dltrain, *ours, *given) for name, given in options.items()}, turns=1)
         for name, results in found.items():
             spent = [result.summary["seconds"] for result in results]
             share = statistics.median(100 * s["data"] / sum(s[part] for part in LEARNING) for s in spent)
@@ -101,7 +101,7 @@ def streaming() -> None:
         _python(str(ROOT / "benchmarks" / "made.py"), "images", folder)
         ours = ("data=image_folder", f"data.path={folder}", "data.size=64", "data.batch_size=64", "model=resnet")
         for workers in (0, 1, 2):
-            results = [dltrain(*ours, f"data.workers={workers}", "epochs=2") for _ in range(3)]
+            results = [dltrain(*ours, f"data.workers={workers}", "epochs=2") for _ in range(2)]
             spent = [result.summary["seconds"] for result in results]
             waits = [100 * s["data"] / sum(s[part] for part in ("data", *LEARNING)) for s in spent]
             speeds = [result.summary["samples_per_s"] for result in results]

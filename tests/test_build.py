@@ -195,3 +195,47 @@ def test_a_model_that_does_not_read_the_data_is_named():
 
 def test_conf_lies_beside_the_package():
     assert (Path(CONF) / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data=iris", "augment.shift=1"], "augment.shift=1: this data has features; augment.shift=0 fits"),
+        (["data=digits", "augment.flip=2"], "augment.flip=2.0: expected a number of at least 0 and at most 1"),
+        (["data=digits", "augment.crop=1"], "augment.crop=1.0: expected a number of at least 0 and below 1"),
+        (["data=digits", "augment.shift=-1"], "augment.shift=-1: expected a whole number of at least 0"),
+        (["data=digits", "channels_last=maybe"], "channels_last=maybe: expected one of auto, true, false"),
+    ],
+)
+def test_augmentation_that_has_no_meaning_is_refused(overrides, message):
+    def data():
+        return build.data(checked(overrides)[0], torch.device("cpu"))
+
+    with pytest.raises(ConfigError) as refusal:
+        data()
+    assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ([], False),
+        (["channels_last=true"], True),
+        (["precision=bf16"], True),
+        (["precision=bf16", "channels_last=false"], False),
+    ],
+)
+def test_channels_are_last_where_it_is_asked_for_or_in_16_bits(overrides, expected):
+    cfg, _ = checked(["data=digits", "model=simple_cnn", *overrides])
+    loaders, spec = build.data(cfg, torch.device("cpu"))
+    model = build.model(cfg, spec, next(iter(loaders.train))[0][:2])
+    assert model[3].weight.is_contiguous(memory_format=torch.channels_last) == expected
+
+
+def test_training_batches_alone_are_augmented():
+    plain, augmented = (
+        build.data(checked(["data=digits", f"augment.noise={noise}"])[0], torch.device("cpu"))[0] for noise in (0, 0.5)
+    )
+    for part, same in [("train", False), ("val", True), ("test", True)]:
+        a, b = (torch.cat([inputs for inputs, _ in getattr(loaders, part)]) for loaders in (plain, augmented))
+        assert torch.equal(a, b) == same
