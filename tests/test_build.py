@@ -232,6 +232,30 @@ def test_channels_are_last_where_it_is_asked_for_or_in_16_bits(overrides, expect
     assert model[3].weight.is_contiguous(memory_format=torch.channels_last) == expected
 
 
+def test_a_model_without_parameters_is_a_mistake_of_configuration():
+    cfg, _ = checked([])
+    with pytest.raises(ConfigError, match="empty parameter list"):
+        build_update.update(cfg, nn.Flatten(), 10, torch.amp.GradScaler("cpu", enabled=False))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["optim=adam"], (None, True)),
+        (["optim=sgd", "optim.momentum=0.9"], (None, True)),
+        (["optim=sgd", "optim.momentum=0"], (False, None)),
+        (["optim=adam", "optim.fused=false"], (None, False)),
+        (["optim=adam", "compile=true"], (False, None)),
+        (["optim=rmsprop"], (None, None)),
+    ],
+)
+def test_the_fastest_form_of_an_optimizer_is_chosen_unless_the_config_does(overrides, expected):
+    cfg, _ = checked(overrides)
+    update = build_update.update(cfg, nn.Linear(2, 1), 10, torch.amp.GradScaler("cpu", enabled=False))
+    (group,) = update.optimizer.param_groups
+    assert (group.get("foreach"), group.get("fused")) == expected
+
+
 def test_training_batches_alone_are_augmented():
     plain, augmented = (
         build.data(checked(["data=digits", f"augment.noise={noise}"])[0], torch.device("cpu"))[0] for noise in (0, 0.5)

@@ -58,7 +58,7 @@ def _fastest(cfg: DictConfig, model: nn.Module) -> dict[str, bool]:
     """
     call, given = arguments_of(cfg, "optim")
     known = inspect.signature(call).parameters
-    kind = next(model.parameters()).device.type
+    kind = next((parameter.device.type for parameter in model.parameters()), "none")
     if not {"foreach", "fused"} <= known.keys() or {"foreach", "fused", "differentiable"} & given.keys():
         return {}
     is_plain = call is torch.optim.SGD and not given.get("momentum")
