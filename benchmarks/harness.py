@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -120,21 +120,14 @@ def spread(values: list[float]) -> str:
 
 
 def keep(section: Callable[[], None], head: list[str], rows: list[list[str]]) -> None:
-    """Put a section's table beside those that were measured before; its title and text are its docstring."""
+    """Put a section's table beside those that were measured before."""
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    title, _, *text = inspect.cleandoc(section.__doc__ or "").splitlines()
-    kept[section.__name__] = {
-        "title": title.rstrip("."),
-        "text": text,
-        "head": head,
-        "rows": rows,
-        "measured": machine(),
-    }
+    kept[section.__name__] = {"head": head, "rows": rows, "measured": machine()}
     KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
-def write(order: list[str]) -> None:
-    """docs/PERFORMANCE.md from what was kept, in that order."""
+def write(sections: Iterable[Callable[[], None]]) -> None:
+    """docs/PERFORMANCE.md from what was kept; the title and the text of a section are its docstring."""
     kept = json.loads(KEPT.read_text())
     lines = [
         "# How fast it is",
@@ -144,11 +137,12 @@ def write(order: list[str]) -> None:
         "behind it. What is asked of a number stands beside it, in **bold** where it was not reached.",
         "",
     ]
-    for section in order:
-        if table := kept.get(section):
-            lines += [f"## {table['title']}", "", *table["text"], "", _row(table["head"])]
+    for section in sections:
+        if table := kept.get(section.__name__):
+            title, *text = inspect.cleandoc(section.__doc__ or "").splitlines()
+            lines += [f"## {title.rstrip('.')}", *text, "", _row(table["head"])]
             lines += [_row(["---"] * len(table["head"])), *map(_row, table["rows"]), ""]
-            lines += [f"`python benchmarks/performance.py {section}`, {table['measured']}", ""]
+            lines += [f"`python benchmarks/performance.py {section.__name__}`, {table['measured']}", ""]
     (KEPT.parent / "PERFORMANCE.md").write_text("\n".join(lines))
 
 

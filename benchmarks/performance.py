@@ -3,6 +3,7 @@
     python benchmarks/performance.py install                      # the peers, in an environment of their own; once
     DLTRAIN_DATA=... python benchmarks/performance.py             # all sections, about an hour on two cores
     DLTRAIN_DATA=... python benchmarks/performance.py light tiny  # these anew, the others as they were measured before
+    python benchmarks/performance.py write                        # the page anew, from what was measured before
 
 The floor is the same forward, backward and step on batches that were laid out in memory beforehand, and nothing else.
 """
@@ -17,9 +18,8 @@ from harness import PEERS, write
 from training import convolutions, light, tiny
 from whole import accuracy, start
 
-SECTIONS = {
-    f.__name__: f for f in (light, convolutions, tiny, start, accuracy, scale, augmentation, streaming, evaluation)
-}
+ALL = (light, convolutions, tiny, start, accuracy, scale, augmentation, streaming, evaluation)
+SECTIONS = {section.__name__: section for section in ALL}
 
 
 def install() -> None:
@@ -32,15 +32,15 @@ def install() -> None:
 def main() -> None:
     """Measure what is asked for, and write the tables."""
     asked = sys.argv[1:] or list(SECTIONS)
-    if asked == ["install"]:
-        install()
+    if asked in (["install"], ["write"]):
+        install() if asked == ["install"] else write(ALL)
         return
     if unknown := [name for name in asked if name not in SECTIONS]:
-        sys.exit(f"{unknown[0]} is no section; there are {', '.join(SECTIONS)}, and install")
+        sys.exit(f"{unknown[0]} is no section; there are {', '.join(SECTIONS)}, install and write")
     for name in asked:
         print(name, flush=True)
         SECTIONS[name]()
-        write(list(SECTIONS))
+        write(ALL)
 
 
 if __name__ == "__main__":

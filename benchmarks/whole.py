@@ -29,6 +29,9 @@ def start() -> None:
     """Start-up.
 
     Seconds of the whole process, with warm caches. To import torch takes 1.3 of them, to make its first optimizer 1.2.
+
+    Short: Hydra and four compositions of the config take 0.4 s more than a script, TensorBoard 0.15, the model's graph
+    and a synced checkpoint 0.1.
     """
     tool = [sys.executable, "-m", "trainer.cli"]
     smallest = ["data=synthetic_linear", "model=linear", "optim=sgd", "epochs=3"]
@@ -63,6 +66,8 @@ def accuracy() -> None:
 
     A tutorial's network, trained by its script until 99.0 % of the test images are right, beside two recipes of the
     general tool. The script looks at the test images after each of its epochs; the tool never does before the end.
+
+    Short in one of the ten: the first of them to run; all others lie below 2.1 and 6.7 s.
     """
     rows = []
     for recipe, num_seeds, least, train_s, whole_s in [
