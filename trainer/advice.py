@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import time
@@ -55,9 +56,11 @@ def advice(
     if update < SMALL and not cfg.compile:
         larger = "" if cfg.data.batch_size == "full" else f"data.batch_size={8 * cfg.data.batch_size} or "
         return f"an update takes {1e6 * update:.0f} us, most of it calls: {larger}compile=true makes more of each"
-    is_plain = cfg.precision == "fp32" and not next(model.parameters()).is_cuda
+    is_plain = cfg.precision == "fp32" and next(model.parameters()).is_cpu
     if is_plain and total > WORTH_A_TRIAL and any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
-        gain = _gain_in_16_bits(model, loss, next(iter(train)))
+        gain = 0.0
+        with contextlib.suppress(Exception):  # a model that cannot do it is no reason for a run to fail at its end
+            gain = _gain_in_16_bits(model, loss, next(iter(train)))
         if gain > WORTH_IT:
             return f"precision=bf16 takes a step {gain:.1f} times as fast here, tried on one batch"
     return ""
