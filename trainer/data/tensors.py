@@ -22,7 +22,9 @@ from trainer.errors import DataError
 GATHERED = 2**22
 
 
-Augment = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]  # inputs, targets, epoch, number of the batch
+Augmentation = Callable[
+    [Tensor, Tensor, int, int], tuple[Tensor, Tensor]
+]  # inputs, targets, epoch, batch
 
 
 class Examples(NamedTuple):
@@ -49,7 +51,7 @@ class BatchLoader:
         shuffle: bool = False,
         seed: int = 0,
         limit: float = math.inf,
-        augment: Augment | None = None,
+        augment: Augmentation | None = None,
     ) -> None:
         self.targets = targets.to(device)
         self.augment = augment
@@ -85,7 +87,7 @@ class BatchLoader:
         """Inputs `(B, *in_shape)` and targets of each batch, augmented where that is asked for."""
         return self._augmented(self.augment) if self.augment else self._read()
 
-    def _augmented(self, augment: Augment) -> Iterator[tuple[Tensor, Tensor]]:
+    def _augmented(self, augment: Augmentation) -> Iterator[tuple[Tensor, Tensor]]:
         for number, (inputs, targets) in enumerate(self._read(), self.start):
             yield augment(inputs, targets, self.epoch, number)
 
