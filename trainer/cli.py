@@ -25,7 +25,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import __version__, resume, run
 from trainer.config import CONF, KNOBS, SLOTS
-from trainer.errors import CheckpointError, ConfigError, DltrainError, FileSystemError, OutOfMemory, Stopped, SweepError
+from trainer.errors import CheckpointError, ConfigError, DltrainError, Stopped, SweepError, for_the_user
 from trainer.overrides import checked, sweep_samples
 from trainer.usage import usage
 
@@ -185,30 +185,13 @@ def _job(command: list[str], cfg: DictConfig) -> float:
             run.write_json(folder / "summary.json", end)
         if not isinstance(error, Exception):
             raise
-        failures.append(_for_the_user(error, cfg, folder))
+        failures.append(for_the_user(error, folder, cfg.data.batch_size, cfg.accumulate))
         told: BaseException | None = failures[-1]
         while told:  # the frames of a job that failed would keep its data, and the processes that read it
             told.__traceback__, told = None, told.__cause__ or told.__context__
     if settings.mode == RunMode.MULTIRUN:
         _fail(failures[-1].code, f"job {settings.job.num} ({' '.join(settings.overrides.task)}): {failures[-1]}")
     return math.nan
-
-
-def _for_the_user(error: Exception, cfg: DictConfig, folder: Path) -> DltrainError:
-    """The one line about what ended a run; the traceback is in its log."""
-    if isinstance(error, DltrainError):
-        return error
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
-        size, cure = cfg.data.batch_size, "a smaller model needs less"
-        if size == "full":
-            cure = "data.batch_size=1000 needs less"
-        elif size > 1:
-            half = f"data.batch_size={size // 2} accumulate={cfg.accumulate * 2}"
-            cure = f"{half} makes the same updates with less"
-        return OutOfMemory(f"out of memory with data.batch_size={size}; {cure}")
-    if isinstance(error, OSError):
-        return FileSystemError(f"{error.filename or folder}: {error.strerror or error}")
-    return DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {folder / 'train.log'}")
 
 
 def _hydra(arguments: list[str], command: list[str]) -> None:

@@ -17,6 +17,7 @@ Everything else that escapes ends with exit code 1 and its traceback in the run'
 import difflib
 import signal
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class DltrainError(Exception):
@@ -88,3 +89,20 @@ def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
     if near:
         return f"did you mean {' or '.join(prefix + n for n in near)}?"
     return f"there are {', '.join(prefix + n for n in names)}" if names else "there are none"
+
+
+def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumulate: int) -> DltrainError:
+    """The one line about what ended the run in `folder`; the traceback is in its log."""
+    if isinstance(error, DltrainError):
+        return error
+    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
+        cure = "a smaller model needs less"
+        if batch_size == "full":
+            cure = "data.batch_size=1000 needs less"
+        elif isinstance(batch_size, int) and batch_size > 1:
+            half = f"data.batch_size={batch_size // 2} accumulate={accumulate * 2}"
+            cure = f"{half} makes the same updates with less"
+        return OutOfMemory(f"out of memory with data.batch_size={batch_size}; {cure}")
+    if isinstance(error, OSError):
+        return FileSystemError(f"{error.filename or folder}: {error.strerror or error}")
+    return DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {folder / 'train.log'}")
