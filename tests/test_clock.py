@@ -7,8 +7,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from trainer.advice import advice, shares
+from trainer.advice import advice
 from trainer.clock import IN_UPDATE, PARTS, Clock
+from trainer.view.console import shares
 
 CPU = torch.device("cpu")
 
@@ -62,7 +63,15 @@ def spent(**parts):
         (spent(checkpoints=1.0), 10, {}, "checkpoint.min_seconds"),
         (spent(logging=1.0), 10, {}, "log_every=500"),
         (spent(evaluation=3.0), 10, {}, "data.val_fraction"),
-        (spent(), 10_000, {}, "an update takes 100 us, most of it calls: data.batch_size=256 or compile=true"),
+        (spent(), 10_000, {}, "an update takes 100 us, most of it calls: data.batch_size=256 makes"),
+        (
+            spent(forward=100.0),
+            10**6,
+            {},
+            "an update takes 100 us, most of it calls: data.batch_size=256 or compile=true",
+        ),
+        (spent(forward=100.0), 10**6, {"batch_size": "full"}, "calls: compile=true makes"),
+        (spent(), 10_000, {"batch_size": "full"}, ""),
         (spent(), 10, {}, ""),
         (spent(forward=20.0), 10, {}, ""),  # no convolution: 16 bits are not tried
     ],

@@ -19,12 +19,7 @@ from trainer.loop import Batch, Loss, full
 WORTH_A_TRIAL = 10.0  # seconds of training; the trial takes a few steps
 WORTH_IT = 1.2  # times as fast
 SMALL = 500e-6  # seconds: an update that is mostly calls
-
-
-def shares(seconds: Mapping[str, float]) -> str:
-    """Each part of the time in percent, in the order of the work."""
-    total = sum(seconds.values()) or 1.0
-    return ", ".join(f"{part} {100 * spent / total:.0f} %" for part, spent in seconds.items())
+WORTH_COMPILING = 60.0  # seconds of training: to compile takes 10 to 30
 
 
 def advice(
@@ -54,8 +49,10 @@ def advice(
         return f"evaluation takes {100 * share['evaluation']:.0f} %: a smaller data.val_fraction would help"
     update = sum(seconds[part] for part in ("data", "forward", "backward", "update")) / max(1, num_updates)
     if update < SMALL and not cfg.compile:
-        larger = "" if cfg.data.batch_size == "full" else f"data.batch_size={8 * cfg.data.batch_size} or "
-        return f"an update takes {1e6 * update:.0f} us, most of it calls: {larger}compile=true makes more of each"
+        cures = [f"data.batch_size={8 * cfg.data.batch_size}"] if cfg.data.batch_size != "full" else []
+        cures += ["compile=true"] if total > WORTH_COMPILING else []
+        if cures:
+            return f"an update takes {1e6 * update:.0f} us, most of it calls: {' or '.join(cures)} makes more of each"
     is_plain = cfg.precision == "fp32" and next(model.parameters()).is_cpu
     if is_plain and total > WORTH_A_TRIAL and any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
         gain = 0.0

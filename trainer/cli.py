@@ -78,7 +78,8 @@ def _exit_code(arguments: list[str]) -> int:
 
 def _fail(code: int, message: str) -> int:
     line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
-    print(f"dltrain: error[{code}]: {line}", file=sys.stderr)
+    with contextlib.suppress(BrokenPipeError):
+        print(f"dltrain: error[{code}]: {line}", file=sys.stderr, flush=True)
     return code
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig, OmegaConf
 
 from trainer import build, build_update, checkpoint, memory, run
-from trainer.advice import advice, shares
+from trainer.advice import advice
 from trainer.baseline import baselines
 from trainer.clock import Clock
 from trainer.errors import NumericalError, Stopped
@@ -182,7 +182,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     run.write_json(folder / "summary.json", summary)
     console.say(
         f"trained {update.num_steps:,} steps in {train_s:.1f} s, {speed:,.0f} samples/s",
-        f"time          {shares(clock.seconds)}",
+        f"time          {view.shares(clock.seconds)}",
         *(f"advice        {line}" for line in [hint] if line),
         *view.gain_line(gain),
         f"best weights  {view.shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",

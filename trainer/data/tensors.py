@@ -22,9 +22,7 @@ from trainer.errors import DataError
 GATHERED = 2**22
 
 
-Augmentation = Callable[
-    [Tensor, Tensor, int, int], tuple[Tensor, Tensor]
-]  # inputs, targets, epoch, batch
+Augmentation = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]  # inputs, targets, epoch, batch
 
 
 class Examples(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import shlex
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from rich import box
-from rich.console import Console as Terminal
+from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -29,6 +30,15 @@ log = logging.getLogger("dltrain")
 REFRESH_S = 0.1
 ROWS = 25
 SPLITS = ("train", "validation", "test")
+
+
+class Terminal(RichConsole):
+    """Plain text and tables; a run whose reader has gone, such as `head`, goes on in silence."""
+
+    def on_broken_pipe(self) -> None:
+        """Write to nobody from here on, instead of rich's way, which is to exit."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Console:
@@ -79,7 +89,10 @@ class Console:
             if self.terminal.is_terminal:
                 self.terminal.print(part, soft_wrap=True)
             else:  # there is no bar to be kept below it, and rich would take a millisecond
-                print(part, file=self.terminal.file, flush=True)
+                try:
+                    print(part, file=self.terminal.file, flush=True)
+                except BrokenPipeError:
+                    self.terminal.on_broken_pipe()
             log.info("%s", part)
 
     @contextmanager
@@ -157,6 +170,12 @@ def log_root(folder: Path) -> str:
 def number(value: float) -> str:
     """Four digits, as a person would write them."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 100 else f"{value:.4g}"
+
+
+def shares(seconds: Mapping[str, float]) -> str:
+    """Each part of the time in percent, in the order of the work."""
+    total = sum(seconds.values()) or 1.0
+    return ", ".join(f"{part} {100 * spent / total:.0f} %" for part, spent in seconds.items())
 
 
 def gain_line(gain: Mapping[str, float]) -> list[str]:
