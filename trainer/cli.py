@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import logging
 import math
 import os
@@ -23,7 +24,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from trainer import __version__, resume, run
+from trainer import __version__, resume, run, runs
+from trainer.commands import COMMANDS
 from trainer.config import CONF, KNOBS, SLOTS
 from trainer.errors import CheckpointError, ConfigError, DltrainError, Stopped, SweepError, for_the_user
 from trainer.overrides import checked, sweep_samples
@@ -84,6 +86,9 @@ def _fail(code: int, message: str) -> int:
 
 
 def _dispatch(arguments: list[str]) -> None:
+    if arguments and arguments[0] in COMMANDS:
+        importlib.import_module(f"trainer.commands.{COMMANDS[arguments[0]][0]}").main(arguments[1:])
+        return
     flags = _parse(arguments)
     if flags.help:
         print(usage(flags.config_dir))
@@ -102,7 +107,7 @@ def _run(flags: Namespace, command: list[str]) -> None:
     if cfg.resume is not None:
         if flags.multirun or cfg.dry_run:
             raise ConfigError("resume goes on with one run; leave out -m and dry_run")
-        if began := resume.unfinished(cfg) if cfg.resume == "auto" else resume.find(str(cfg.resume)):
+        if began := resume.unfinished(cfg) if cfg.resume == "auto" else runs.find(str(cfg.resume), key="resume"):
             _go_on(flags, began)
             return
     key = "hydra.sweep.dir" if flags.multirun else "hydra.run.dir"

@@ -190,6 +190,7 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
 def _check_knobs(cfg: DictConfig) -> None:
     for name, knob in KNOBS.items():
         value, rule = OmegaConf.select(cfg, name), knob.metadata
+        value = "off" if value is False and "off" in rule["choices"] else value  # a yaml's `off` is read as false
         if rule["choices"] and str(value).lower() not in rule["choices"]:
             raise ConfigError(f"{name}={value}: expected one of {', '.join(rule['choices'])}")
         if not isinstance(value, (int, float)):

@@ -13,6 +13,7 @@ from yaml import YAMLError
 
 from trainer.errors import CheckpointError
 from trainer.run import read_json
+from trainer.runs import ROOT, begun
 
 FREE = {  # these change how long and how closely a run is followed, not what it is
     "epochs",
@@ -28,33 +29,12 @@ FREE = {  # these change how long and how closely a run is followed, not what it
     "checkpoint.every_steps",
     "checkpoint.min_seconds",
     "checkpoint.keep",
+    "plots",
+    "tensorboard",
 }
 
 
-def find(name: str, root: Path = Path("outputs")) -> Path:
-    """The folder of a run: of that path, or below `root` the one that was `last` begun.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    folder = Path(name).expanduser()
-    if (folder / "config.yaml").is_file():
-        return folder
-    runs = begun(root)
-    if name == "last" and runs:
-        return runs[-1]
-    where = f"in {root.absolute()}" if name == "last" else f"at {folder.absolute()} (a folder with a config.yaml)"
-    near = f"; the last is {runs[-1]}" if runs and name != "last" else ""
-    raise CheckpointError(f"resume={name}: there is no run {where}{near}")
-
-
-def begun(root: Path) -> list[Path]:
-    """All runs below a folder, in the order in which they were begun; the jobs of sweeps are none of them."""
-    times = {file.parent: str(read_json(file).get("time", "")) for file in root.glob("[0-9]*/*/environment.json")}
-    return sorted(times, key=lambda folder: (times[folder], str(folder)))
-
-
-def unfinished(cfg: DictConfig, root: Path = Path("outputs")) -> Path | None:
+def unfinished(cfg: DictConfig, root: Path = ROOT) -> Path | None:
     """The last run of this config that has not finished, if there is one."""
     for folder in reversed(begun(root)):
         with suppress(CheckpointError):  # what cannot be read is none of ours

@@ -157,6 +157,13 @@ class MetricsFile:
             self.path.unlink()
             self.has_header = False
 
+    def rows(self) -> list[dict[str, float]]:
+        """All rows that were written, a run's earlier parts included."""
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row, at once on disk for whoever reads along."""
         rows: list[Iterable[Any]] = [row.values()] if self.has_header else [row.keys(), row.values()]

@@ -17,6 +17,7 @@ from trainer.errors import NumericalError, Stopped
 from trainer.loop import Report, evaluate, fit
 from trainer.precision import choose_precision
 from trainer.randomness import seed_everything
+from trainer.recording import Keeping, Recorder
 from trainer.saving import Saver
 from trainer.stopping import Budget, Signals
 from trainer.update import Update
@@ -85,6 +86,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
 
         compiled = CompiledUpdate(model, loss, update, autocast, train_meter.update, clock, console.say)
     begun = logged = update.num_steps
+    recorder = Recorder(model, begun, enabled=True)
     log_every, patience = cfg.log_every, cfg.patience
     budget = Budget(update, cfg.max_steps, cfg.max_minutes - saver.seconds / 60)
 
@@ -109,6 +111,8 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
                 start=saver.position,
             ):
                 console.step(report)
+                if report.step >= recorder.next:
+                    recorder.note(report.step, report.loss, update.lr)
                 if report.step % log_every == 0 or report.val:
                     values = measured(report, update)
                     if report.step > logged:  # the last step of an epoch is reported twice
@@ -149,7 +153,8 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     # The test split is read here for the first time, with the weights that the validation split chose.
     chosen = update.averaged_model
     checkpoint.load_weights(chosen, store.read("best").weights["model"], store.folder / "best")
-    test = evaluate(chosen, loss, data.test, meter, autocast=autocast)
+    kept = Keeping(meter)
+    test = evaluate(chosen, loss, data.test, kept, autocast=autocast)
     floor = baselines(data.train, data.test, spec, loss, meter)
     learned = explain(spec) if (explain := getattr(chosen, "learned", None)) else {}
     console.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
@@ -162,12 +167,14 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     hint = advice(cfg, clock.seconds, update.num_steps - begun, chosen, loss, data.train)
     summary = {
         "status": "finished",
+        "names": dict(names),
         "best": best.metrics,
         "best_epoch": best.epoch,
         "test": test,
         "baseline": floor[list(floor)[-1]],
         "baselines": floor,
         "monitor": best.monitor,
+        "higher_is_better": best.sign > 0,
         "epochs": saver.position.epoch - 1,
         "steps": update.num_steps,
         "skipped_steps": update.num_skipped,

@@ -44,6 +44,7 @@ class StreamLoader(BatchLoader):
 
     def __init__(self, examples: Examples, batch_size: int, *, workers: int, **options: Any) -> None:
         super().__init__(examples.targets, batch_size, **options)
+        self.inputs: Stored = examples.inputs
         self.plan: list[list[int]] = []  # the batches of the pass to come
         with _as_told():
             self.reader = DataLoader(
@@ -57,6 +58,10 @@ class StreamLoader(BatchLoader):
                 pin_memory=self.targets.is_cuda,
                 generator=torch.Generator(),  # not the one that weights and dropout are drawn from
             )
+
+    def stored(self, index: Tensor) -> Tensor:
+        """The inputs at the index, shape `(B, *in_shape)`, as they are stored, on the CPU; `prepare` reads them."""
+        return self.inputs.read(index.tolist())
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         order, sizes = self.order()

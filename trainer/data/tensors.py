@@ -89,6 +89,10 @@ class BatchLoader:
         for number, (inputs, targets) in enumerate(self._read(), self.start):
             yield augment(inputs, targets, self.epoch, number)
 
+    def stored(self, index: Tensor) -> Tensor:
+        """The inputs at the index, shape `(B, *in_shape)`, as they are stored, on the CPU; `prepare` reads them."""
+        raise NotImplementedError
+
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Inputs `(B, *in_shape)`, made for this pass, and targets of each batch."""
         raise NotImplementedError
@@ -100,6 +104,10 @@ class TensorLoader(BatchLoader):
     def __init__(self, examples: Examples, batch_size: int, **options: Any) -> None:
         super().__init__(examples.targets, batch_size, **options)
         self.inputs = examples.inputs.to(self.targets.device)
+
+    def stored(self, index: Tensor) -> Tensor:
+        """The inputs at the index, shape `(B, *in_shape)`, as they are stored, on the CPU; `prepare` reads them."""
+        return self.inputs[index.to(self.inputs.device)].cpu()
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self.shuffle:
