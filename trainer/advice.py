@@ -16,7 +16,7 @@ from torch import nn
 
 from trainer.loop import Batch, Loss, full
 
-WORTH_A_TRIAL = 10.0  # seconds of training; the trial takes a few steps
+WORTH_ADVICE = 10.0  # seconds of training: who has waited less wants none, and a trial takes a few steps
 WORTH_IT = 1.2  # times as fast
 SMALL = 500e-6  # seconds: an update that is mostly calls
 WORTH_COMPILING = 60.0  # seconds of training: to compile takes 10 to 30
@@ -26,15 +26,18 @@ def advice(
     cfg: DictConfig,
     seconds: Mapping[str, float],
     num_updates: int,
+    epochs: int,
     model: nn.Module,
     loss: Loss,
     train: Iterable[Batch],
 ) -> str:
-    """What would make most of a run like this faster; empty where nothing stands out.
+    """What would make most of a run like this faster; empty where nothing stands out, or it was short.
 
     A number format is advised only after a trial of it on a batch, with copies of the model.
     """
-    total = sum(seconds.values()) or 1.0
+    total = sum(seconds.values())
+    if total < WORTH_ADVICE:
+        return ""
     share = {part: spent / total for part, spent in seconds.items()}
     workers = cfg.data.get("workers")
     if share["data"] > 0.25 and workers is not None:
@@ -43,7 +46,7 @@ def advice(
         return f"the model waits for images {100 * share['data']:.0f} % of the time: {more} would help"
     if share["checkpoints"] > 0.1:
         return f"checkpoints take {100 * share['checkpoints']:.0f} %: a longer checkpoint.min_seconds would help"
-    if share["logging"] > 0.1:
+    if share["logging"] > 0.1 and num_updates > cfg.log_every * epochs:  # else it is what each epoch writes
         return f"logging takes {100 * share['logging']:.0f} %: log_every={10 * cfg.log_every} would help"
     if share["evaluation"] > 0.4:
         return f"evaluation takes {100 * share['evaluation']:.0f} %: a smaller data.val_fraction would help"
@@ -54,7 +57,7 @@ def advice(
         if cures:
             return f"an update takes {1e6 * update:.0f} us, most of it calls: {' or '.join(cures)} makes more of each"
     is_plain = cfg.precision == "fp32" and next(model.parameters()).is_cpu
-    if is_plain and total > WORTH_A_TRIAL and any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
+    if is_plain and any(isinstance(layer, nn.Conv2d) for layer in model.modules()):
         gain = 0.0
         with contextlib.suppress(Exception):  # a model that cannot do it is no reason for a run to fail at its end
             gain = _gain_in_16_bits(model, loss, next(iter(train)))

@@ -164,7 +164,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     with console.spared():
         board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
     gain = compiled.gain() if compiled else {}
-    hint = advice(cfg, clock.seconds, update.num_steps - begun, chosen, loss, data.train)
+    hint = advice(cfg, clock.seconds, update.num_steps - begun, saver.position.epoch - 1, chosen, loss, data.train)
     summary = {
         "status": "finished",
         "names": dict(names),
