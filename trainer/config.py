@@ -60,6 +60,14 @@ class AugmentConfig:
 
 
 @dataclass
+class SweepConfig:
+    """How the jobs of a sweep (-m) are treated."""
+
+    fail_fast: bool = knob(False, "begin no job of a sweep after one that failed")
+    retry: bool = knob(False, "with resume=: run failed jobs of the sweep again")
+
+
+@dataclass
 class Config:
     """Every top-level key. `inf` and 0 turn a knob off where its line says so."""
 
@@ -101,11 +109,12 @@ class Config:
     overfit_batches: int = knob(0, "train, validate and test on the same so many batches; 0: off", least=0)
     resume: Any = knob(None, "a run folder, or last: go on with it; auto: with one of this config, or start one")
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    sweep: SweepConfig = field(default_factory=SweepConfig)
     dry_run: bool = knob(False, "one batch through everything, leaving no files")
 
 
 KNOBS = {f.name: f for f in fields(Config) if f.metadata}
-for name, nested in (("augment", AugmentConfig), ("checkpoint", CheckpointConfig)):
+for name, nested in (("augment", AugmentConfig), ("checkpoint", CheckpointConfig), ("sweep", SweepConfig)):
     KNOBS |= {f"{name}.{f.name}": f for f in fields(nested)}
 ConfigStore.instance().store("schema", Config)
 

@@ -60,8 +60,8 @@ def checked(
     return cfg, lines
 
 
-def sweep_samples(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
-    """Command lines of single runs in which every value of a sweep occurs once: enough to check them all."""
+def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
+    """For each override the lines that it stands for: one, or one for each value of a sweep."""
     axes = []
     with _hydra(config_dir):
         for override in _parse(overrides):
@@ -70,6 +70,11 @@ def sweep_samples(overrides: list[str], config_dir: str | None = None) -> list[l
                 raise ConfigError(f"{line}: an interval has no end of values; list some, as in {key}=1,2,3")
             sweeps = override.is_discrete_sweep()
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
+    return axes
+
+
+def sweep_samples(axes: list[list[str]]) -> list[list[str]]:
+    """Command lines of single runs in which every value of a sweep occurs once: enough to check them all."""
     first = [values[0] for values in axes]
     others = ([*first[:n], value, *first[n + 1 :]] for n, values in enumerate(axes) for value in values[1:])
     return [first, *others]

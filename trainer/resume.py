@@ -31,6 +31,8 @@ FREE = {  # these change how long and how closely a run is followed, not what it
     "checkpoint.keep",
     "plots",
     "tensorboard",
+    "sweep.fail_fast",
+    "sweep.retry",
 }
 
 

@@ -127,6 +127,12 @@ def forget_logs(folder: Path) -> None:
     (folder / "metrics.csv").unlink(missing_ok=True)
 
 
+def forget(folder: Path) -> None:
+    """Empty the folder of a run that failed, so that it can be begun again."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
 def begin(folder: Path, config: str, environment: dict[str, Any]) -> None:
     """Note down what a run is, and where; of one that goes on, where it does.
 

@@ -182,6 +182,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         "seconds": clock.seconds,
         "compiled": gain,
         "samples_per_s": speed,
+        "num_train": len(data.train.targets),
         "num_parameters": sum(p.numel() for p in model.parameters()),
         "learned": learned,
         "run_dir": str(folder.absolute()),

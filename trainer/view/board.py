@@ -20,7 +20,14 @@ def hyper_parameters(cfg: DictConfig, names: Mapping[str, str]) -> dict[str, Any
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     found: dict[str, Any] = dict(names)
     for key, value in plain.items():
-        if key in ("dry_run", "resume", "checkpoint", "plots", "tensorboard"):  # how a run is kept, and not what it is
+        if key in (
+            "dry_run",
+            "resume",
+            "checkpoint",
+            "plots",
+            "sweep",
+            "tensorboard",
+        ):  # how a run is kept, and not what it is
             continue
         if isinstance(value, dict):
             found |= {f"{key}.{name}": item for name, item in value.items() if name != "_target_"}

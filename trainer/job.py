@@ -1,0 +1,41 @@
+"""One run in its folder, and a note there of how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from trainer import run
+from trainer.errors import for_the_user
+
+log = logging.getLogger("dltrain")
+
+
+def run_job(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str]) -> float:
+    """Train as `cfg` says; the best value of the monitored metric.
+
+    Raises:
+        DltrainError: what ended it, for the user; the traceback is in the folder's log.
+    """
+    from trainer.train import train
+
+    try:
+        with run.lock(folder):
+            return train(cfg, folder, names, command)
+    except BaseException as error:
+        log.exception("the run ended early")
+        status = "failed" if isinstance(error, Exception) else "interrupted"
+        with contextlib.suppress(OSError):
+            end = {"status": status, "error": str(error), "run_dir": str(folder.absolute())}
+            run.write_json(folder / "summary.json", end)
+        if not isinstance(error, Exception):
+            raise
+        told = failure = for_the_user(error, folder, cfg.data.batch_size, cfg.accumulate)
+        cause: BaseException | None = told
+        while cause:  # the frames of a job that failed would keep its data, and the processes that read it
+            cause.__traceback__, cause = None, cause.__cause__ or cause.__context__
+    raise failure

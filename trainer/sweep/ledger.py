@@ -1,0 +1,79 @@
+"""What has become of each job of a sweep: a line of JSON for each event, added to and never changed.
+
+    {"event": "sweep", "command": [...], "samples": {...}, "time": ...}          how it was begun
+    {"event": "started", "job": 3, "overrides": [...], "hash": ..., "time": ...}
+    {"event": "finished", "job": 3, "overrides": [...], "objective": 0.97, "seconds": 12.3, ...}
+
+A line is written at once, so that processes do not mix; one that a kill has cut off is none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+ENDED = ("finished", "failed", "pruned")  # these are not run again, unless failed ones are asked for
+NOT_HASHED = ("hydra", "resume", "dry_run", "sweep", "plots", "tensorboard")
+Event = dict[str, Any]
+
+
+class Ledger:
+    """The file `sweep.jsonl` in the folder of a sweep."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "sweep.jsonl"
+
+    def append(self, event: str, **about: Any) -> None:
+        """Note an event."""
+        about = {"event": event, **about, "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}
+        line = json.dumps(about, ensure_ascii=False) + "\n"
+        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            size = os.fstat(file).st_size
+            if size and os.pread(file, 1, size - 1) != b"\n":
+                line = "\n" + line  # a kill has cut off the line before
+            os.write(file, line.encode())
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def events(self) -> list[Event]:
+        """All that can be read, in their order."""
+        if not self.path.exists():
+            return []
+        found = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                event = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(event, dict) and "event" in event:
+                found.append(event)
+        return found
+
+    def jobs(self) -> dict[int, Event]:
+        """Number of each job that was begun -> the last that happened to it, its folder and its overrides included."""
+        found: dict[int, Event] = {}
+        for event in self.events():
+            if isinstance(event.get("job"), int):
+                found[event["job"]] = {**found.get(event["job"], {}), **event}
+        return dict(sorted(found.items()))
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """Of all that makes a run what it is."""
+    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in NOT_HASHED])
+    text = json.dumps(OmegaConf.to_container(plain, resolve=True), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def key_values(overrides: Sequence[str]) -> dict[str, str]:
+    """Of `optim.lr=0.1`: optim.lr -> 0.1."""
+    return dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
