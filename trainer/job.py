@@ -10,7 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from trainer import run
-from trainer.errors import for_the_user
+from trainer.errors import DltrainError, Stopped, for_the_user
 
 log = logging.getLogger("dltrain")
 
@@ -28,14 +28,20 @@ def run_job(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Se
             return train(cfg, folder, names, command)
     except BaseException as error:
         log.exception("the run ended early")
-        status = "failed" if isinstance(error, Exception) else "interrupted"
+        told = error
+        if isinstance(error, Exception):
+            told = for_the_user(error, folder, cfg.data.batch_size, cfg.accumulate)
         with contextlib.suppress(OSError):
-            end = {"status": status, "error": str(error), "run_dir": str(folder.absolute())}
+            end = {
+                "status": "failed" if isinstance(error, Exception) else "interrupted",
+                "error": str(told) if isinstance(told, (DltrainError, Stopped)) else repr(told),
+                "run_dir": str(folder.absolute()),
+            }
             run.write_json(folder / "summary.json", end)
-        if not isinstance(error, Exception):
+        if not isinstance(told, DltrainError):
             raise
-        told = failure = for_the_user(error, folder, cfg.data.batch_size, cfg.accumulate)
         cause: BaseException | None = told
         while cause:  # the frames of a job that failed would keep its data, and the processes that read it
             cause.__traceback__, cause = None, cause.__cause__ or cause.__context__
+        failure = told
     raise failure

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import statistics
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,7 +92,7 @@ def report(folder: Path) -> None:
         SweepError: jobs have failed.
     """
     board = leaderboard(folder)
-    console = Console(highlight=False, markup=False)
+    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
     console.print(table(board))
     _save(folder, board)
     print(f"leaderboard   {folder / 'leaderboard.csv'}")

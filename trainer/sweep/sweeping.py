@@ -31,6 +31,9 @@ FOLDER = "hydra.sweep.dir"
 GROUPS = ("data", "model", "loss", "experiment")  # what decides whether a job can run at all
 
 
+STILL_FREE = FREE - {"epochs", "max_steps", "max_minutes", "patience"}  # these would change what jobs came to
+
+
 class Plan(NamedTuple):
     """What every job of a sweep is told; plain, since it goes to other processes."""
 
@@ -70,7 +73,7 @@ def sweep(
             raise
     plan = Plan(folder.absolute(), again(flags, "config_dir", "config_name"), cfg.sweep.fail_fast, cfg.sweep.retry)
     with run.lock(folder), Screen(folder, num_jobs):
-        launch([*arguments, f"{FOLDER}={quoted(str(folder))}"], partial(job, plan))
+        launch([*arguments, "hydra/hydra_logging=disabled", f"{FOLDER}={quoted(str(folder))}"], partial(job, plan))
     report(folder)
 
 
@@ -86,7 +89,7 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
         raise CheckpointError(f"{folder / 'sweep.jsonl'}: does not say how the sweep was begun; start a new one")
     began = parse(header["command"])
     given = [line for line in flags.overrides if not line.startswith("resume=")]
-    free = [line for line in given if line.split("=")[0] in FREE]
+    free = [line for line in given if line.split("=")[0] in STILL_FREE]
     if others := [line for line in given if line not in began.overrides and line not in free]:
         raise CheckpointError(f"resume={name}: {others[0]} is not how {folder} was begun; a new sweep may have it")
     kept = [line for line in began.overrides if line.split("=")[0] not in {f.split("=")[0] for f in free}]
