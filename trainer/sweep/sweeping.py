@@ -68,8 +68,8 @@ def sweep(
         Ledger(folder).append("sweep", command=command, samples=_hashes(flags), jobs=num_jobs)
         try:
             print(f"about {duration(preflight(flags, folder))} for {num_jobs} jobs")
-        except ConfigError:
-            shutil.rmtree(folder)
+        except BaseException:
+            shutil.rmtree(folder)  # nothing was run
             raise
     plan = Plan(folder.absolute(), again(flags, "config_dir", "config_name"), cfg.sweep.fail_fast, cfg.sweep.retry)
     with run.lock(folder), Screen(folder, num_jobs):
