@@ -33,7 +33,7 @@ def context() -> ForkServerContext:
     return made
 
 
-def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str]) -> int:
+def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str], threads: int = 0) -> int:
     """Train in a process of its own and wait for its end; its exit code, negative for a signal that killed it.
 
     Ctrl-C and SIGTERM are passed on, once each: the job saves what it has.
@@ -42,7 +42,7 @@ def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: 
         Stopped: a signal has come, and the job has ended.
     """
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    process = context().Process(target=_work, args=(plain, folder, dict(names), list(command)))
+    process = context().Process(target=_work, args=(plain, folder, dict(names), list(command), threads))
     came: list[int] = []
 
     def pass_on(signum: int, _: FrameType | None) -> None:
@@ -63,7 +63,7 @@ def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: 
     return process.exitcode
 
 
-def _work(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str]) -> None:
+def _work(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str], threads: int) -> None:
     """What the process does. The terminal is not its own: what it says is in its log."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -77,6 +77,10 @@ def _work(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         level=logging.INFO,
         format="%(asctime)s %(levelname)s %(message)s",
     )
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
     try:
         run_job(cfg, folder, names, command)
     except DltrainError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import time
 from argparse import Namespace
@@ -41,6 +42,7 @@ class Plan(NamedTuple):
     flags: list[str]  # of the command line that are no overrides
     fail_fast: bool
     retry: bool
+    threads: int  # of a job; 0: as many as torch takes
 
 
 def sweep(
@@ -71,10 +73,23 @@ def sweep(
         except BaseException:
             shutil.rmtree(folder)  # nothing was run
             raise
-    plan = Plan(folder.absolute(), again(flags, "config_dir", "config_name"), cfg.sweep.fail_fast, cfg.sweep.retry)
+    plan = Plan(
+        folder.absolute(),
+        again(flags, "config_dir", "config_name"),
+        cfg.sweep.fail_fast,
+        cfg.sweep.retry,
+        _threads(cfg),
+    )
     with run.lock(folder), Screen(folder, num_jobs):
         launch([*arguments, "hydra/hydra_logging=disabled", f"{FOLDER}={quoted(str(folder))}"], partial(job, plan))
     report(folder)
+
+
+def _threads(cfg: DictConfig) -> int:
+    """The share of the machine's cores of a job, where several run beside each other."""
+    num_jobs = OmegaConf.select(cfg, "hydra.launcher.n_jobs") or 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return 0 if num_jobs == 1 else max(1, cores // (num_jobs if num_jobs > 0 else cores))
 
 
 def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
@@ -186,7 +201,7 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     start = time.monotonic()
     names = {slot: str(settings.runtime.choices[slot]) for slot in SLOTS}
     try:
-        code = run_apart(cfg, folder, names, ["dltrain", *plan.flags, *overrides])
+        code = run_apart(cfg, folder, names, ["dltrain", *plan.flags, *overrides], plan.threads)
     except Stopped:
         ledger.append("interrupted", job=number, seconds=time.monotonic() - start)
         raise
