@@ -65,8 +65,8 @@ def _graph(nodes: Sequence[Node], segments: Sequence[Segment], depth: int) -> li
     for segment in segments:
         used = sorted({i for node in segment for i in node.inputs if nodes[i].is_leaf and i not in number_of})
         own = {node.number for node in segment}
-        inputs = [nodes[i] for i in used if not nodes[i].calls]
-        for leaves in filter(None, [inputs, [nodes[i] for i in used if nodes[i].calls]]):
+        given = [nodes[i] for i in used if not nodes[i].is_parameter]
+        for leaves in filter(None, [given, [nodes[i] for i in used if nodes[i].is_parameter]]):
             number_of |= {leaf.number: len(made) for leaf in leaves}
             made.append(_leaf(leaves, segment[0], depth, len(made)))
         sources = sorted({number_of[i] for node in segment for i in node.inputs if i not in own})

@@ -22,10 +22,14 @@ MEANING = {  # the worst first
 
 
 def marked(nodes: Sequence[Node]) -> list[Node]:
-    """The nodes with their marks; the loss, and what it does not depend on, has none."""
+    """The nodes with their marks; the loss has none, nor has what it does not depend on or nothing is learned from."""
     output = [node for node in nodes if node.calls and not node.is_leaf and node.calls[0].module == ""][-1]
     reference = output.gradient.norm if output.gradient else 0.0
-    return [*(replace(node, mark=_mark(node, nodes, reference)) for node in nodes[:-1]), nodes[-1]]
+    teaches: set[int] = set()  # parameters, and what is computed from some
+    for node in nodes[:-1]:
+        if node.is_parameter or teaches.intersection(node.inputs):
+            teaches.add(node.number)
+    return [replace(node, mark=_mark(node, nodes, reference)) if node.number in teaches else node for node in nodes]
 
 
 def worst(nodes: Sequence[Node]) -> str:

@@ -45,6 +45,11 @@ class Node:
     mark: str = ""  # vanishing, exploding or dead: see marks.py
 
     @property
+    def is_parameter(self) -> bool:
+        """Whether it is learned; the other leaf is the input, which belongs to no module."""
+        return self.is_leaf and bool(self.calls)
+
+    @property
     def title(self) -> str:
         """The module in which it happened and its name; the name of a leaf is enough."""
         return self.name if self.is_leaf else f"{self.calls[-1].module} {self.name}".strip()

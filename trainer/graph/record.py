@@ -10,8 +10,10 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
@@ -36,7 +38,7 @@ def record(
     recording.add("inputs", [given], (), is_leaf=True)
     with _told(model, recording), recording, autocast:
         outputs = model(given)
-    recording.enter("loss", type(loss).__name__)
+    recording.enter("loss", type(loss).__name__, outputs)
     with recording:
         value = loss(outputs if outputs.dtype.itemsize >= 4 else outputs.float(), targets)
     recording.leave(value)
@@ -50,7 +52,8 @@ def _told(model: nn.Module, recording: _Recording) -> Iterator[None]:
     handles = []
     for name, module in model.named_modules():
         kind = type(module).__name__
-        handles.append(module.register_forward_pre_hook(lambda *_, name=name, kind=kind: recording.enter(name, kind)))
+        enter = partial(recording.enter, name, kind)
+        handles.append(module.register_forward_pre_hook(lambda module, inputs, enter=enter: enter(inputs)))
         handles.append(module.register_forward_hook(lambda module, inputs, outputs: recording.leave(outputs)))
     try:
         yield
@@ -87,15 +90,21 @@ class _Recording(TorchFunctionMode):
             self.add(_shown(function), made, inputs)
         return result
 
-    def enter(self, name: str, kind: str) -> None:
-        """A module begins."""
+    def enter(self, name: str, kind: str, inputs: Any) -> None:
+        """A module begins; what it is given was made before."""
+        self.look(inputs)
         self.calls.append(Call(name, kind, self.num_calls))
         self.num_calls += 1
 
     def leave(self, outputs: Any) -> None:
         """The module that began last ends; what it gives was made in it."""
-        self._found(_tensors(outputs))
+        self.look(outputs)
         self.calls.pop()
+
+    def look(self, tensors: Any) -> None:
+        """Make nodes of those that autograd alone has seen."""
+        with torch._C.DisableTorchFunction():  # what this calls belongs to no model
+            self._found(_tensors(tensors))
 
     def add(self, name: str, tensors: Sequence[Tensor], inputs: tuple[int, ...], *, is_leaf: bool = False) -> int:
         """A new node, whose value is these tensors; listens to their gradients."""
@@ -136,7 +145,7 @@ class _Recording(TorchFunctionMode):
         if tensor.grad_fn is None:
             return None
         if tensor.grad_fn not in self.functions:
-            name = tensor.grad_fn.name().removesuffix("0").removesuffix("Backward")
+            name = type(tensor.grad_fn).__name__.removesuffix("0").removesuffix("Backward")
             return self.add(name, [tensor], self._behind(tensor.grad_fn))
         return self.functions[tensor.grad_fn]
 

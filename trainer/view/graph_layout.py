@@ -50,7 +50,7 @@ class Layout(NamedTuple):
 
 def layout(nodes: Sequence[Node]) -> Layout:
     """A layout of all nodes but parameters."""
-    shown = [node for node in nodes if not (node.is_leaf and node.calls)]
+    shown = [node for node in nodes if not node.is_parameter]
     layer: dict[int, int] = {}
     last_use: dict[int, int] = {}
     for node in shown:

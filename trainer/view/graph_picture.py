@@ -64,9 +64,7 @@ def _box(axes: Axes, plan: Layout, nodes: Sequence[Node], place: Place, norm: Lo
         if node.gradient.rms > 0 and node is not nodes[-1]:  # the loss has 1 in any case
             fill = COLOURS(norm(node.gradient.rms))
             ink = "white" if norm(node.gradient.rms) < 0.5 else "black"
-    parameters = [
-        nodes[i] for i in node.inputs if nodes[i].is_leaf and nodes[i].calls and _first_user(nodes, i) is node
-    ]
+    parameters = [nodes[i] for i in node.inputs if nodes[i].is_parameter and _first_user(nodes, i) is node]
     if gradient := pooled([parameter.gradient for parameter in parameters]):
         lines.append(f"parameters' {brief(gradient.rms)}")
     mark = node.mark or next((parameter.mark for parameter in parameters if parameter.mark), "")

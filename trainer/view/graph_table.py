@@ -25,7 +25,7 @@ def graph_table(nodes: Sequence[Node]) -> Table:
         table.add_column(title, justify="right", no_wrap=True, min_width=8)
     table.add_column("\nmark", no_wrap=True)
     for node in nodes:
-        name = f"  {node.name}" if node.is_leaf and node.calls else node.title  # parameters stand before their user
+        name = f"  {node.name}" if node.is_parameter else node.title  # parameters stand before their user
         sources = " ".join(map(str, node.inputs))
         numbers = (*_numbers(node.value), *_numbers(node.gradient))
         mark = Text(node.mark, COLOUR.get(node.mark, ""))
