@@ -113,7 +113,9 @@ def test_the_command_prints_a_line_to_train_with_and_leaves_picture_and_numbers(
     outcome = dltrain("find-lr", *given)
     assert (outcome.code, outcome.err) == (0, "")
     command = shlex.split(re.search(r"train with it +(dltrain .*)", outcome.out)[1])
-    lr = re.search(r"steepest fall +(optim.lr=\S+)", outcome.out)[1]
+    suggested = re.findall(r"(?:steepest fall|minimum / 10) +(optim.lr=\S+)", outcome.out)
+    lr = max(suggested, key=lambda line: float(line.split("=")[1]))
+    assert len(suggested) == 2
     assert command == ["dltrain", "model=mlp", "data=diabetes", "model.hidden=[16,8]", lr]
     assert re.fullmatch(r"[\d-]+-find-lr-mlp-diabetes", outcome.folder.name)
     assert {file.name for file in outcome.folder.iterdir()} == {"lr_range.csv", "lr_range.png"}

@@ -39,25 +39,27 @@ class Curve(NamedTuple):
 
     @property
     def steepest(self) -> int | None:
-        """Index before the lowest where the smoothed loss falls fastest, per decade; none where it does not fall.
+        """Index before the lowest where the smoothed loss falls fastest; none where it does not fall.
 
-        Over as many updates to both sides as it is smoothed over: a single difference would be that of two batches.
+        Over several updates to both sides, and after as many as it is smoothed over: the rest is noise of batches.
         """
-        indices = range(WINDOW, self.lowest)
-        falls = {i: self.smoothed[i - WINDOW] - self.smoothed[min(i + WINDOW, len(self.lrs) - 1)] for i in indices}
+        half = WINDOW // 2
+        indices = range(WINDOW + half, self.lowest)
+        falls = {i: self.smoothed[i - half] - self.smoothed[min(i + half, self.lowest)] for i in indices}
         best = max(falls, key=falls.__getitem__, default=None)
         return best if best is not None and falls[best] > 0 else None
 
     def suggestions(self) -> dict[str, int]:
-        """What to try -> index, the better one first; none where the loss does not fall.
+        """What it is -> index, the larger rate first; none where the loss does not fall.
 
         Smith takes a rate where the loss falls, fast.ai also a tenth of the one where it is lowest, since there it is
-        about to rise.
+        about to rise. The larger of the two is the better start of a run whose schedule brings it down.
         """
         if self.steepest is None:
             return {}
         tenth = min(range(len(self.lrs)), key=lambda i: abs(math.log(10 * self.lrs[i] / self.lrs[self.lowest])))
-        return {"steepest fall": self.steepest, "minimum / 10": tenth}
+        found = {"steepest fall": self.steepest, "minimum / 10": tenth}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def range_test(

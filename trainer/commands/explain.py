@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,8 @@ def explain(cfg: DictConfig, names: dict[str, str], checkpoints: Path | None = N
     print(f"{what}: {len(nodes)} nodes, in the order of the forward pass of {len(inputs)} training examples")
     if len(rows) < len(nodes):
         print(f"folded to {len(rows)}: a row is a module where it stands for several nodes, and shows the last of them")
-    Terminal(highlight=False, markup=False).print(graph_table(rows))
+    width = None if sys.stdout.isatty() else 120
+    Terminal(highlight=False, markup=False, width=width).print(graph_table(rows))
     print(*legend(nodes), sep="\n")
     picture = new_folder("explain", names) / "graph.png"
     graph_picture(rows, f"{what}: one batch, forward from top to bottom", picture)

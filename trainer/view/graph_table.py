@@ -22,7 +22,7 @@ def graph_table(nodes: Sequence[Node]) -> Table:
     table.add_column("\nfrom", overflow="fold", max_width=14)
     table.add_column("\nshape", overflow="fold")
     for title in ("value\nmean", "\nrms", "gradient\nmean", "\nrms"):
-        table.add_column(title, justify="right", no_wrap=True, min_width=8)
+        table.add_column(title, justify="right", no_wrap=True)
     table.add_column("\nmark", no_wrap=True)
     for node in nodes:
         name = f"  {node.name}" if node.is_parameter else node.title  # parameters stand before their user
