@@ -81,7 +81,7 @@ def explain(cfg: DictConfig, names: dict[str, str], checkpoints: Path | None = N
     Terminal(highlight=False, markup=False, width=width).print(graph_table(rows))
     print(*legend(nodes), sep="\n")
     picture = new_folder("explain", names) / "graph.png"
-    graph_picture(rows, f"{what}: one batch, forward from top to bottom", picture)
+    graph_picture(rows, f"{what}\none batch, forward from top to bottom", picture)
     print(f"\npicture    {shown(picture)}")
 
 

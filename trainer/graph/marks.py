@@ -15,7 +15,7 @@ from trainer.graph.node import Node
 
 VANISHING, EXPLODING = 1e-4, 1e3  # times the norm at the model's output
 MEANING = {  # the worst first
-    "exploding": f"its gradient is longer than {EXPLODING:,.0f} times the one at the model's output, or no number",
+    "exploding": f"its gradient is longer than {EXPLODING:,.0f} times the one at the model's output, or not finite",
     "dead": "its gradient is 0 everywhere, or its value is although none of its inputs is",
     "vanishing": f"its gradient is shorter than 1/{1 / VANISHING:,.0f} of the one at the model's output",
 }

@@ -30,12 +30,14 @@ LONGEST = 27  # characters of a title
 def graph_picture(nodes: Sequence[Node], title: str, path: Path) -> None:
     """Draw the graph from top to bottom; parameters stand in the box of the node that is the first to use them."""
     plan = layout(nodes)
-    width, height = plan.width * BOX_IN + 1.6, plan.rows * ROW_IN + 1.1
-    figure = Figure(figsize=(max(width, 7.0), height), dpi=110, layout="constrained")
+    margin = max(0.1, 1 - plan.width / 2)  # a single column leaves room for the title
+    width, height = (plan.width + 2 * margin) * BOX_IN + 1.2, plan.rows * ROW_IN + 1.1
+    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    axes.set(xlim=(-0.1, plan.width + 0.1), ylim=(plan.rows - 0.35, -0.65), title=title)
+    axes.set(xlim=(-margin, plan.width + margin), ylim=(plan.rows - 0.35, -0.65))
     axes.set_axis_off()
+    figure.suptitle(title)
     norm = _norm(nodes)
     for start, end in plan.lines:
         _line(axes, plan, start, end)

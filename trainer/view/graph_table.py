@@ -39,8 +39,12 @@ def legend(nodes: Sequence[Node]) -> list[str]:
     counts = {mark: found.count(mark) for mark in MEANING}
     return [
         "rms        root of the mean square, over batch and features; gradients are those of the loss",
-        *(f"{mark:<10} {meaning} ({counts[mark] or 'none'} here)" for mark, meaning in MEANING.items()),
+        *(f"{mark:<10} {meaning}: {_nodes(counts[mark])}" for mark, meaning in MEANING.items()),
     ]
+
+
+def _nodes(number: int) -> str:
+    return f"{number or 'no'} node{'s' if number > 1 else ''}"
 
 
 def shape(node: Node) -> str:
