@@ -15,6 +15,7 @@ from trainer.commands._parts import chosen, new_folder
 from trainer.commands._settings import Setting, help_of, settings
 from trainer.config import SLOTS
 from trainer.errors import CheckpointError, ConfigError
+from trainer.graph.node import Node
 from trainer.run import read_json
 
 ABOUT = "one batch forward and backward: each node, its value and its gradient"
@@ -50,14 +51,10 @@ def main(arguments: list[str]) -> None:
 def explain(cfg: DictConfig, names: dict[str, str], checkpoints: Path | None = None) -> None:
     """Explain the model of a config as it is at the start of a run or, with the checkpoints of one, at its best."""
     from trainer import build, checkpoint
-    from trainer.graph.fold import folded
     from trainer.graph.marks import marked
     from trainer.graph.record import record
     from trainer.precision import choose_precision
     from trainer.randomness import seed_everything
-    from trainer.view.console import Terminal, shown
-    from trainer.view.graph_picture import graph_picture
-    from trainer.view.graph_table import graph_table, legend
 
     build.check(cfg)
     device = build.device(cfg.device)
@@ -71,10 +68,19 @@ def explain(cfg: DictConfig, names: dict[str, str], checkpoints: Path | None = N
         best = checkpoint.Store(checkpoints).read("best")
         checkpoint.load_weights(model, best.weights["model"], checkpoints / "best")
     nodes = marked(record(model, loss, inputs, targets, autocast))
+    _show(nodes, names, len(inputs))
+
+
+def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
+    """Print the graph, folded if it is large, and draw it."""
+    from trainer.graph.fold import folded
+    from trainer.view.console import Terminal, shown
+    from trainer.view.graph_picture import graph_picture
+    from trainer.view.graph_table import graph_table, legend
 
     rows = folded(nodes, ROWS)
     what = f"{names['model']} on {names['data']}"
-    print(f"{what}: {len(nodes)} nodes, in the order of the forward pass of {len(inputs)} training examples")
+    print(f"{what}: {len(nodes)} nodes, in the order of the forward pass of {num_examples} training examples")
     if len(rows) < len(nodes):
         print(f"folded to {len(rows)}: a row is a module where it stands for several nodes, and shows the last of them")
     width = None if sys.stdout.isatty() else 120

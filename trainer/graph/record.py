@@ -7,6 +7,7 @@ before its first use: a node comes after all that it is computed from.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
@@ -168,7 +169,7 @@ class _Recording(TorchFunctionMode):
 
 
 def size_of(tensor: Tensor) -> Size:
-    """Computed in double precision: the square of a small gradient is no single."""
+    """Computed in double precision: in single, the square of a small gradient is 0."""
     numbers = tensor.detach().to_dense().cpu().double()
     count = max(1, numbers.numel())
     return Size(
@@ -193,7 +194,7 @@ def _tensors(structure: Any) -> list[Tensor]:
 def _shown(function: Callable) -> str:
     """The name of a torch function as it is known: `add` also of `+`, of `+=` and in place."""
     name = function.__name__
-    if name.startswith("__"):
-        name = name.strip("_")
-        return name[1:] if name in ("iadd", "radd", "isub", "rsub", "imul", "rmul", "itruediv", "rtruediv") else name
-    return name.rstrip("_").lstrip("_")
+    if not name.startswith("__"):
+        return name.strip("_")
+    name = name.strip("_")
+    return name[1:] if name[0] in "ir" and hasattr(operator, name[1:]) else name
