@@ -65,6 +65,11 @@ def test_leaves_import_nothing_of_ours_but_errors_and_other_files_of_data(name):
     assert GRAPH[name] <= allowed
 
 
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("trainer.graph.")])
+def test_the_graph_of_a_model_knows_nothing_of_runs(name):
+    assert all(other.startswith("trainer.graph.") for other in GRAPH[name])
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_only_the_door_imports_hydra(name):
     if name not in MAY_IMPORT_HYDRA:
