@@ -125,6 +125,8 @@ def _run(flags: Namespace, command: list[str]) -> None:
         return
     folder = (run.claim if named else run.create)(Path(OmegaConf.select(cfg, key)))
     _hydra([*arguments, f"{key}={_quoted(str(folder))}"], command)
+    if flags.multirun and cfg.plots not in ("off", False):
+        _draw_sweep(folder)
     if not flags.multirun and failures and isinstance(failures[0], ConfigError):
         shutil.rmtree(folder)  # nothing was run: there is nothing to find in it, and the name is free again
     _raise_failures(str(folder) if flags.multirun else "")
@@ -153,6 +155,16 @@ def _go_on(flags: Namespace, folder: Path) -> None:
     arguments = [*_flags(began, "config_dir", "config_name"), *overrides, f"hydra.run.dir={_quoted(str(folder))}"]
     _hydra(arguments, [*command, *flags.overrides])
     _raise_failures("")
+
+
+def _draw_sweep(folder: Path) -> None:
+    """The curves of all jobs in one picture; a sweep has not failed because that does."""
+    from trainer.commands.compare import draw_sweep
+
+    try:
+        draw_sweep(folder)
+    except Exception as error:
+        print(f"warning: no picture of the sweep: {error}", file=sys.stderr)
 
 
 def _raise_failures(sweep: str) -> None:

@@ -31,10 +31,24 @@ class Run(NamedTuple):
         """What was chosen, such as model -> resnet."""
         return _dict(self.environment, "names") or _dict(self.summary, "names")
 
+    @property
+    def seconds(self) -> float | None:
+        """Of training."""
+        return _number(self.summary.get("train_s"))
+
+    def metrics(self, split: str) -> dict[str, float]:
+        """Those of `best` (validation, in the best epoch), or of `test`."""
+        found = {name: _number(value) for name, value in _dict(self.summary, split).items()}
+        return {name: value for name, value in found.items() if value is not None}
+
     def metric(self, split: str, name: str | None = None) -> float | None:
-        """A metric, or the monitored one, on `best` (validation, in the best epoch) or on `test`."""
-        value = _dict(self.summary, split).get(name or str(self.summary.get("monitor")))
-        return float(value) if isinstance(value, (int, float)) or value in ("nan", "inf", "-inf") else None
+        """One of them, if it was measured: the monitored one, or that of a name."""
+        return self.metrics(split).get(name or str(self.summary.get("monitor")))
+
+
+def _number(value: Any) -> float | None:
+    """As `trainer.run.write_json` wrote it."""
+    return float(value) if isinstance(value, (int, float)) or value in ("nan", "inf", "-inf") else None
 
 
 def _dict(content: dict[str, Any], key: str) -> dict[str, Any]:

@@ -21,7 +21,7 @@ ORDERS: dict[str, Callable[[Run], Any]] = {
     "when": lambda run: run.begun,
     "what": lambda run: [str(run.names.get(slot)) for slot in SLOTS],
     "metric": lambda run: (str(run.summary.get("monitor")), *_or_first(objective(run.summary))),
-    "time": lambda run: _or_first(_seconds(run)),
+    "time": lambda run: _or_first(run.seconds),
     "state": lambda run: STATES.index(run.state),
 }
 KNOWN = {
@@ -97,7 +97,7 @@ def _columns(runs: list[Run]) -> list[Column]:
         Column("data", [str(run.names.get("data", "")) for run in runs], keep=2),
         Column("validation", [f"{n:{width}} {v}" if v else "" for n, v in zip(names, best, strict=True)], True, keep=6),
         Column("test", test, right=True, keep=4),
-        Column("time", ["" if (s := _seconds(run)) is None else duration(s) for run in runs], right=True, keep=3),
+        Column("time", ["" if (s := run.seconds) is None else duration(s) for run in runs], right=True, keep=3),
         Column("state", [_state(run) for run in runs], keep=5),
         Column("run", [shown(run.folder) for run in runs], keep=7),
     ]
@@ -111,11 +111,6 @@ def _state(run: Run) -> str:
     if run.state == "running" and (epoch := _epoch(run)):
         return f"epoch {epoch[0]}/{epoch[1]}"
     return run.state
-
-
-def _seconds(run: Run) -> float | None:
-    seconds = run.summary.get("train_s")
-    return float(seconds) if isinstance(seconds, (int, float)) else None
 
 
 def _or_first(value: float | None) -> tuple[bool, float]:
@@ -145,7 +140,7 @@ def _record(run: Run) -> dict[str, Any]:
         "higher_is_better": run.summary.get("higher_is_better"),
         "validation": run.summary.get("best"),
         "test": run.summary.get("test"),
-        "seconds": _seconds(run),
+        "seconds": run.seconds,
         "epoch": epoch[0] if epoch else run.summary.get("epochs"),
         "error": run.summary.get("error"),
     }
