@@ -119,7 +119,11 @@ def _draw(compared: Sequence[Side], path: Path) -> Path:
     drawn = [side for side in compared if side in best]
     metric = monitor(compared)
     labels = [_label(side, telling(compared)) for side in drawn]
-    title = f"{len(best)} runs" if len(best) == len(compared) else f"the best {len(best)} of {len(compared)} runs"
+    some = "" if len(drawn) == len(compared) else f"the best {len(drawn)} of "
+    same = [
+        str(compared[0].config[slot]) for slot in ("model", "data") if slot in {*compared[0].config} - {*keys(compared)}
+    ]
+    title = f"{some}{len(compared)} runs: {', '.join(same)}".rstrip(": ")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         overlay(path, dict(zip(labels, [side.history for side in drawn], strict=True)), metric, title)

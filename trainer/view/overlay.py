@@ -16,7 +16,7 @@ History = Sequence[Mapping[str, float]]  # a row an epoch, as in metrics.csv
 LINES = 12  # that can be told apart
 SHORT = 12  # epochs of which each has a mark
 FEW = 4  # runs whose training lines do not hide those of validation
-FAR = 20  # times: beyond it an axis is logarithmic
+FAR_ENDS, FAR_LOSSES = 5, 20  # times: beyond it an axis is logarithmic
 AXES = (("step", "updates of the weights"), ("seconds", "seconds of training"))
 
 
@@ -55,10 +55,10 @@ def _draw(panel: Axes, runs: Mapping[str, History], axis: str, name: str) -> Non
         options |= marks if is_short or comes_again else {}
         panel.plot(*_points(history, axis, f"val/{name}"), "-", label=label, **options)
     ends = [history[-1][axis] for history in runs.values() if history]
-    if ends and min(ends) > 0 and max(ends) > FAR * min(ends):
+    if ends and min(ends) > 0 and max(ends) > FAR_ENDS * min(ends):
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter("{x:g}")
-    if name == "loss" and _range([row["val/loss"] for history in runs.values() for row in history]) > FAR:
+    if name == "loss" and _range([row["val/loss"] for history in runs.values() for row in history]) > FAR_LOSSES:
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter("{x:g}")
 
