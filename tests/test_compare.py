@@ -118,3 +118,15 @@ def test_half_a_row_of_a_run_that_was_killed_is_left_out(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,step,val/loss\n1,10,0.5\n2,20,")
     (tmp_path / ".lock").touch()
     assert history(look(tmp_path)) == [{"epoch": 1, "step": 10, "val/loss": 0.5}]
+
+
+@pytest.mark.slow
+def test_the_sizes_of_batches_differ_as_their_recipe_says(dltrain, real_data, tmp_path):
+    sweep = ("-m", "experiment=batch_sizes", "data.batch_size=full,32,1")
+    assert dltrain(*sweep, f"data.root={real_data}").code == 0
+    jobs = {size: tmp_path.glob(f"outputs/sweeps/*/*/{number}") for number, size in enumerate(["full", "32", "1"])}
+    full, some, one = (history(look(next(folders))) for folders in jobs.values())
+    assert some[-1]["val/accuracy"] > max(full[-1]["val/accuracy"], one[-1]["val/accuracy"])
+    assert full[-1]["val/loss"] < one[0]["val/loss"]  # after 80 updates, and after 100
+    assert some[0]["val/accuracy"] > full[0]["val/accuracy"]  # after less time
+    assert some[0]["seconds"] < full[0]["seconds"]

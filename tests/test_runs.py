@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from datetime import datetime, timezone
 
 import pytest
@@ -90,6 +91,15 @@ def test_looking_at_a_run_leaves_its_lock_free(tmp_path):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     assert not runs.is_running(folder)
     assert not runs.is_running(tmp_path / "nowhere")
+
+
+def test_a_run_begins_while_somebody_looks(tmp_path):
+    folder = make(tmp_path, "a")
+    with (folder / ".lock").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        threading.Timer(0.03, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
+        with run.lock(folder):
+            assert runs.is_running(folder)
 
 
 def test_sorting_and_choosing(dltrain, tmp_path):
