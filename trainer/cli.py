@@ -1,4 +1,7 @@
-"""The command line. Nothing here imports torch: help, completion and a look at a config come at once."""
+"""The command line. Nothing here imports torch: help, completion and a look at a config come at once.
+
+Hydra is imported where it composes: it takes longer than a table of a thousand runs.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,14 @@ import traceback
 from argparse import Namespace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import hydra
-from hydra._internal.utils import get_args_parser
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-
-from trainer import __version__, resume, run, runs
+from trainer import __version__, run, runs
 from trainer.commands import COMMANDS
-from trainer.config import CONF, KNOBS, SLOTS
 from trainer.errors import CheckpointError, ConfigError, DltrainError, Stopped, SweepError, for_the_user
-from trainer.overrides import checked, sweep_samples
-from trainer.usage import usage
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 log = logging.getLogger("dltrain")
 failures: list[DltrainError] = []  # what ended each job that failed
@@ -89,6 +86,8 @@ def _dispatch(arguments: list[str]) -> None:
     if arguments and arguments[0] in COMMANDS:
         importlib.import_module(f"trainer.commands.{COMMANDS[arguments[0]][0]}").main(arguments[1:])
         return
+    from trainer.usage import usage
+
     flags = _parse(arguments)
     if flags.help:
         print(usage(flags.config_dir))
@@ -103,6 +102,10 @@ def _dispatch(arguments: list[str]) -> None:
 
 def _run(flags: Namespace, command: list[str]) -> None:
     """One run, or with --multirun a sweep, in a folder of its own; a dry run's folder does not outlive it."""
+    from omegaconf import OmegaConf
+
+    from trainer import resume
+
     cfg, overrides = _checked(flags)
     if cfg.resume is not None:
         if flags.multirun or cfg.dry_run:
@@ -122,6 +125,8 @@ def _run(flags: Namespace, command: list[str]) -> None:
         return
     folder = (run.claim if named else run.create)(Path(OmegaConf.select(cfg, key)))
     _hydra([*arguments, f"{key}={_quoted(str(folder))}"], command)
+    if flags.multirun and cfg.plots not in ("off", False):
+        _draw_sweep(folder)
     if not flags.multirun and failures and isinstance(failures[0], ConfigError):
         shutil.rmtree(folder)  # nothing was run: there is nothing to find in it, and the name is free again
     _raise_failures(str(folder) if flags.multirun else "")
@@ -129,6 +134,8 @@ def _run(flags: Namespace, command: list[str]) -> None:
 
 def _go_on(flags: Namespace, folder: Path) -> None:
     """Go on with a run: its own command line, and behind it what is given now, as far as that may change."""
+    from trainer import resume
+
     command = resume.command_of(folder)
     began = _parse(command)
     began.config_dir = flags.config_dir or began.config_dir
@@ -150,6 +157,16 @@ def _go_on(flags: Namespace, folder: Path) -> None:
     _raise_failures("")
 
 
+def _draw_sweep(folder: Path) -> None:
+    """The curves of all jobs in one picture; a sweep has not failed because that does."""
+    from trainer.commands.compare import draw_sweep
+
+    try:
+        draw_sweep(folder)
+    except Exception as error:
+        print(f"warning: no picture of the sweep: {error}", file=sys.stderr)
+
+
 def _raise_failures(sweep: str) -> None:
     """The error of the run or, of a sweep, how many jobs had one."""
     if failures and sweep:
@@ -160,6 +177,8 @@ def _raise_failures(sweep: str) -> None:
 
 def _checked(flags: Namespace) -> tuple[DictConfig, list[str]]:
     """The config of the run, or of a sweep's first job, and the overrides for Hydra; every job's values are checked."""
+    from trainer.overrides import checked, sweep_samples
+
     if not flags.multirun:
         return checked(flags.overrides, flags.config_dir, flags.config_name)
     samples = sweep_samples(flags.overrides, flags.config_dir)
@@ -175,6 +194,10 @@ def _checked(flags: Namespace) -> tuple[DictConfig, list[str]]:
 
 def _job(command: list[str], cfg: DictConfig) -> float:
     """What Hydra calls for each job, in its folder. Failures are kept: Hydra would print its own lines about them."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    from trainer.config import SLOTS
     from trainer.train import train
 
     settings = HydraConfig.get()
@@ -201,6 +224,10 @@ def _job(command: list[str], cfg: DictConfig) -> float:
 
 
 def _hydra(arguments: list[str], command: list[str]) -> None:
+    import hydra
+
+    from trainer.config import CONF
+
     sys.argv[1:] = arguments
     job = functools.partial(_job, ["dltrain", *command])
     hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()
@@ -218,6 +245,8 @@ def _quoted(text: str) -> str:
 
 
 def _parse(arguments: list[str]) -> Namespace:
+    from hydra._internal.utils import get_args_parser
+
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     for action in parser._actions:
@@ -234,6 +263,8 @@ def _parse(arguments: list[str]) -> Namespace:
 
 def _refuse(message: str) -> NoReturn:
     """In place of argparse's usage: one line, and for `--epochs 3` the form that works."""
+    from trainer.config import KNOBS, SLOTS
+
     words = [word.lstrip("-").split("=")[0] for word in message.split() if word.startswith("--")]
     hint = next((f"; did you mean {word}=...?" for word in words if word.split(".")[0] in {*KNOBS, *SLOTS}), "")
     raise ConfigError(f"{message}{hint}; settings are key=value, dltrain --help lists them")

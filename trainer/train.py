@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from trainer import build, build_update, checkpoint, memory, run
@@ -14,6 +15,7 @@ from trainer.advice import advice
 from trainer.baseline import baselines
 from trainer.clock import Clock
 from trainer.errors import NumericalError, Stopped
+from trainer.fingerprint import fingerprints
 from trainer.loop import Report, evaluate, fit
 from trainer.precision import choose_precision
 from trainer.randomness import seed_everything
@@ -62,7 +64,8 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     if not saved:
         run.forget_logs(folder)
     config = OmegaConf.to_yaml(cfg, resolve=True)
-    run.begin(folder, config, run.environment(command, str(device)))
+    noted = {"num_threads": torch.get_num_threads(), "names": dict(names), "data": fingerprints(data)}
+    run.begin(folder, config, run.environment(command, str(device)) | noted)
     rows = run.MetricsFile(folder / "metrics.csv")
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
     board = Board(folder / "tensorboard", hyper_parameters(cfg, names), results, saved and saved.about["step"] + 1)
