@@ -52,8 +52,8 @@ class SearchedUpdate:
             self._try(sample)
         except Exception as error:
             raise ConfigError(
-                f"optim: {name} evaluates many weights in one call, for which {type(model).__name__} is not made: "
-                f"{explain(error)}; model=linear and model=mlp are, and optim=adam trains any"
+                f"optim: {name} evaluates many weights in one call, and this {type(model).__name__} cannot be: "
+                f"{explain(error).split('. ')[0].rstrip('.')}; optim=adam trains it"
             ) from error
 
     @torch.no_grad()

@@ -14,7 +14,7 @@ from trainer.advice import advice
 from trainer.baseline import baselines
 from trainer.clock import Clock
 from trainer.errors import NumericalError, Stopped
-from trainer.loop import Report, Shortcut, evaluate, fit
+from trainer.loop import Report, evaluate, fit
 from trainer.optim.search import Search
 from trainer.precision import choose_precision
 from trainer.randomness import seed_everything
@@ -59,9 +59,9 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
     update = build_update.update(cfg, model, total_steps, scaler)
     warnings += build_update.warnings(update, steps_per_epoch)
-    shortcut: Shortcut = lambda window, size: None
+    searched: SearchedUpdate | None = None
     if isinstance(update.optimizer, Search):
-        shortcut = SearchedUpdate(model, loss, update, autocast, train_meter.update, sample)
+        searched = SearchedUpdate(model, loss, update, autocast, train_meter.update, sample)
 
     # What is written and said before the first step.
     if not saved:
@@ -89,7 +89,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     elif cfg.compile:
         from trainer.compiled import CompiledUpdate  # imports torch's compiler
 
-        shortcut = compiled = CompiledUpdate(model, loss, update, autocast, train_meter.update, clock, console.say)
+        compiled = CompiledUpdate(model, loss, update, autocast, train_meter.update, clock, console.say)
     begun = logged = update.num_steps
     recorder = Recorder(model, begun, enabled=True)
     log_every, patience = cfg.log_every, cfg.patience
@@ -112,7 +112,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
                 autocast=autocast,
                 track=lambda batches: budget.limit(signals.watched(batches)),
                 lap=clock.lap,
-                shortcut=shortcut,
+                shortcut=searched or compiled or (lambda window, size: None),
                 start=saver.position,
             ):
                 console.step(report)

@@ -44,8 +44,8 @@ class DirectionSearch(Search):
         """At most 16 weights, which have 65,536 directions."""
         if num_weights > MOST_WEIGHTS:
             raise ValueError(
-                f"{num_weights:,} weights have 2^{num_weights} directions to try, and at most {MOST_WEIGHTS} weights are "
-                "searched for; optim=random_search takes more"
+                f"{num_weights:,} weights have 2^{num_weights} directions, and at most 2^{MOST_WEIGHTS} can be tried; "
+                "optim=random_search takes more weights"
             )
 
     def search(self, present: Tensor, closure: Closure) -> tuple[Tensor, Tensor]:

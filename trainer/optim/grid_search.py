@@ -29,27 +29,33 @@ class GridSearch(Search):
         self.ranges = for_each("ranges", ranges, 3)
         for first, last, step in self.ranges.tolist():
             if first > last or step <= 0:
-                raise ValueError(f"ranges: [{first:g}, {last:g}, {step:g}]: expected [from, to, step], with a step above 0")
+                raise ValueError(
+                    f"ranges: [{first:g}, {last:g}, {step:g}]: expected [from, to, step], with a step above 0"
+                )
 
     def check_size(self, num_weights: int) -> None:
         """The points of the grid are counted, at most 10 million."""
         check_length("ranges", self.ranges, num_weights)
-        num_points = math.prod(len(values) for values in self._axes(num_weights))
+        num_points = math.prod(_length(*row) for row in self._rows(num_weights))
         if num_points > MOST_POINTS:
             raise ValueError(
-                f"the grid over {num_weights} weights has {num_points:.3g} points, and at most {MOST_POINTS:,} are tried; "
-                f"try wider steps in optim.ranges, or optim=random_search"
+                f"the grid of {num_weights:,} weights has 10^{math.log10(num_points):.1f} points, and at most "
+                f"{MOST_POINTS:,} are tried; take wider steps in optim.ranges, or optim=random_search"
             )
 
     def search(self, present: Tensor, closure: Closure) -> tuple[Tensor, Tensor]:
         """All points, the last weight's value changing fastest."""
-        axes = [values.to(present) for values in self._axes(len(present))]
+        rows = self._rows(len(present))
+        axes = [(row[0] + row[2] * torch.arange(_length(*row)).double()).to(present) for row in rows]
         return lowest(_points(axes), closure)
 
-    def _axes(self, num_weights: int) -> list[Tensor]:
-        """The values of each weight; `to` is one of them in spite of rounding."""
-        rows = self.ranges.expand(num_weights, 3).tolist()
-        return [first + step * torch.arange(int((last - first) / step + 1e-6) + 1) for first, last, step in rows]
+    def _rows(self, num_weights: int) -> list[list[float]]:
+        return self.ranges.expand(num_weights, 3).tolist()
+
+
+def _length(first: float, last: float, step: float) -> int:
+    """Number of values; `last` is one of them in spite of rounding."""
+    return int((last - first) / step + 1e-6) + 1
 
 
 def _points(axes: list[Tensor]) -> Iterator[Tensor]:

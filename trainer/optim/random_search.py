@@ -33,7 +33,7 @@ class RandomSearch(Search):
         """At most 10,000 weights."""
         if num_weights > MOST_WEIGHTS:
             raise ValueError(
-                f"{num_weights:,} weights are more than draws can find, at most {MOST_WEIGHTS:,}; "
+                f"at most {MOST_WEIGHTS:,} weights can be found by draws, and the model has {num_weights:,}; "
                 "optim=adam follows the gradient"
             )
         if self.bounds is not None:

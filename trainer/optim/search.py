@@ -101,4 +101,6 @@ def check_length(name: str, rows: Tensor, num_weights: int) -> None:
         ValueError: as it says.
     """
     if len(rows) not in (1, num_weights):
-        raise ValueError(f"{name} has {len(rows)} lists, and the model has {num_weights} weights: one for each, or for all")
+        raise ValueError(
+            f"{name} has {len(rows)} lists, and the model has {num_weights} weights: one for each, or for all"
+        )
