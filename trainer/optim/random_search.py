@@ -28,6 +28,9 @@ class RandomSearch(Search):
         if draws < 1:
             raise ValueError(f"draws={draws}: expected at least 1")
         self.draws, self.bounds = draws, None if bounds is None else for_each("bounds", bounds, 2)
+        for low, high in [] if self.bounds is None else self.bounds.tolist():
+            if low > high:
+                raise ValueError(f"bounds: [{low:g}, {high:g}]: expected [from, to]")
 
     def check_size(self, num_weights: int) -> None:
         """At most 10,000 weights."""
