@@ -103,6 +103,7 @@ def test_a_module_that_is_not_allowed_is_not_even_imported():
         ("optim", "torch.nn.Linear"),
         ("optim", "torch.optim.lr_scheduler.StepLR"),
         ("loss", "torch.optim.SGD"),
+        ("loss", "trainer.models.mlp.MLP"),
         ("model", "torch.nn.Linear"),
         ("scheduler", "torch.optim.SGD"),
         ("data", "trainer.models.mlp.MLP"),

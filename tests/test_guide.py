@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.cli import _parse
+from trainer.arguments import parse
 from trainer.commands import COMMANDS
-from trainer.overrides import checked, sweep_samples
+from trainer.overrides import checked, sweep_axes, sweep_samples
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -31,9 +31,9 @@ def test_a_command_line_in_the_docs_composes(words, tmp_path):
     if words[0] in COMMANDS:
         assert importlib.import_module(f"trainer.commands.{COMMANDS[words[0]][0]}").main
         return
-    flags = _parse(words)
+    flags = parse(words)
     if flags.help:
         return
     folder = str(tmp_path) if flags.config_dir else None
-    for sample in sweep_samples(flags.overrides, folder) if flags.multirun else [flags.overrides]:
+    for sample in sweep_samples(sweep_axes(flags.overrides, folder)) if flags.multirun else [flags.overrides]:
         checked(sample, folder)

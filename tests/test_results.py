@@ -49,6 +49,22 @@ def test_the_best_line_from_rooms_to_price_is_the_known_one(dltrain, real_data):
     assert outcome.summary["test"]["mse"] == pytest.approx(43.60, abs=0.005)
 
 
+@pytest.mark.parametrize(("search", "tolerance"), [("random", 0.1), ("direction", 0.005)])
+def test_a_search_finds_the_best_line_without_a_gradient(dltrain, real_data, search, tolerance):
+    outcome = dltrain(f"experiment=boston_rooms_{search}", f"data.root={real_data}")
+    assert outcome.summary["test"]["mse"] == pytest.approx(43.60, abs=tolerance)
+
+
+def test_an_exhaustive_search_finds_the_line_through_three_points(dltrain):
+    assert dltrain("experiment=line_grid").summary["learned"] == {"w": [2.0], "b": [0.0]}
+
+
+def test_a_net_by_hand_does_better_than_a_line(dltrain, real_data):
+    summary = dltrain("experiment=boston_scratch", f"data.root={real_data}").summary
+    assert summary["test"]["r2"] >= 0.8
+    assert summary["test"]["mse"] < summary["baselines"]["least squares"]["mse"]
+
+
 def test_gradient_descent_finds_the_line_through_three_points(dltrain):
     learned = dltrain("experiment=linear_line").summary["learned"]
     w, b = *learned["w"], *learned["b"]

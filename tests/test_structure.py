@@ -12,8 +12,22 @@ import trainer
 ROOT = Path(trainer.__file__).parent
 FILES = {".".join(["trainer", *f.relative_to(ROOT).with_suffix("").parts]): f for f in ROOT.rglob("*.py")}
 FILES = {name.removesuffix(".__init__"): file for name, file in FILES.items()}
-LEAVES = ("trainer.data", "trainer.models", "trainer.losses", "trainer.metrics", "trainer.schedules", "trainer.errors")
-MAY_IMPORT_HYDRA = {"trainer.cli", "trainer.config", "trainer.overrides"}
+LEAVES = (
+    "trainer.data",
+    "trainer.models",
+    "trainer.optim",
+    "trainer.losses",
+    "trainer.metrics",
+    "trainer.schedules",
+    "trainer.errors",
+)
+MAY_IMPORT_HYDRA = {
+    "trainer.start",
+    "trainer.arguments",
+    "trainer.config",
+    "trainer.overrides",
+    "trainer.sweep.sweeping",
+}
 
 
 def imports(file):
@@ -58,11 +72,17 @@ def test_there_is_no_import_cycle():
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n.startswith(LEAVES)])
-def test_leaves_import_nothing_of_ours_but_errors_and_other_files_of_data(name):
+def test_leaves_import_nothing_of_ours_but_errors_and_other_files_of_data_or_optim(name):
     allowed = {"trainer.errors"}
-    if name.startswith("trainer.data"):
-        allowed.update(other for other in FILES if other.startswith("trainer.data."))
+    for folder in ("trainer.data", "trainer.optim"):
+        if name.startswith(folder):
+            allowed.update(other for other in FILES if other.startswith(f"{folder}."))
     assert GRAPH[name] <= allowed
+
+
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("trainer.graph.")])
+def test_the_graph_of_a_model_knows_nothing_of_runs(name):
+    assert all(other.startswith("trainer.graph.") for other in GRAPH[name])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -71,8 +91,8 @@ def test_only_the_door_imports_hydra(name):
         assert not {i for i in imports(FILES[name]) if i.split(".")[0] == "hydra"}
 
 
-def test_nobody_imports_train_but_the_command_line():
-    assert [name for name, used in GRAPH.items() if "trainer.train" in used] == ["trainer.cli"]
+def test_nobody_imports_train_but_a_job():
+    assert [name for name, used in GRAPH.items() if "trainer.train" in used] == ["trainer.job"]
     assert [name for name, used in GRAPH.items() if "trainer.cli" in used] == []
 
 
@@ -83,14 +103,15 @@ def test_nobody_imports_train_but_the_command_line():
         ("build_update", ["build", "commands"]),
         ("checkpoint", ["saving", "commands"]),
         ("compiled", []),
-        ("run", ["resume", "runs", "commands"]),
+        ("run", ["start", "job", "resume", "runs", "commands", "sweep"]),
+        ("searching", []),
         ("view", ["commands"]),
     ],
 )
 def test_what_a_run_is_made_of_is_put_together_in_train_alone(part, others):
     users = {name for name, used in GRAPH.items() if any(f"{u}.".startswith(f"trainer.{part}.") for u in used)}
-    allowed = {"trainer.train", "trainer.cli", *(f"trainer.{other}" for other in others)}
-    users = {"trainer.commands" if name.startswith("trainer.commands.") else name for name in users}
+    allowed = {"trainer.train", *(f"trainer.{other}" for other in others)}
+    users = {"trainer." + name.split(".")[1] if name.split(".")[1] in ("commands", "sweep") else name for name in users}
     assert {name for name in users if not name.startswith(f"trainer.{part}")} <= allowed
 
 

@@ -24,6 +24,7 @@ from trainer.losses import auto, check_fit
 from trainer.meter import Meter
 from trainer.metrics import METRICS, OF_TASK, Metric
 from trainer.models.adapt import GreyToColour
+from trainer.optim.search import Search
 from trainer.precision import choose_precision
 from trainer.stopping import Best
 
@@ -41,7 +42,8 @@ def check(cfg: DictConfig) -> None:
     optimizer = component(cfg, "optim", params=[weight])
     schedule(cfg, optimizer, total_steps=100)
     try:
-        optimizer.step(lambda: weight.sum())
+        if not isinstance(optimizer, Search):  # a search has no arithmetic that a setting could break
+            optimizer.step(lambda: weight.sum())
     except Exception as error:
         raise ConfigError(f"optim: {cfg.optim['_target_']}: {explain(error)}") from error
     choose_precision(cfg.precision, device(cfg.device))

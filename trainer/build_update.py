@@ -11,6 +11,7 @@ from torch import nn
 
 from trainer.components import arguments_of, component
 from trainer.errors import ConfigError
+from trainer.optim.search import Search
 from trainer.update import Scheduler, Update
 
 FULL_BATCH = (torch.optim.LBFGS, torch.optim.Rprop)
@@ -72,4 +73,6 @@ def warnings(update: Update, steps_per_epoch: int) -> list[str]:
     name = type(update.optimizer).__name__
     if isinstance(update.optimizer, FULL_BATCH) and steps_per_epoch > 1:
         return [f"warning: {name} compares successive gradients, and mini-batches differ; data.batch_size=full fits"]
+    if isinstance(update.optimizer, Search) and steps_per_epoch > 1:
+        return [f"warning: {name} takes what is best for a mini-batch alone; data.batch_size=full fits"]
     return []

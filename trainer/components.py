@@ -28,7 +28,7 @@ from trainer.schedules import Schedule
 MODULES = {  # slot -> where its targets may be defined, beside the user's working folder
     "data": ("trainer.data",),
     "model": ("trainer.models", "torchvision.models"),
-    "loss": ("trainer.losses", "torch.nn"),
+    "loss": ("trainer.losses", "torch.nn", "trainer.models.scratch"),
     "optim": ("trainer.optim", "torch.optim"),
     "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
 }

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from trainer.differences import flat
 from trainer.errors import CheckpointError
 from trainer.run import read_json
 from trainer.runs import ROOT, begun
@@ -77,19 +77,9 @@ def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dic
     """
     path = folder / "config.yaml"
     try:
-        saved = _flat(OmegaConf.to_container(OmegaConf.load(path), resolve=False))
+        saved = flat(OmegaConf.to_container(OmegaConf.load(path), resolve=False))
     except (OSError, YAMLError, OmegaConfBaseException, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    now = _flat(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]), resolve=True))
+    now = flat(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]), resolve=True))
     keys = [key for key in {**saved, **now} if key != "resume" and key not in but]
     return {key: f"{key}: {saved.get(key)} -> {now.get(key)}" for key in keys if saved.get(key) != now.get(key)}
-
-
-def _flat(node: Any, path: str = "") -> dict[str, Any]:
-    """Dotted key -> value; a list is a value."""
-    if not isinstance(node, dict):
-        return {path: node}
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        found |= _flat(value, f"{path}.{key}" if path else str(key))
-    return found

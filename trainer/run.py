@@ -9,12 +9,13 @@ import os
 import platform
 import shutil
 import subprocess
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from trainer.errors import FileSystemError, RunFolderError
 
@@ -80,7 +81,7 @@ def lock(folder: Path) -> Iterator[None]:
         file = (folder / ".lock").open("a+", encoding="utf-8")
     with file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _take(file)
         except BlockingIOError as error:
             file.seek(0)
             owner = file.read(200).strip() or "another process"
@@ -90,6 +91,14 @@ def lock(folder: Path) -> Iterator[None]:
         file.write(f"process {os.getpid()} on {platform.node()}, since {started}")
         file.flush()
         yield
+
+
+def _take(file: IO[str]) -> None:
+    """Lock it. Who looks whether a run is in progress holds the lock for an instant, and is waited for."""
+    with suppress(BlockingIOError):
+        return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    time.sleep(0.1)
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def read_json(path: Path) -> dict[str, Any]:

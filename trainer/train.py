@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from trainer import build, build_update, checkpoint, memory, run
@@ -14,11 +15,14 @@ from trainer.advice import advice
 from trainer.baseline import baselines
 from trainer.clock import Clock
 from trainer.errors import NumericalError, Stopped
+from trainer.fingerprint import fingerprints
 from trainer.loop import Report, evaluate, fit
+from trainer.optim.search import Search
 from trainer.precision import choose_precision
 from trainer.randomness import seed_everything
 from trainer.recording import Keeping, Recorder
 from trainer.saving import Saver
+from trainer.searching import SearchedUpdate
 from trainer.stopping import Budget, Signals
 from trainer.update import Update
 from trainer.view import console as view
@@ -57,12 +61,16 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
     update = build_update.update(cfg, model, total_steps, scaler)
     warnings += build_update.warnings(update, steps_per_epoch)
+    searched: SearchedUpdate | None = None
+    if isinstance(update.optimizer, Search):
+        searched = SearchedUpdate(model, loss, update, autocast, train_meter.update, sample)
 
     # What is written and said before the first step.
     if not saved:
         run.forget_logs(folder)
     config = OmegaConf.to_yaml(cfg, resolve=True)
-    run.begin(folder, config, run.environment(command, str(device)))
+    noted = {"num_threads": torch.get_num_threads(), "names": dict(names), "data": fingerprints(data)}
+    run.begin(folder, config, run.environment(command, str(device)) | noted)
     rows = run.MetricsFile(folder / "metrics.csv")
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
     board = Board(folder / "tensorboard", hyper_parameters(cfg, names), results, saved and saved.about["step"] + 1)
@@ -107,7 +115,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
                 autocast=autocast,
                 track=lambda batches: budget.limit(signals.watched(batches)),
                 lap=clock.lap,
-                shortcut=compiled or (lambda window, size: None),
+                shortcut=searched or compiled or (lambda window, size: None),
                 start=saver.position,
             ):
                 console.step(report)

@@ -42,6 +42,8 @@ def settings(
     left = list(arguments)
     while left:
         word = left.pop(0)
+        if word.startswith("--") and word[2:] in known and "true" in known[word[2:]].choices:
+            word = f"{word[2:]}=true"
         key, given, value = word.partition("=")
         if key == "--config-dir" and overrides:
             found = found._replace(config_dir=value if given else left.pop(0) if left else "")

@@ -5,24 +5,25 @@ from __future__ import annotations
 import math
 import os
 import shutil
+import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from trainer import run
+from trainer import run, runs
 from trainer.arguments import again, checked_flags, parse, quoted, without
 from trainer.config import SLOTS
 from trainer.errors import CheckpointError, ConfigError, Stopped
 from trainer.overrides import checked, sweep_axes, sweep_samples
 from trainer.resume import FREE
-from trainer.runs import ROOT
+from trainer.start import launch
 from trainer.sweep.apart import run_apart
 from trainer.sweep.leaderboard import report
 from trainer.sweep.ledger import Ledger, config_hash
@@ -45,10 +46,8 @@ class Plan(NamedTuple):
     threads: int  # of a job; 0: as many as torch takes
 
 
-def sweep(
-    flags: Namespace, command: list[str], launch: Callable[[list[str], Callable[[DictConfig], Any]], None]
-) -> None:
-    """Run every combination of values, or what is left of a sweep; `launch` has Hydra call a function for each.
+def sweep(flags: Namespace, command: list[str]) -> None:
+    """Run every combination of values, or what is left of a sweep.
 
     Raises:
         SweepError: jobs have failed.
@@ -82,7 +81,19 @@ def sweep(
     )
     with run.lock(folder), Screen(folder, num_jobs):
         launch([*arguments, "hydra/hydra_logging=disabled", f"{FOLDER}={quoted(str(folder))}"], partial(job, plan))
+    if cfg.plots not in ("off", False):
+        _draw(folder)
     report(folder)
+
+
+def _draw(folder: Path) -> None:
+    """The curves of all jobs in one picture; a sweep has not failed because that does."""
+    from trainer.commands.compare import draw_sweep
+
+    try:
+        draw_sweep(folder)
+    except Exception as error:
+        print(f"warning: no picture of the sweep: {error}", file=sys.stderr)
 
 
 def _threads(cfg: DictConfig) -> int:
@@ -98,7 +109,7 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
     Raises:
         CheckpointError: there is none, it was another sweep, or what its values stand for has changed since.
     """
-    folder = find(name)
+    folder = runs.find_sweep(name, key="resume")
     header = next((event for event in Ledger(folder).events() if event["event"] == "sweep"), {})
     if not header.get("command"):
         raise CheckpointError(f"{folder / 'sweep.jsonl'}: does not say how the sweep was begun; start a new one")
@@ -115,22 +126,6 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
         if not free and now.get(line) != known:
             raise CheckpointError(f"resume={name}: what {line or 'the defaults'} stands for has changed since then")
     return folder, began
-
-
-def find(name: str, root: Path = ROOT) -> Path:
-    """The folder of a sweep: of that path or, for `last`, the newest below `root`.
-
-    Raises:
-        CheckpointError: there is none.
-    """
-    folder = Path(name).expanduser()
-    if Ledger(folder).path.is_file():
-        return folder
-    found = sorted(ledger.parent for ledger in root.glob("sweeps/*/*/sweep.jsonl"))
-    if name == "last" and found:
-        return found[-1]
-    where = f"in {root.absolute()}" if name == "last" else f"at {folder.absolute()} (a folder with a sweep.jsonl)"
-    raise CheckpointError(f"resume={name}: there is no sweep {where}")
 
 
 def _hashes(flags: Namespace) -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import logging
 import os
-import shlex
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from trainer import __version__
 from trainer.data.tensors import DataSpec, Loaders
 from trainer.loop import Report
 from trainer.view.layers import Layer
+from trainer.view.words import number, shown
 
 log = logging.getLogger("dltrain")
 REFRESH_S = 0.1
@@ -156,20 +156,9 @@ def header(cfg: DictConfig, names: Mapping[str, str], device: torch.device, data
     ]
 
 
-def shown(path: Path) -> str:
-    """A path as it can be copied into a shell, from the working folder where it lies below it."""
-    path = path.absolute()
-    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
-
-
 def log_root(folder: Path) -> str:
     """The folder to give to TensorBoard: the one that holds all runs, where this run is among them."""
     return next((shown(parent) for parent in folder.absolute().parents if parent.name == "outputs"), shown(folder))
-
-
-def number(value: float) -> str:
-    """Four digits, as a person would write them."""
-    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 100 else f"{value:.4g}"
 
 
 def shares(seconds: Mapping[str, float]) -> str:

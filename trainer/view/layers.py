@@ -40,7 +40,7 @@ def _run(model: nn.Module, sample: Tensor, depth: int) -> list[Layer]:
         if name and (name.count(".") == depth or (name.count(".") < depth and not list(module.children()))):
 
             def note(module: nn.Module, inputs: object, output: object, name: str = name) -> None:
-                shape = tuple(output.shape[1:]) if isinstance(output, Tensor) else ()
+                shape = tuple(getattr(output, "shape", ())[1:])
                 rows.append(Layer(name, type(module).__name__, shape, sum(p.numel() for p in module.parameters())))
 
             handles.append(module.register_forward_hook(note))

@@ -1,0 +1,76 @@
+"""A table: in a terminal as wide as that, with a rule; plain aligned text for a file or a pipe.
+
+Not by rich, which would take a second for a thousand rows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+GAP = "  "
+BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
+
+
+class Column(NamedTuple):
+    """A title and a cell for each row. `keep`: where a terminal is too narrow, columns of the least go first."""
+
+    title: str
+    cells: Sequence[str]
+    right: bool = False
+    keep: int = 0
+
+    @property
+    def width(self) -> int:
+        """Characters of the widest cell."""
+        return max(map(len, [self.title, *self.cells]))
+
+
+def show(columns: Sequence[Column]) -> None:
+    """Print the columns that have something in them and, in a terminal, that fit."""
+    columns = [column for column in columns if any(column.cells)]
+    if not sys.stdout.isatty():
+        say(*plain(columns))
+        return
+    titles, *rows = plain(fitting(columns, shutil.get_terminal_size().columns))
+    rule = ("─" if can_say("─") else "-") * max(map(len, [titles, *rows]))
+    say(titles if os.environ.get("TERM") == "dumb" else f"{BOLD}{titles}{PLAIN}", rule, *rows)
+
+
+def fitting(columns: Sequence[Column], width: int) -> list[Column]:
+    """Those that fit, in their order; one at least. One that takes most of the width leaves it to the others."""
+    left = [column for column in columns if column.width <= 0.6 * width] or list(columns)
+    while len(left) > 1 and sum(c.width + len(GAP) for c in left) - len(GAP) > width:
+        left.remove(min(reversed(left), key=lambda column: column.keep))
+    return left
+
+
+def plain(columns: Sequence[Column]) -> list[str]:
+    """A line for the titles and a line for each row."""
+    aligned = []
+    for column in columns:
+        align = f"{'>' if column.right else '<'}{column.width}"
+        aligned.append([f"{cell:{align}}" for cell in (column.title, *column.cells)])
+    return [GAP.join(row).rstrip() for row in zip(*aligned, strict=True)]
+
+
+def say(*lines: str) -> None:
+    """Print; a letter that standard output has no code for becomes a question mark."""
+    for line in lines:
+        print(line if can_say(line) else line.encode(_encoding(), "replace").decode(_encoding()))
+
+
+def can_say(text: str) -> bool:
+    """Whether standard output has a code for each letter."""
+    try:
+        text.encode(_encoding())
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _encoding() -> str:
+    return sys.stdout.encoding or "utf-8"

@@ -1,0 +1,101 @@
+"""One batch forward and backward through a model: its graph as a table and as a picture."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from trainer import runs
+from trainer.commands._parts import chosen, new_folder
+from trainer.commands._settings import Setting, help_of, settings
+from trainer.config import SLOTS
+from trainer.errors import CheckpointError, ConfigError
+from trainer.graph.node import Node
+from trainer.run import read_json
+
+ABOUT = "one batch forward and backward: each node, its value and its gradient"
+KNOWN = {"run": Setting("a run folder, last or best: its model, with its best weights", "")}
+EXAMPLES = (
+    "dltrain explain model=mlp data=boston       any keys of a run",
+    "dltrain explain 'model.hidden=[64,64,64,64,64,64,64,64]' model=mlp model.activation=sigmoid",
+    "dltrain explain run=last",
+)
+MOST_EXAMPLES = 32  # of the batch: more change the numbers little
+ROWS = 60  # of the table; larger graphs are folded
+
+
+def main(arguments: list[str]) -> None:
+    """Print the table with its legend, and draw graph.png.
+
+    Raises:
+        DltrainError: whatever the user can mend.
+    """
+    if {"-h", "--help"} & set(arguments):
+        print(help_of("explain", ABOUT, KNOWN, EXAMPLES))
+        return
+    given = settings("explain", KNOWN, arguments, overrides=True)
+    if not given.values["run"]:
+        explain(*chosen(given))
+    elif given.overrides:
+        raise ConfigError(f"dltrain explain: run= has a config of its own; leave out {' '.join(given.overrides)}")
+    else:
+        folder = runs.find(given.values["run"])
+        explain(*_config_of(folder), folder / "checkpoints")
+
+
+def explain(cfg: DictConfig, names: dict[str, str], checkpoints: Path | None = None) -> None:
+    """Explain the model of a config as it is at the start of a run or, with the checkpoints of one, at its best."""
+    from trainer import build, checkpoint
+    from trainer.graph.marks import marked
+    from trainer.graph.record import record
+    from trainer.precision import choose_precision
+    from trainer.randomness import seed_everything
+
+    build.check(cfg)
+    device = build.device(cfg.device)
+    autocast, _ = choose_precision(cfg.precision, device)
+    seed_everything(cfg.seed, cfg.deterministic)
+    data, spec = build.data(cfg, device)
+    inputs, targets = (part[:MOST_EXAMPLES] for part in next(iter(data.train)))
+    model = build.model(cfg, spec, inputs[:2])
+    loss = build.loss(cfg, spec, data.train.targets)
+    if checkpoints:
+        best = checkpoint.Store(checkpoints).read("best")
+        checkpoint.load_weights(model, best.weights["model"], checkpoints / "best")
+    nodes = marked(record(model, loss, inputs, targets, autocast))
+    _show(nodes, names, len(inputs))
+
+
+def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
+    """Print the graph, folded if it is large, and draw it."""
+    from trainer.graph.fold import folded
+    from trainer.view.console import Terminal, shown
+    from trainer.view.graph_picture import graph_picture
+    from trainer.view.graph_table import graph_table, legend
+
+    rows = folded(nodes, ROWS)
+    what = f"{names['model']} on {names['data']}"
+    print(f"{what}: {len(nodes)} nodes, in the order of the forward pass of {num_examples} training examples")
+    if len(rows) < len(nodes):
+        print(f"folded to {len(rows)}: a row is a module where it stands for several nodes, and shows the last of them")
+    width = None if sys.stdout.isatty() else 120
+    Terminal(highlight=False, markup=False, width=width).print(graph_table(rows))
+    print(*legend(nodes), sep="\n")
+    picture = new_folder("explain", names) / "graph.png"
+    graph_picture(rows, f"{what}\none batch, forward from top to bottom", picture)
+    print(f"\npicture    {shown(picture)}")
+
+
+def _config_of(folder: Path) -> tuple[DictConfig, dict[str, str]]:
+    """The config of a run, read as data alone, and the names of its parts."""
+    try:
+        cfg: Any = OmegaConf.load(folder / "config.yaml")
+        names = {slot: str(cfg[slot]["_target_"]).rpartition(".")[2].lower() for slot in SLOTS}
+    except (OSError, YAMLError, OmegaConfBaseException, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / 'config.yaml'}: cannot be read: {' '.join(str(error).split())}") from error
+    return cfg, names | read_json(folder / "summary.json").get("names", {})

@@ -1,0 +1,97 @@
+"""Direction search: all weights step up or down at once, in the same direction as long as the loss falls."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.optim.search import NUMBERS, Closure, Search
+
+MOST_WEIGHTS = 16
+MOST_AHEAD = 256  # steps along one direction that are asked about in a call
+
+
+class DirectionSearch(Search):
+    """A step of `lr` up or down in every weight; at most `tries` of them are tried.
+
+    The `2^P` directions are tried in turn, (+, .., +, +), (+, .., +, -), ... After a step that lowers the loss its
+    direction is kept, after one that does not the next has its turn. When none lowers the loss, the step becomes
+    `shrink` times as long, until it is shorter than `shortest`.
+
+    The steps are those of trying one after the other, but many are asked about in one call: 1, 2, 4, ... steps ahead
+    as long as a direction holds, and all the others once it does not.
+
+    Raises:
+        ValueError: a length, a number or a factor that cannot be.
+    """
+
+    def __init__(
+        self, params: Any, lr: float = 0.1, tries: int = 10_000, shrink: float = 0.5, shortest: float = 1e-6
+    ) -> None:
+        super().__init__(params, lr)
+        if tries < 1:
+            raise ValueError(f"tries={tries}: expected at least 1")
+        if not 0 < shrink < 1:
+            raise ValueError(f"shrink={shrink}: expected a factor between 0 and 1")
+        if shortest <= 0:
+            raise ValueError(f"shortest={shortest}: expected a length above 0")
+        self.tries, self.shrink, self.shortest = tries, shrink, shortest
+
+    def check_size(self, num_weights: int) -> None:
+        """At most 16 weights, which have 65,536 directions."""
+        if num_weights > MOST_WEIGHTS:
+            raise ValueError(
+                f"{num_weights:,} weights have 2^{num_weights} directions, and at most 2^{MOST_WEIGHTS} can be tried; "
+                "optim=random_search takes more weights"
+            )
+
+    def search(self, present: Tensor, closure: Closure) -> tuple[Tensor, Tensor]:
+        """As the class says."""
+        num = len(present)
+        signs = torch.tensor(list(product((1.0, -1.0), repeat=num)), dtype=present.dtype, device=present.device)
+        weights, loss = present, closure(present[None])[0]
+        step, left, direction = self.lr, self.tries, 0
+        failed = 0  # directions, at these weights
+        ahead = 1  # steps to ask about
+        while left and step >= self.shortest:
+            if failed:
+                block = min(len(signs) - failed, left, max(1, NUMBERS // num))
+                turns = (direction + torch.arange(block)) % len(signs)
+                candidates = weights + step * signs[turns]
+                losses = closure(candidates)
+                missed = _leading(~(losses < loss))
+                left -= min(missed + 1, block)
+                direction = (direction + missed) % len(signs)
+                failed += missed
+                if missed < block:
+                    weights, loss, failed, ahead = candidates[missed], losses[missed], 0, 1
+            else:
+                candidates = _along(weights, step * signs[direction], min(ahead, left))
+                losses = closure(candidates)
+                held = _leading(losses < torch.cat([loss[None], losses[:-1]]))
+                left -= min(held + 1, len(losses))
+                if held:
+                    weights, loss = candidates[held - 1], losses[held - 1]
+                if held == len(losses):
+                    ahead = min(2 * ahead, MOST_AHEAD)
+                else:
+                    failed, direction = 1, (direction + 1) % len(signs)
+            if failed == len(signs):
+                step, failed, ahead = self.shrink * step, 0, 1
+        return weights, loss
+
+
+def _along(start: Tensor, move: Tensor, num_steps: int) -> Tensor:
+    """`(num_steps, P)`, one move after the other; not multiples of it, which are rounded in another way."""
+    rows = [start + move]
+    for _ in range(num_steps - 1):
+        rows.append(rows[-1] + move)
+    return torch.stack(rows)
+
+
+def _leading(flags: Tensor) -> int:
+    """How many are true before the first that is not."""
+    return int(flags.long().cumprod(0).sum())

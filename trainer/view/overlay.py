@@ -1,0 +1,74 @@
+"""One picture of several runs: loss and metric of each, against updates and against seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.view import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+History = Sequence[Mapping[str, float]]  # a row an epoch, as in metrics.csv
+LINES = 12  # that can be told apart
+SHORT = 12  # epochs of which each has a mark
+FEW = 4  # runs whose training lines do not hide those of validation
+FAR_ENDS, FAR_LOSSES = 5, 20  # times: beyond it an axis is logarithmic
+AXES = (("step", "updates of the weights"), ("seconds", "seconds of training"))
+
+
+def overlay(path: Path, runs: Mapping[str, History], metric: str, title: str) -> None:
+    """Draw the runs, label -> history, at most `LINES` of them: the loss, and `metric` below it."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    names = ["loss", *([metric] if metric != "loss" else [])]
+    with style.look():
+        height = 0.9 + 2.9 * len(names) + 0.17 * len(runs)
+        figure = Figure(figsize=(9.6, height), dpi=style.DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        figure.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
+        panels = figure.subplots(len(names), len(AXES), sharey="row", squeeze=False)
+        for row, name in zip(panels, names, strict=True):
+            for panel, (axis, unit) in zip(row, AXES, strict=True):
+                _draw(panel, runs, axis, name)
+                panel.set(title=f"{name} against {unit.split()[0]}", xlabel=unit)
+            row[0].set_ylabel(name)
+        lines, labels = panels[0][0].get_legend_handles_labels()
+        figure.text(0.99, 0.99, "validation —   training - -", ha="right", va="top")
+        figure.legend(lines, labels, loc="outside lower left", ncols=1 if max(map(len, labels)) > 50 else 2)
+        style.save(figure, path)
+
+
+def _draw(panel: Axes, runs: Mapping[str, History], axis: str, name: str) -> None:
+    """A colour a run, with marks where colours come again; validation as a line, training as a dashed one."""
+    for number, (label, history) in enumerate(runs.items()):
+        comes_again = number >= len(style.COLOURS)
+        is_short = len(history) <= SHORT
+        options: dict[str, Any] = {"color": style.COLOURS[number % len(style.COLOURS)]}
+        marks = {"marker": "s" if comes_again else "o", "markevery": 1 if is_short else len(history) // SHORT}
+        faint = 0.8 if len(runs) <= FEW else 0.3
+        panel.plot(*_points(history, axis, f"train/{name}"), "--", linewidth=0.9, alpha=faint, **options)
+        options |= marks if is_short or comes_again else {}
+        panel.plot(*_points(history, axis, f"val/{name}"), "-", label=label, **options)
+    ends = [history[-1][axis] for history in runs.values() if history]
+    if ends and min(ends) > 0 and max(ends) > FAR_ENDS * min(ends):
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:g}")
+    if name == "loss" and _range([row["val/loss"] for history in runs.values() for row in history]) > FAR_LOSSES:
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter("{x:g}")
+
+
+def _points(history: History, axis: str, name: str) -> tuple[list[float], list[float]]:
+    rows = [row for row in history if name in row]
+    return [row[axis] for row in rows], [row[name] for row in rows]
+
+
+def _range(values: Sequence[float]) -> float:
+    """The largest of them in units of the smallest."""
+    finite = [value for value in values if math.isfinite(value) and value > 0]
+    return max(finite) / min(finite) if finite else 1.0
