@@ -117,7 +117,8 @@ def _draw(compared: Sequence[Side], path: Path) -> Path:
 
     best = sorted(compared, key=lambda side: _worst_last(objective(side.run.summary)))[:LINES]
     drawn = [side for side in compared if side in best]
-    metric = monitor(compared)
+    measured = [key.removeprefix("val/") for side in drawn for row in side.history[:1] for key in row if "val/" in key]
+    metric = next((name for name in [monitor(compared), *measured] if name != "loss"), "loss")
     labels = [_label(side, telling(compared)) for side in drawn]
     some = "" if len(drawn) == len(compared) else f"the best {len(drawn)} of "
     same = [
