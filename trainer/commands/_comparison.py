@@ -105,7 +105,10 @@ def drift(compared: Sequence[Side]) -> list[str]:
     """In what the code, the packages, the machine or the data differ, a line each."""
     places = [place(side.run) for side in compared]
     lines = []
+    explained = any(key == "seed" or key.split(".")[0] == "data" for key in keys(compared))  # the seed draws the splits
     for key in differing(places):
+        if key.startswith("data.") and explained:
+            continue
         by_value: dict[str, list[str]] = {}
         for side, there in zip(compared, places, strict=True):
             value = str(there.get(key, "unknown"))

@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
     chosen = sorted((run for run in found if _is_asked_for(run, values)), key=ORDERS[values["sort"]])
     chosen = chosen[-int(last) :] if last else chosen
     if values["json"] == "true":
-        print(json.dumps([_record(run) for run in chosen], indent=2, ensure_ascii=False))
+        say(json.dumps([_record(run) for run in chosen], indent=2, ensure_ascii=False))
         return
     if chosen:
         show(_columns(chosen))
