@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> None:
         return
     if len(compared) <= COLUMNS:
         say(*(f"{side.label}  {shown(side.run.folder)}" for side in compared), "")
-    show(_columns(compared))
+    show(_columns(compared), whole=len(compared) <= COLUMNS)
     if elsewhere := drift(compared):
         say("", "code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere))
     if not any(side.history for side in compared):
