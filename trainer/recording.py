@@ -68,6 +68,12 @@ class Recorder:
         if step >= self.weights.next:
             self.weights.add(step, [p.detach().clone() for p in self.parameters.values()])
 
+    def end(self, step: int) -> None:
+        """Keep the weights of the last step too, wherever it lies between two that are kept."""
+        if self.weights.items and step > self.weights.steps[-1]:
+            self.weights.steps.append(step)
+            self.weights.items.append([p.detach().clone() for p in self.parameters.values()])
+
     def losses(self) -> tuple[list[int], list[float], list[float]]:
         """Steps, and the loss and the learning rate of each."""
         items = self.points.items
@@ -92,7 +98,7 @@ class Keeping(Meter):
         """Add a batch and its mean loss."""
         super().update(outputs, targets, loss)
         self.numbers += outputs.numel()
-        if self.numbers <= OUTPUTS:
+        if self.numbers <= OUTPUTS or not self.seen:
             self.seen.append((outputs.detach().cpu(), targets.cpu()))
 
     def outputs(self) -> tuple[Tensor, Tensor]:

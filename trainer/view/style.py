@@ -1,0 +1,126 @@
+"""How a picture looks. matplotlib is imported when the first is drawn, and its pyplot, with its global state, never."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 110
+# Told apart by all kinds of eyes (Okabe and Ito 2008); black is left to the axes, yellow is too light for lines.
+BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
+DARK, GREY, LIGHT = "#333333", "#999999", "#DDDDDD"
+FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Hiragino Sans", "Microsoft YaHei")
+LOOK = {
+    "font.size": 9,
+    "axes.titlesize": 9,
+    "axes.labelsize": 9,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "text.color": DARK,
+    "axes.labelcolor": DARK,
+    "axes.edgecolor": GREY,
+    "xtick.color": DARK,
+    "ytick.color": DARK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LIGHT,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4,
+    "image.cmap": "viridis",
+    "text.usetex": False,
+    "text.parse_math": False,  # a name may have a dollar in it
+}
+
+
+@contextlib.contextmanager
+def look() -> Iterator[None]:
+    """Draw in this style, in silence: about a letter that no font has, or a folder for fonts that cannot be written."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    from cycler import cycler
+    from matplotlib import font_manager, rc_context
+
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = [name for name in FONTS if name in known]
+    settings: dict[Any, Any] = {**LOOK, "font.family": fonts, "axes.prop_cycle": cycler(color=COLOURS)}
+    with rc_context(settings), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")
+        yield
+
+
+def figure(
+    title: str,
+    panels: int = 1,
+    *,
+    width: float = 4.4,
+    height: float = 3.4,
+    left: float = 0.65,
+    between: float = 0.75,
+    right: float = 0.2,
+    below: float = 0.5,
+    above: float = 0.6,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels beside each other, under one title that says what is seen.
+
+    All sizes are in inches, `width` and `height` those of a panel: margins that are given cost nothing, and to have
+    matplotlib find them takes as long as to draw.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    whole = left + panels * width + (panels - 1) * between + right, below + height + above
+    made = Figure(figsize=whole, dpi=DPI)
+    FigureCanvasAgg(made)
+    made.text(0.12 / whole[0], 1 - 0.12 / whole[1], title, fontsize=11, fontweight="bold", va="top")
+    places = [left + number * (width + between) for number in range(panels)]
+    boxes = [(x / whole[0], below / whole[1], width / whole[0], height / whole[1]) for x in places]
+    return made, [made.add_axes(box) for box in boxes]
+
+
+def save(picture: Figure, path: Path) -> None:
+    """As a PNG, whole or not at all. Pillow is told to hurry: half the time of matplotlib's own way."""
+    from PIL import Image
+
+    picture.canvas.draw()
+    pixels = np.asarray(picture.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
+    part = path.with_name(path.name + ".part")
+    Image.fromarray(np.ascontiguousarray(pixels)).save(part, "png", compress_level=3)
+    os.replace(part, path)
+
+
+def note(axes: Axes, text: str, x: float = 0.5, y: float = 0.5, **options: Any) -> None:
+    """Text in a panel; `x` and `y` are shares of its width and height."""
+    axes.text(x, y, text, transform=axes.transAxes, **({"ha": "center", "va": "center", "color": GREY} | options))
+
+
+def bare(axes: Axes) -> None:
+    """Without ticks, grid and frame, for what is an image."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+
+
+def short(name: str, most: int = 16) -> str:
+    """A name that fits beside an axis."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def room(names: Sequence[str]) -> float:
+    """Inches that the longest of these names takes at the left of an axis."""
+    return 0.25 + 0.075 * max(map(len, names), default=0)
