@@ -75,9 +75,12 @@ def training_batch(
         targets = loader.targets[index.to(loader.targets.device)]
         return loader.prepare(loader.stored(index).to(targets.device)), targets
 
-    loader, few = outcome.data.train, 4
-    start = time.perf_counter()
-    with torch.no_grad():
-        model(read(few)[0])
-    affordable = int(few * seconds / (time.perf_counter() - start))
-    return read(max(few, min(most, affordable)))
+    loader, number, taken = outcome.data.train, 2, 0.0
+    while number < most and 5 * taken < seconds:  # so that the next, four times as long, is within it
+        number = min(4 * number, most)
+        start = time.perf_counter()
+        inputs, targets = read(number)
+        with torch.no_grad():
+            model(inputs)
+        taken = time.perf_counter() - start
+    return inputs, targets

@@ -31,7 +31,7 @@ def confusion(outcome: Outcome) -> Figure | None:
         return None
     counts, names = counted(outcome), [style.short(name) for name in class_names(outcome)]
     right, total = int(counts.diagonal().sum()), int(counts.sum())
-    head = title(outcome, f"{right:,} of {total:,} test examples right, {right / total:.2%}")
+    head = title(outcome, f"{right:,} of {total:,} test examples right, {100 * right / total:.2f} %")
     return (_matrix if len(names) <= IN_A_MATRIX else _pairs)(counts, names, head)
 
 
@@ -47,13 +47,12 @@ def _matrix(counts: Tensor, names: list[str], head: str) -> Figure:
         height=side,
         left=margin + 0.3,
         below=(margin if upright else 0.25) + 0.3,
-        right=max(0.3, 0.075 * len(head) + 0.4 - margin - side),
     )
     panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, line in enumerate(counts.tolist()):
         for column, count in enumerate(line):
             if count:
-                text = f"{count:,}" if number > 10 else f"{count:,}\n{shares[row, column]:.0%}"
+                text = f"{count:,}" if number > 10 else f"{count:,}\n{100 * shares[row, column]:.0f} %"
                 ink = "white" if shares[row, column] > 0.5 else style.DARK
                 panel.text(column, row, text, color=ink, fontsize=7, ha="center", va="center", linespacing=1.1)
     panel.set_xticks(range(number), names, rotation=90 if upright else 0)
@@ -95,15 +94,18 @@ def classes(outcome: Outcome) -> Figure | None:
     few = f", the {len(shown)} lowest" if len(shown) < len(names) else ""
     head = title(outcome, f"F1 of the classes {mean:.3f} on average{few}")
     picture, [panel] = style.figure(
-        head, width=5.0, height=0.6 + 0.27 * len(shown), left=style.room(labels) + 0.3, above=0.75
+        head, width=5.0, height=0.6 + 0.27 * len(shown), left=style.room(labels) + 0.3, above=0.65
     )
     places = torch.arange(len(shown)).numpy()
-    panel.barh(places - 0.19, precision[shown].numpy(), 0.36, color=style.BLUE, label="precision: right among said")
-    panel.barh(places + 0.19, recall[shown].numpy(), 0.36, color=style.ORANGE, label="recall: found among true")
+    for values, up, colour, label in [
+        (precision, -0.2, style.BLUE, "precision: right among said"),
+        (recall, 0.2, style.ORANGE, "recall: found among true"),
+    ]:
+        bars = panel.barh(places + up, values[shown].numpy(), 0.38, color=colour, label=label)
+        panel.bar_label(bars, fmt="%.3f", padding=2, fontsize=6.5)
     panel.set_yticks(places, labels)
     panel.set(ylim=(len(shown) - 0.4, -0.6), xlabel="share of the test examples", ylabel="class (test examples)")
-    lowest = min(float(precision[shown].min()), float(recall[shown].min()))
-    panel.set_xlim(0 if lowest < 0.6 else 0.5, 1)
+    panel.set_xlim(0, 1.08)
     panel.grid(False, axis="y")
     panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)
     return picture

@@ -47,7 +47,7 @@ def curves(outcome: Outcome) -> Figure | None:
     for panel, group in zip(panels, [["loss"], *groups], strict=True):
         for name, colour in zip(group, (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE), strict=False):
             _splits(panel, outcome, name, colour)
-        panel.axvline(outcome.best_epoch, color=style.GREEN, linestyle=":", linewidth=1.2, zorder=1)
+        panel.axvline(outcome.best_epoch, color=style.GREEN, linestyle=":", linewidth=1.2, zorder=1, label="best epoch")
         unit = f" ({outcome.spec.target_name})" if group[0] in ("rmse", "mae") else ""
         panel.set(xlabel="epoch", ylabel=" and ".join(group[:2]) + unit, xlim=(0, last["epoch"] * 1.03))
         if len(group) > 2:
@@ -91,7 +91,7 @@ def _updates(panel: Axes, outcome: Outcome) -> None:
     shown += [row[name] for row in outcome.history for name in ("train/loss", "val/loss")]
     finite = [value for value in shown if np.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > 20 * min(finite):
-        panel.set_yscale("log")
+        style.logarithmic(panel.yaxis)
 
 
 def schedule(outcome: Outcome) -> Figure | None:

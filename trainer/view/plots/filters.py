@@ -43,7 +43,12 @@ def filters(outcome: Outcome) -> Figure | None:
     tiled, places = mosaic(coloured(weights[shown]), columns, text=0.2 if of_classes else 0)
     inches = max(4.6, 0.45 * columns)
     picture, [panel] = style.figure(
-        title(outcome, text), width=inches, height=inches * tiled.shape[0] / tiled.shape[1], left=0.2, above=0.65
+        title(outcome, text),
+        width=inches,
+        height=inches * tiled.shape[0] / tiled.shape[1],
+        left=0.2,
+        below=0.1,
+        above=0.65,
     )
     panel.imshow(tiled)
     style.bare(panel)

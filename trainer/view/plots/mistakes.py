@@ -43,13 +43,15 @@ def mistakes(outcome: Outcome) -> Figure | None:
     tiled, places = mosaic(coloured(outcome.data.test.stored(index)), columns, text=0.42)
     width = 1.15 * columns
     height = width * tiled.shape[0] / tiled.shape[1]
-    picture, [panel] = style.figure(head, width=max(width, 4.6), height=height, left=0.2, below=0.2, above=0.75)
+    picture, [panel] = style.figure(head, width=max(width, 4.6), height=height, left=0.2, below=0.1, above=0.65)
     panel.imshow(tiled)
     style.bare(panel)
-    style.note(panel, "true: its probability\npredicted: its probability", 0, 1, ha="left", va="bottom", fontsize=8)
+    panel.set_title(
+        "below each image: the true class, the predicted class, and their probabilities", loc="left", fontsize=8
+    )
     chances, true, names = probabilities(outcome)[index], true_classes(outcome)[index], class_names(outcome)
     for (x, y), chance, label in zip(places, chances, true.tolist(), strict=True):
-        lines = [f"{style.short(names[c], 11)}: {chance[c]:.0%}" for c in (label, int(chance.argmax()))]
+        lines = [f"{style.short(names[c], 11)}: {chance[c]:.1%}" for c in (label, int(chance.argmax()))]
         panel.text(x, y, "\n".join(lines), fontsize=7, ha="center", va="top", linespacing=1.15)
     return picture
 

@@ -19,10 +19,11 @@ from trainer.view.plots._reading import eager, title, training_batch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SECONDS = 0.3  # for the surface
-SIDE = 31  # points of the grid at most, in each direction; of an odd number one is the final weights
+SECONDS = 0.4  # for the surface
+SIDE, LEAST_SIDE = 31, 15  # points of the grid in each direction, at most, and before fewer examples are read
+MARGIN = 0.4  # around the path, as a share of its extent
 EXACT = 10_000  # examples of which the loss of a model with two parameters is taken
-SAMPLE = 128  # and of a larger one
+SAMPLE = 512  # and of a larger one
 STEPS = 100  # of the path, of which the main directions are taken
 
 
@@ -38,7 +39,7 @@ class Plane(NamedTuple):
 
 
 class Surface(NamedTuple):
-    """The loss on a grid whose middle is the final weights; coordinates are those of the plane."""
+    """The loss on a grid around the path; coordinates are those of the plane."""
 
     x: np.ndarray  # (X,)
     y: np.ndarray  # (Y,)
@@ -81,17 +82,17 @@ def landscape(outcome: Outcome) -> Surface | None:
     else:
         plane, shares = main_plane(path)
         labels = [
-            f"{word} direction of the path ({share:.0%})"
+            f"{word} direction of the path ({100 * share:.0f} % of its way)"
             for word, share in zip(("main", "second"), shares, strict=True)
         ]
     places = plane.places(path)
     chosen = torch.cat([w.detach().flatten().cpu() for w in learned.values()])[None]
     around = np.concatenate([places, plane.places(chosen)])
-    reach = 1.15 * np.abs(around - places[-1]).max(0)
-    reach = np.maximum(reach, 0.3 * reach.max())
+    low, high = around.min(0), around.max(0)
+    margin = MARGIN * np.maximum(high - low, 0.3 * (high - low).max())
 
     exact = path.shape[1] == 2
-    inputs, targets = training_batch(outcome, model, most=EXACT if exact else SAMPLE, seconds=SECONDS / 49)
+    inputs, targets = training_batch(outcome, model, most=EXACT if exact else SAMPLE, seconds=SECONDS / LEAST_SIDE**2)
 
     @torch.no_grad()
     def loss(x: float, y: float) -> float:
@@ -102,11 +103,10 @@ def landscape(outcome: Outcome) -> Surface | None:
 
     start = time.perf_counter()
     loss(*places[-1])
-    side = int(math.sqrt(SECONDS / (time.perf_counter() - start)))
-    side = min(SIDE, side - 1 + side % 2)
-    if side < 5:
+    side = min(SIDE, int(math.sqrt(SECONDS / (time.perf_counter() - start))))
+    if side < LEAST_SIDE // 2:
         return None
-    x, y = (np.linspace(c - r, c + r, side) for c, r in zip(places[-1], reach, strict=True))
+    x, y = np.linspace(low - margin, high + margin, side).T
     values = np.array([[loss(a, b) for a in x] for b in y])
     return Surface(x, y, values, places, around[-1], (labels[0], labels[1]), len(targets))
 
@@ -126,18 +126,13 @@ def surface(outcome: Outcome) -> Figure | None:
     picture, [panel] = style.figure(
         title(outcome, f"{about}, by {outcome.names['optim']}"), width=4.8, height=4.0, left=0.75, right=1.1
     )
-    finite = found.loss[np.isfinite(found.loss)]
-    low, high = finite.min(), finite.max()
-    is_wide = low > 0 and high > 10 * low
-    height = np.log10(found.loss) if is_wide else found.loss
-    height = np.nan_to_num(height, nan=np.nanmax(height[np.isfinite(height)]), posinf=None)
+    height, levels, ticks = _levels(found)
     x, y, height = _finer(found.x, found.y, height)
-    filled = panel.contourf(x, y, height, levels=18)
-    panel.contour(x, y, height, levels=np.asarray(filled.levels), colors="white", linewidths=0.4, alpha=0.5)
-    scale = picture.colorbar(filled, ax=panel, cax=picture.add_axes((5.75 / 6.65, 0.5 / 5.1, 0.12 / 6.65, 4.0 / 5.1)))
-    levels = np.asarray(filled.levels)
-    ticks = levels[:: max(1, len(levels) // 6)]
-    scale.set_ticks(ticks, labels=[f"{10**tick if is_wide else tick:.3g}" for tick in ticks])
+    filled = panel.contourf(x, y, height, levels=levels, extend="both")
+    panel.contour(x, y, height, levels=levels, colors="white", linewidths=0.4, alpha=0.5)
+    across, up = picture.get_size_inches()
+    scale = picture.colorbar(filled, cax=picture.add_axes((5.75 / across, 0.5 / up, 0.12 / across, 4.0 / up)))
+    scale.set_ticks(list(ticks), labels=list(ticks.values()))
     scale.outline.set_visible(False)
     panel.plot(*found.path.T, color="white", linewidth=2.6, alpha=0.8)
     dots = "o" if len(found.path) <= 40 else ""
@@ -150,6 +145,22 @@ def surface(outcome: Outcome) -> Figure | None:
     panel.grid(False)
     panel.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
     return picture
+
+
+def _levels(found: Surface) -> tuple[np.ndarray, np.ndarray, dict[float, str]]:
+    """What is drawn of the loss, its levels and what is written at some: its logarithm where it falls far.
+
+    What is far below the end of the path is not told apart: a loss may fall for ever beyond where training stopped.
+    """
+    finite = found.loss[np.isfinite(found.loss)]
+    at_end = found.loss[np.abs(found.y - found.path[-1, 1]).argmin(), np.abs(found.x - found.path[-1, 0]).argmin()]
+    low, high = max(finite.min(), at_end / 10), finite.max()
+    is_wide = low > 0 and high > 10 * low
+    loss = np.nan_to_num(found.loss, nan=high, posinf=high)
+    if is_wide:
+        loss, low, high = np.log10(loss.clip(low / 10)), np.log10(low), np.log10(high)
+    levels = np.linspace(low, high if high > low else low + 1, 19)
+    return loss, levels, {level: f"{10**level if is_wide else level:.3g}" for level in levels[::3].tolist()}
 
 
 def _finer(x: np.ndarray, y: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -47,7 +47,7 @@ def weights(outcome: Outcome) -> Figure | None:
     panels[0].set_yticks(range(len(names)), labels)
     panels[1].set_yticks(range(len(names)), [""] * len(names))
     panels[0].set(xlabel="weight")
-    panels[1].set(xlabel=f"log10 of the size of the gradient ({dead:.0%} are 0)")
+    panels[1].set(xlabel=f"log10 of the size of the gradient ({100 * dead:.0f} % are 0)")
     return picture
 
 
