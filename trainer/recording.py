@@ -85,6 +85,10 @@ class Recorder:
         rows = [torch.cat([w.flatten() for w in weights]).cpu() for weights in self.weights.items]
         return self.weights.steps, torch.stack(rows) if rows else torch.zeros(0, 0)
 
+    def last(self) -> dict[str, Tensor]:
+        """Name -> the parameter that was kept last; none, where none was."""
+        return dict(zip(self.parameters, self.weights.items[-1], strict=True)) if self.weights.items else {}
+
 
 class Keeping(Meter):
     """A meter that also keeps outputs and targets, on the CPU, as long as there are not too many."""

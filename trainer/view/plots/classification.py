@@ -52,7 +52,8 @@ def _matrix(counts: Tensor, names: list[str], head: str) -> Figure:
     for row, line in enumerate(counts.tolist()):
         for column, count in enumerate(line):
             if count:
-                text = f"{count:,}" if number > 10 else f"{count:,}\n{100 * shares[row, column]:.0f} %"
+                share = 100 * shares[row, column]
+                text = f"{count:,}" if number > 10 or share < 0.5 else f"{count:,}\n{share:.0f} %"
                 ink = "white" if shares[row, column] > 0.5 else style.DARK
                 panel.text(column, row, text, color=ink, fontsize=7, ha="center", va="center", linespacing=1.1)
     panel.set_xticks(range(number), names, rotation=90 if upright else 0)
@@ -104,7 +105,7 @@ def classes(outcome: Outcome) -> Figure | None:
         bars = panel.barh(places + up, values[shown].numpy(), 0.38, color=colour, label=label)
         panel.bar_label(bars, fmt="%.3f", padding=2, fontsize=6.5)
     panel.set_yticks(places, labels)
-    panel.set(ylim=(len(shown) - 0.4, -0.6), xlabel="share of the test examples", ylabel="class (test examples)")
+    panel.set(ylim=(len(shown) - 0.4, -0.6), xlabel="share; behind each class the number of its test examples")
     panel.set_xlim(0, 1.08)
     panel.grid(False, axis="y")
     panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)

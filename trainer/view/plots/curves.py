@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+FEW = 20  # epochs that get a marker each, and updates that are not smoothed
 TOGETHER = (("accuracy", "f1", "top5", "auc"), ("rmse", "mae"), ("mse",), ("r2",))  # metrics that share an axis
 
 
@@ -41,8 +42,9 @@ def curves(outcome: Outcome) -> Figure | None:
         groups[2] = []  # the root of it is shown, in the units of the target
     groups = [group for group in groups if group]
     last = outcome.history[-1]
-    loss = f"validation loss {_best(outcome)['val/loss']:.4g} in epoch {outcome.best_epoch}"
-    picture, panels = style.figure(title(outcome, loss), 1 + len(groups), width=4.4 if len(groups) < 2 else 3.4)
+    first = measured[min(1, len(measured) - 1)]
+    head = f"validation {first} {_best(outcome)[f'val/{first}']:.4g} in epoch {outcome.best_epoch}"
+    picture, panels = style.figure(title(outcome, head), 1 + len(groups), width=4.4 if len(groups) < 2 else 3.4)
     _updates(panels[0], outcome)
     for panel, group in zip(panels, [["loss"], *groups], strict=True):
         for name, colour in zip(group, (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE), strict=False):
@@ -52,7 +54,7 @@ def curves(outcome: Outcome) -> Figure | None:
         panel.set(xlabel="epoch", ylabel=" and ".join(group[:2]) + unit, xlim=(0, last["epoch"] * 1.03))
         if len(group) > 2:
             panel.set_ylabel("share")
-        panel.legend(loc="best" if len(outcome.history) < 50 else "upper right")
+        panel.legend()
     return picture
 
 
@@ -64,7 +66,7 @@ def _best(outcome: Outcome) -> dict[str, float]:
 def _splits(panel: Axes, outcome: Outcome, name: str, colour: str) -> None:
     """A metric of training and validation after each epoch, the best one marked."""
     epochs = [row["epoch"] for row in outcome.history]
-    marker = "o" if len(epochs) <= 20 else None
+    marker = "o" if len(epochs) <= FEW else None
     for split, word, line in [("train", "training", "--"), ("val", "validation", "-")]:
         if f"{split}/{name}" in outcome.history[0]:
             values = [row[f"{split}/{name}"] for row in outcome.history]
@@ -81,13 +83,11 @@ def _updates(panel: Axes, outcome: Outcome) -> None:
     shown = list(losses)
     if len(steps) > 1:
         epochs = np.interp(steps, *ends.T)
-        span = max(3.0, len(steps) / 20)
-        spacing = steps[1] - steps[0]
-        line = smoothed(losses, span)
         panel.plot(epochs, losses, color=style.LIGHT, linewidth=0.8, zorder=1, label="update")
-        about = f"updates, mean of about {span * spacing:,.0f}"
-        panel.plot(epochs, line, color=style.ORANGE, linewidth=1.3, zorder=1.5, label=about)
-        shown = list(line)
+    if len(steps) > FEW:
+        shown = list(smoothed(losses, span := len(steps) / FEW))
+        about = f"updates, mean of about {span * (steps[1] - steps[0]):,.0f}"
+        panel.plot(epochs, shown, color=style.ORANGE, linewidth=1.3, zorder=1.5, label=about)
     shown += [row[name] for row in outcome.history for name in ("train/loss", "val/loss")]
     finite = [value for value in shown if np.isfinite(value)]
     if finite and min(finite) > 0 and max(finite) > 20 * min(finite):
@@ -95,7 +95,7 @@ def _updates(panel: Axes, outcome: Outcome) -> None:
 
 
 def schedule(outcome: Outcome) -> Figure | None:
-    """The learning rate against the updates."""
+    """The learning rate of the next update, after each of them."""
     steps, _, rates = outcome.recorder.losses()
     if not steps:
         return None
@@ -105,8 +105,9 @@ def schedule(outcome: Outcome) -> Figure | None:
         ),
         width=5.2,
         height=2.8,
+        left=0.75,
     )
     panel.plot(steps, rates, color=style.BLUE, drawstyle="steps-post" if len(steps) < 100 else "default")
-    panel.set(xlabel="updates made", ylabel="learning rate of the next", xlim=(0, steps[-1] * 1.03))
+    panel.set(xlabel="updates made", ylabel="learning rate", xlim=(0, steps[-1] * 1.03))
     panel.set_ylim(0, (max(rates) or 1) * 1.08)
     return picture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from trainer.data.tensors import BatchLoader
 from trainer.view import style
@@ -16,6 +17,8 @@ from trainer.view.plots._reading import class_names, eager, has_classes, of_clas
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+LAST = "after the last epoch"
 
 
 def fit(outcome: Outcome) -> Figure | None:
@@ -28,9 +31,8 @@ def fit(outcome: Outcome) -> Figure | None:
     x = torch.cat([x for x, _ in splits.values()])
     margin = 0.1 * (float(x.max() - x.min()) or 1.0)
     line = torch.linspace(float(x.min()) - margin, float(x.max()) + margin, 200, dtype=torch.float64)
-    outputs = _outputs(outcome, line)
     draw = _probabilities if has_classes(outcome) else _line
-    return draw(outcome, splits, line.numpy(), outputs)
+    return draw(outcome, splits, line.numpy(), *_outputs(outcome, line))
 
 
 def _points(outcome: Outcome, loader: BatchLoader) -> tuple[Tensor, Tensor]:
@@ -44,13 +46,17 @@ def _points(outcome: Outcome, loader: BatchLoader) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def _outputs(outcome: Outcome, x: Tensor) -> Tensor:
-    """Of the model, `(N, K)`, at values of the feature in the units of the file."""
+def _outputs(outcome: Outcome, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Of the model, `(N, K)`, at values of the feature in the units of the file, and of the last weights if others."""
     spec, loader = outcome.spec, outcome.data.test
     if spec.feature_mean is not None and spec.feature_std is not None:
         x = (x - spec.feature_mean) / spec.feature_std
     stored = x[:, None].to(loader.stored(torch.tensor([0])).dtype)
-    return eager(outcome)(loader.prepare(stored.to(loader.targets.device))).cpu()
+    inputs = loader.prepare(stored.to(loader.targets.device))
+    model = eager(outcome)
+    chosen = model(inputs).cpu()
+    last = functional_call(model, outcome.recorder.last(), (inputs.clone(),)).cpu()
+    return chosen, None if torch.allclose(chosen, last, rtol=1e-3, atol=1e-3) else last
 
 
 def _scatter(panel: Axes, splits: dict[str, tuple[Tensor, Tensor]], jitter: float = 0.0) -> None:
@@ -62,7 +68,9 @@ def _scatter(panel: Axes, splits: dict[str, tuple[Tensor, Tensor]], jitter: floa
         panel.plot(x, y.numpy() + spread, "o", color=colour, alpha=faint, markersize=size, mew=0, label=label)
 
 
-def _line(outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor) -> Figure:
+def _line(
+    outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor, last: Tensor | None
+) -> Figure:
     feature, target = outcome.spec.feature_names[0], outcome.spec.target_name
     learned = explain(outcome.spec) if (explain := getattr(outcome.model, "learned", None)) else {}
     formula = (
@@ -70,14 +78,22 @@ def _line(outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndar
     )
     picture, [panel] = style.figure(title(outcome, formula), width=5.2, height=3.6)
     _scatter(panel, splits)
-    panel.plot(x, outcome.spec.in_units(outputs.double())[:, 0], color=style.VERMILION, linewidth=2, label="model")
+    panel.plot(
+        x,
+        outcome.spec.in_units(outputs.double())[:, 0],
+        color=style.VERMILION,
+        linewidth=2,
+        label=f"model of epoch {outcome.best_epoch}",
+    )
+    if last is not None:
+        panel.plot(x, outcome.spec.in_units(last.double())[:, 0], "--", color=style.GREY, label=LAST)
     panel.set(xlabel=feature, ylabel=target)
     panel.legend()
     return picture
 
 
 def _probabilities(
-    outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor
+    outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor, last: Tensor | None
 ) -> Figure:
     feature, names, chances = outcome.spec.feature_names[0], class_names(outcome), of_classes(outputs).numpy()
     likeliest = chances.argmax(1)
@@ -94,9 +110,10 @@ def _probabilities(
         panel.tick_params(axis="y", labelrotation=90)
         for label in panel.get_yticklabels():
             label.set_verticalalignment("center")
-        panel.plot(
-            x, chances[:, 1], color=style.VERMILION, linewidth=2, label=f"probability of {style.short(names[1])}"
-        )
+        about = f"probability of {style.short(names[1])}, epoch {outcome.best_epoch}"
+        panel.plot(x, chances[:, 1], color=style.VERMILION, linewidth=2, label=about)
+        if last is not None:
+            panel.plot(x, of_classes(last)[:, 1], "--", color=style.GREY, label=LAST)
     else:
         for number, name in enumerate(names[: len(style.COLOURS)]):
             panel.plot(x, chances[:, number], color=style.COLOURS[number], label=style.short(name))

@@ -51,7 +51,7 @@ def mistakes(outcome: Outcome) -> Figure | None:
     )
     chances, true, names = probabilities(outcome)[index], true_classes(outcome)[index], class_names(outcome)
     for (x, y), chance, label in zip(places, chances, true.tolist(), strict=True):
-        lines = [f"{style.short(names[c], 11)}: {chance[c]:.1%}" for c in (label, int(chance.argmax()))]
+        lines = [f"{style.short(names[c], 11)}: {100 * chance[c]:.1f} %" for c in (label, int(chance.argmax()))]
         panel.text(x, y, "\n".join(lines), fontsize=7, ha="center", va="top", linespacing=1.15)
     return picture
 

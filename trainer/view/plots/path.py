@@ -19,8 +19,8 @@ from trainer.view.plots._reading import eager, title, training_batch
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SECONDS = 0.4  # for the surface
-SIDE, LEAST_SIDE = 31, 15  # points of the grid in each direction, at most, and before fewer examples are read
+SECONDS = 0.5  # for the surface
+SIDE, LEAST_SIDE = 31, 11  # points of the grid in each direction, at most, and before fewer examples are read
 MARGIN = 0.4  # around the path, as a share of its extent
 EXACT = 10_000  # examples of which the loss of a model with two parameters is taken
 SAMPLE = 512  # and of a larger one
@@ -104,7 +104,7 @@ def landscape(outcome: Outcome) -> Surface | None:
     start = time.perf_counter()
     loss(*places[-1])
     side = min(SIDE, int(math.sqrt(SECONDS / (time.perf_counter() - start))))
-    if side < LEAST_SIDE // 2:
+    if side < 5:
         return None
     x, y = np.linspace(low - margin, high + margin, side).T
     values = np.array([[loss(a, b) for a in x] for b in y])
@@ -124,7 +124,7 @@ def surface(outcome: Outcome) -> Figure | None:
         return None
     about = "the loss" if outcome.recorder.path()[1].shape[1] == 2 else "the loss around the path of the weights"
     picture, [panel] = style.figure(
-        title(outcome, f"{about}, by {outcome.names['optim']}"), width=4.8, height=4.0, left=0.75, right=1.1
+        title(outcome, f"{about}, by {outcome.names['optim']}"), width=4.8, height=4.0, left=0.75, right=1.1, above=0.65
     )
     height, levels, ticks = _levels(found)
     x, y, height = _finer(found.x, found.y, height)
@@ -141,9 +141,10 @@ def surface(outcome: Outcome) -> Figure | None:
         panel.plot(*found.path[place], marker, color=style.VERMILION, mec="white", markersize=size, label=label)
     panel.plot(*found.chosen, "*", color=style.ORANGE, mec="white", markersize=13, label="best epoch")
     panel.set(xlabel=found.labels[0], ylabel=found.labels[1], xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-    panel.set_title(f"mean loss of {found.num_examples:,} training examples", loc="left")
+    scaled = ", of standardised data" if outcome.spec.feature_mean is not None else ""
+    panel.set_title(f"mean loss of {found.num_examples:,} training examples{scaled}", loc="left")
     panel.grid(False)
-    panel.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
+    panel.legend()
     return picture
 
 
@@ -180,7 +181,7 @@ def distances(outcome: Outcome) -> Figure | None:
     steps, path = outcome.recorder.path()  # (S, P)
     if len(steps) < 3:
         return None
-    way = (path - path[-1]).double()
+    way = path - path[-1]
     if path.shape[1] <= SCALARS:
         lines = dict(zip(_scalars(outcome), way.abs().unbind(1), strict=True))
     else:
@@ -191,17 +192,18 @@ def distances(outcome: Outcome) -> Figure | None:
     if not moved:
         return None
     relative = path.shape[1] > SCALARS
-    named = sorted(moved, key=lambda name: -float(moved[name][0]))[: len(style.COLOURS)]
+    named = sorted(moved, key=lambda name: -float(moved[name].max()))[: len(style.COLOURS)]
     head = f"{steps[-1] - steps[0]:,} updates to the final value of each {'tensor' if relative else 'parameter'}"
     picture, [panel] = style.figure(title(outcome, head), width=5.2, height=3.4)
     for name, line in moved.items():
-        shown = (line / line[0].clamp_min(1e-300) if relative else line).numpy()[:-1]
-        colour = style.COLOURS[named.index(name)] if name in named else style.LIGHT
-        label = style.short(name, 24) if name in named else None
-        panel.plot(steps[:-1], shown, color=colour, label=label, zorder=3 if label else 2)
+        shown = (line / line.max() if relative else line).numpy()
+        known = name in named
+        colour = style.COLOURS[named.index(name)] if known else style.LIGHT
+        label = style.short(name, 24) if known else None
+        panel.plot(
+            steps, shown, color=colour, label=label, zorder=3 if known else 2, marker="o" if len(steps) <= 20 else ""
+        )
     panel.set(xlabel="updates made", xlim=(steps[0], steps[-1]))
-    panel.set_ylabel("distance / distance at the start" if relative else "distance")
-    if not relative:
-        panel.set_yscale("log")
-    panel.legend(loc="best", title="farthest at the start" if len(named) < len(moved) else None, title_fontsize=8)
+    panel.set_ylabel("distance / largest distance" if relative else "distance")
+    panel.legend(title="farthest of all" if len(named) < len(moved) else None)
     return picture

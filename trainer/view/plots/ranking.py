@@ -61,7 +61,7 @@ def roc_pr(outcome: Outcome) -> Figure | None:
     auc, average = (sum(c[i] for c in made.values()) / len(made) for i in (3, 4))
     whose = "" if len(scores) == 1 else "mean "
     head = title(outcome, f"{whose}area under ROC {auc:.4f}, under precision-recall {average:.4f}")
-    picture, panels = style.figure(head, 2, width=3.6, height=3.4)
+    picture, panels = style.figure(head, 2, width=3.6, height=3.4, above=0.65)
     worst = sorted(made, key=lambda number: made[number].average_precision)[: 1 if len(scores) == 1 else 4]
     for number, curve in made.items():
         colour = style.COLOURS[worst.index(number)] if number in worst else style.LIGHT
@@ -82,7 +82,7 @@ def roc_pr(outcome: Outcome) -> Figure | None:
     panels[0].set_title("ROC", loc="left")
     panels[1].set_title("precision-recall", loc="left")
     of = "class" if len(scores) == 1 else f"worst of {len(scores)} classes" if len(worst) < len(made) else "classes"
-    for panel, place in ((panels[0], "lower right"), (panels[1], "lower left")):
+    for panel in panels:
         panel.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
-        panel.legend(loc=place, title=f"{of}: area", title_fontsize=8)
+        panel.legend(title=f"{of}: area")
     return picture

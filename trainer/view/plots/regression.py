@@ -39,7 +39,8 @@ def residuals(outcome: Outcome) -> Figure | None:
         return None
     said, true = (part.numpy() for part in values(outcome))
     name, error = outcome.spec.target_name, said - true
-    head = title(outcome, f"test errors of {error.mean():+.3g} on average, ± {error.std():.3g}")
+    mean = error.mean() if abs(error.mean()) > 1e-9 * error.std() else 0.0
+    head = title(outcome, f"test errors of {mean:+.3g} on average, ± {error.std():.3g}")
     picture, [left, right] = style.figure(head, 2, width=3.8)
     left.hist(error, bins=min(40, max(5, int(2 * len(error) ** 0.5))), color=style.BLUE)
     left.set(xlabel=f"predicted - true {name}", ylabel="test examples")

@@ -25,7 +25,7 @@ SECONDS = 0.1
 
 def weights(outcome: Outcome) -> Figure | None:
     """Histograms of the weights, and of the gradient of one batch at them, on a logarithmic axis."""
-    gradients = gradient(outcome)
+    gradients, num_examples = gradient(outcome)
     named = {name: w for name, w in outcome.model.named_parameters() if name in gradients and w.numel() >= LEAST}
     matrices = [name for name, w in named.items() if w.ndim > 1] or list(named)
     if not matrices:
@@ -34,7 +34,7 @@ def weights(outcome: Outcome) -> Figure | None:
     sizes = [gradients[name].norm() for name in gradients]
     norm = float(torch.stack(sizes).norm())
     number = sum(w.numel() for w in outcome.model.parameters())
-    head = title(outcome, f"{number:,} parameters, gradient of a batch {norm:.3g} long")
+    head = title(outcome, f"{number:,} parameters, gradient of {num_examples} examples has norm {norm:.3g}")
     labels = [f"{style.short(name, 22)} ({named[name].numel():,})" for name in names]
     picture, panels = style.figure(
         head, 2, width=3.6, height=0.6 + 0.5 * len(names), left=style.room(labels) - 0.1, between=0.3
@@ -51,15 +51,15 @@ def weights(outcome: Outcome) -> Figure | None:
     return picture
 
 
-def gradient(outcome: Outcome) -> dict[str, Tensor]:
-    """Of the loss of some training examples at the final weights, without dropout: parameter -> its gradient."""
+def gradient(outcome: Outcome) -> tuple[dict[str, Tensor], int]:
+    """Parameter -> gradient of the mean loss of some training examples, without dropout; and how many they are."""
     model = eager(outcome)
     inputs, targets = training_batch(outcome, model, most=256, seconds=SECONDS)
     learned = {name: w for name, w in model.named_parameters() if w.requires_grad}
     with torch.backends.cudnn.flags(enabled=False):  # its recurrent layers have no gradient outside of training
         value = outcome.loss(full(model(inputs)), targets)
         found = torch.autograd.grad(value, list(learned.values()), allow_unused=True)
-    return {name: g.detach() for name, g in zip(learned, found, strict=True) if g is not None}
+    return {name: g for name, g in zip(learned, found, strict=True) if g is not None}, len(targets)
 
 
 def _values(tensor: Tensor) -> np.ndarray:
