@@ -55,13 +55,10 @@ def check(which: Any) -> list[str]:
         return []
     if which == "auto":
         return list(PICTURES)
-    names = [which] if isinstance(which, str) or not isinstance(which, Iterable) else list(which)
+    names = list(which) if isinstance(which, Iterable) and not isinstance(which, str) else [which]
     for name in names:
         if name not in PICTURES:
-            valid = (
-                PICTURES if isinstance(which, Iterable) and not isinstance(which, str) else {"auto", "off", *PICTURES}
-            )
-            raise ConfigError(f"plots={which}: no such picture; {nearest(str(name), valid)}")
+            raise ConfigError(f"plots={name}: no such picture; {nearest(str(name), {*PICTURES, 'auto', 'off'})}")
     return names
 
 
