@@ -57,7 +57,7 @@ def check(which: Any) -> list[str]:
         return list(PICTURES)
     names = list(which) if isinstance(which, Iterable) and not isinstance(which, str) else [which]
     for name in names:
-        if name not in PICTURES:
+        if str(name) not in PICTURES:
             raise ConfigError(f"plots={name}: no such picture; {nearest(str(name), {*PICTURES, 'auto', 'off'})}")
     return names
 

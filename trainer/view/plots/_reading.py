@@ -51,8 +51,9 @@ def true_classes(outcome: Outcome) -> Tensor:
 
 
 def values(outcome: Outcome) -> tuple[Tensor, Tensor]:
-    """Predictions and truth of a regression in the units of the file, `(N,)` each."""
-    return tuple(outcome.spec.in_units(part.double()).flatten() for part in (outcome.outputs, outcome.targets))  # type: ignore[return-value]
+    """Predictions and truth of a regression in the units of the file, `(N,)` each, where the prediction is a number."""
+    said, true = (outcome.spec.in_units(part.double()).flatten() for part in (outcome.outputs, outcome.targets))
+    return said[said.isfinite()], true[said.isfinite()]
 
 
 def some(number: int, most: int = POINTS) -> Tensor:

@@ -56,8 +56,8 @@ def filters(outcome: Outcome) -> Figure | None:
         "purple: positive weights, orange: negative" if channels != 3 else "weights of red, green and blue; grey: 0"
     )
     panel.set_title(f"{colours}; each scaled by its largest", loc="left", fontsize=8)
-    for (x, y), name in zip(places, class_names(outcome), strict=True) if of_classes else ():
-        panel.text(x, y, style.short(name), fontsize=8, ha="center", va="top")
+    for (x, y), index in zip(places, shown.tolist(), strict=True) if of_classes else ():
+        panel.text(x, y, style.short(class_names(outcome)[index]), fontsize=8, ha="center", va="top")
     return picture
 
 

@@ -19,6 +19,8 @@ def predictions(outcome: Outcome) -> Figure | None:
     if has_classes(outcome):
         return None
     said, true = (part.numpy() for part in values(outcome))
+    if not len(said):
+        return None
     name, error = outcome.spec.target_name, said - true
     spread = np.square(true - true.mean()).sum()
     explained = f", r2 {1 - np.square(error).sum() / spread:.3f}" if spread > 0 else ""
@@ -38,6 +40,8 @@ def residuals(outcome: Outcome) -> Figure | None:
     if has_classes(outcome):
         return None
     said, true = (part.numpy() for part in values(outcome))
+    if not len(said):
+        return None
     name, error = outcome.spec.target_name, said - true
     mean = error.mean() if abs(error.mean()) > 1e-9 * error.std() else 0.0
     head = title(outcome, f"test errors of {mean:+.3g} on average, ± {error.std():.3g}")
