@@ -39,9 +39,9 @@ def filters(outcome: Outcome) -> Figure | None:
     shown = weights.flatten(1).norm(dim=1).argsort(descending=True)[:MOST].sort().values
     text = "what speaks for each class" if of_classes else f"{number} filters of {height} x {width} in the first layer"
     text += f", the {MOST} strongest" if number > MOST else ""
-    columns = min(len(shown), 5 if of_classes else 8 if len(shown) <= 32 else 16)
+    columns = min(len(shown), 5 if number <= 10 else 8 if number <= 32 else 16)
     tiled, places = mosaic(coloured(weights[shown]), columns, text=0.2 if of_classes else 0)
-    inches = max(4.6, 0.45 * columns)
+    inches = max(4.6, (0.7 if of_classes else 0.45) * columns)
     picture, [panel] = style.figure(
         title(outcome, text),
         width=inches,
