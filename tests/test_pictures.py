@@ -21,7 +21,8 @@ from trainer.models.linear import Linear
 from trainer.recording import Recorder
 from trainer.view import pictures, style
 from trainer.view.outcome import Outcome
-from trainer.view.plots import curves, filters, mistakes, path, ranking, weights
+from trainer.view.plots import curves, filters, mistakes, ranking, surface, weights
+from trainer.view.plots._finer import finer
 from trainer.view.plots._mosaic import mosaic
 
 LOSSES = {
@@ -257,7 +258,7 @@ def test_the_gradient_is_that_of_the_loss_and_leaves_none_behind():
 
 def test_the_surface_of_two_parameters_is_exact_and_lowest_at_least_squares():
     outcome = outcome_of(*line(), steps=300)
-    found = path.landscape(outcome)
+    found = surface.landscape(outcome)
     x, y = (part.double().numpy()[:, 0] for part in (outcome.data.train.inputs, outcome.targets))
     assert found.num_examples == 60
     error = found.x[None, :, None] * x + found.y[:, None, None] - y
@@ -274,7 +275,7 @@ def test_the_path_ends_at_the_final_weights_and_lies_on_the_surface():
     final = [p.item() for p in outcome.model.parameters()]
     with torch.no_grad():
         outcome.model.layer.bias += 0.1  # of an epoch before the last
-    found = path.landscape(outcome)
+    found = surface.landscape(outcome)
     np.testing.assert_allclose(found.path[-1], final, rtol=1e-6)
     np.testing.assert_allclose(found.chosen, [final[0], final[1] + 0.1], rtol=1e-5)
     for axis, ends in ((0, found.x), (1, found.y)):
@@ -286,7 +287,7 @@ def test_the_path_ends_at_the_final_weights_and_lies_on_the_surface():
 
 def test_the_main_plane_is_that_of_a_singular_value_decomposition():
     steps = torch.randn(30, 12, generator=torch.Generator().manual_seed(0)).cumsum(0)
-    plane, shares = path.main_plane(steps)
+    plane, shares = surface.main_plane(steps)
     _, values, directions = np.linalg.svd((steps - steps[-1]).numpy(), full_matrices=False)
     np.testing.assert_allclose(np.abs((plane.axes.numpy() * directions[:2]).sum(1)), 1, atol=1e-4)
     np.testing.assert_allclose(shares, values[:2] ** 2 / (values**2).sum(), rtol=1e-4)
@@ -295,7 +296,7 @@ def test_the_main_plane_is_that_of_a_singular_value_decomposition():
 
 def test_a_path_along_a_line_still_has_a_plane():
     steps = torch.linspace(0, 1, 10)[:, None] * torch.tensor([3.0, 4.0, 0.0, 0.0])
-    plane, shares = path.main_plane(steps)
+    plane, shares = surface.main_plane(steps)
     torch.testing.assert_close(plane.axes @ plane.axes.T, torch.eye(2))
     torch.testing.assert_close(plane.axes[0], torch.tensor([0.6, 0.8, 0.0, 0.0]))
     assert shares[0] == pytest.approx(1)
@@ -303,13 +304,33 @@ def test_a_path_along_a_line_still_has_a_plane():
 
 def test_the_surface_of_a_larger_model_is_that_of_its_weights():
     outcome = outcome_of(*images(num=40), nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), lr=1e-5)
-    found = path.landscape(outcome)
-    plane, _ = path.main_plane(outcome.recorder.path()[1])
+    found = surface.landscape(outcome)
+    plane, _ = surface.main_plane(outcome.recorder.path()[1])
     flat = plane.origin + found.x[2] * plane.axes[0] + found.y[3] * plane.axes[1]
     torch.nn.utils.vector_to_parameters(flat.float(), outcome.model.parameters())
     expected = outcome.loss(outcome.model(outcome.data.train.inputs.float()), outcome.targets)
     assert found.num_examples == 40
-    assert found.loss[3, 2] == pytest.approx(float(expected), rel=1e-4)
+    assert found.loss[3, 2] == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_what_lies_between_the_points_of_a_grid_is_exact_of_a_paraboloid():
+    x, y = np.linspace(-1, 2, 7), np.linspace(0, 3, 9)
+
+    def bowl(x, y):
+        return 2 * x**2 - x * y + y**2 + 3 * x - 1
+
+    fine_x, fine_y, height = finer(x, y, bowl(x, y[:, None]))
+    np.testing.assert_allclose(height, bowl(fine_x, fine_y[:, None]), atol=1e-12)
+    assert len(fine_x) == 121
+
+
+def test_a_model_that_vmap_cannot_batch_gets_the_same_surface(monkeypatch):
+    outcome = outcome_of(*line())
+    batched = surface.landscape(outcome)
+    monkeypatch.setattr(surface, "BATCHED", 0)
+    single = surface.landscape(outcome)
+    corners = np.ix_([0, -1], [0, -1])
+    np.testing.assert_allclose(single.loss[corners], batched.loss[corners], rtol=1e-5)
 
 
 def test_distances_are_to_the_last_weights():
@@ -383,7 +404,7 @@ class Words(nn.Module):
 
 @pytest.mark.parametrize("run", RUNS)
 def test_every_picture_of_every_run_is_drawn_without_a_warning_or_is_none(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(path, "SECONDS", 0.05)
+    monkeypatch.setattr(surface, "SECONDS", 0.05)
     said = []
     outcome = RUNS[run]()
     files = pictures.draw("auto", tmp_path / "plots of a run", outcome, said.append)

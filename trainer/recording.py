@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from trainer.meter import Meter
 
 Item = TypeVar("Item")
-POINTS = 1024  # losses that are kept
-WEIGHTS = 256  # times that all weights are kept, and
+POINTS = 512  # losses that are kept
+WEIGHTS = 128  # times that all weights are kept, and
 WEIGHTS_BYTES = 64 * 2**20  # at most so much of them
 OUTPUTS = 4_000_000  # numbers of a split's outputs that are kept
 

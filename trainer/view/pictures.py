@@ -12,12 +12,13 @@ from trainer.view import style
 from trainer.view.outcome import Outcome
 from trainer.view.plots.classification import classes, confusion
 from trainer.view.plots.curves import curves, schedule
+from trainer.view.plots.distances import distances
 from trainer.view.plots.filters import filters
 from trainer.view.plots.fitted import fit
 from trainer.view.plots.mistakes import mistakes
-from trainer.view.plots.path import distances, surface
 from trainer.view.plots.ranking import roc_pr
 from trainer.view.plots.regression import predictions, residuals
+from trainer.view.plots.surface import surface
 from trainer.view.plots.weights import weights
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""The way of the weights: over the surface of the loss, and to their final values."""
+"""The surface of the loss, with the way of the weights over it."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
 from trainer.loop import full
 from trainer.view import style
 from trainer.view.outcome import Outcome
+from trainer.view.plots._finer import finer
 from trainer.view.plots._reading import eager, title, training_batch
+from trainer.view.plots.distances import scalars
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,6 +26,8 @@ SECONDS = 0.5  # for the surface
 SIDE, LEAST_SIDE = 31, 11  # points of the grid in each direction, at most, and before fewer examples are read
 MARGIN = 0.4  # around the path, as a share of its extent
 EXACT = 10_000  # examples of which the loss of a model with two parameters is taken
+BATCHED = 1000  # parameters of a model, up to which its losses are computed all at once, of so many examples:
+BATCHED_NUMBERS = 2_000_000
 SAMPLE = 512  # and of a larger one
 STEPS = 100  # of the path, of which the main directions are taken
 
@@ -78,7 +83,7 @@ def landscape(outcome: Outcome) -> Surface | None:
     learned = dict(model.named_parameters())
     if path.shape[1] == 2:
         plane = Plane(torch.zeros_like(path[0]), torch.eye(2, dtype=path.dtype))
-        labels = _scalars(outcome)
+        labels = scalars(outcome)
     else:
         plane, shares = main_plane(path)
         labels = [
@@ -91,30 +96,40 @@ def landscape(outcome: Outcome) -> Surface | None:
     low, high = around.min(0), around.max(0)
     margin = MARGIN * np.maximum(high - low, 0.3 * (high - low).max())
 
-    exact = path.shape[1] == 2
-    inputs, targets = training_batch(outcome, model, most=EXACT if exact else SAMPLE, seconds=SECONDS / LEAST_SIDE**2)
+    exact, is_small = path.shape[1] == 2, path.shape[1] <= BATCHED
+    each = SECONDS / (4 if is_small else LEAST_SIDE**2)
+    inputs, targets = training_batch(outcome, model, most=EXACT if exact else SAMPLE, seconds=each)
 
-    @torch.no_grad()
-    def loss(x: float, y: float) -> float:
-        flat = plane.origin + x * plane.axes[0] + y * plane.axes[1]
-        parts = flat.split([w.numel() for w in learned.values()])
+    def loss(place: Tensor) -> Tensor:
+        parts = (plane.origin + place @ plane.axes).split([w.numel() for w in learned.values()])
         weights = {n: part.view_as(w).to(w) for (n, w), part in zip(learned.items(), parts, strict=True)}
-        return float(outcome.loss(full(functional_call(model, weights, (inputs,))), targets))
+        return outcome.loss(full(functional_call(model, weights, (inputs,))), targets)
 
-    start = time.perf_counter()
-    loss(*places[-1])
-    side = min(SIDE, int(math.sqrt(SECONDS / (time.perf_counter() - start))))
-    if side < 5:
-        return None
-    x, y = np.linspace(low - margin, high + margin, side).T
-    values = np.array([[loss(a, b) for a in x] for b in y])
-    return Surface(x, y, values, places, around[-1], (labels[0], labels[1]), len(targets))
+    def grid(side: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+        x, y = np.linspace(low - margin, high + margin, side).T
+        return x, y, torch.from_numpy(np.stack(np.meshgrid(x, y), 2)).to(path.dtype).flatten(0, 1)
+
+    with torch.no_grad():
+        if is_small:  # most of the time would go to calls
+            x, y, points = grid(SIDE)
+            with contextlib.suppress(Exception):  # what vmap cannot do is done one by one
+                values = vmap(loss, chunk_size=max(1, BATCHED_NUMBERS // len(targets)))(points)
+                return _surface(x, y, values, places, around[-1], labels, len(targets))
+        start = time.perf_counter()
+        loss(torch.zeros(2, dtype=path.dtype))
+        side = min(SIDE, int(math.sqrt(SECONDS / (time.perf_counter() - start))))
+        if side < 5:
+            return None
+        x, y, points = grid(side)
+        values = torch.stack([loss(place) for place in points])
+    return _surface(x, y, values, places, around[-1], labels, len(targets))
 
 
-def _scalars(outcome: Outcome) -> list[str]:
-    """A name for each scalar parameter."""
-    parameters = outcome.recorder.parameters
-    return [f"{name}[{i}]" if p.numel() > 1 else name for name, p in parameters.items() for i in range(p.numel())]
+def _surface(
+    x: np.ndarray, y: np.ndarray, values: Tensor, path: np.ndarray, chosen: np.ndarray, labels: list[str], number: int
+) -> Surface:
+    loss = values.double().cpu().numpy().reshape(len(y), len(x))
+    return Surface(x, y, loss, path, chosen, (labels[0], labels[1]), number)
 
 
 def surface(outcome: Outcome) -> Figure | None:
@@ -127,7 +142,7 @@ def surface(outcome: Outcome) -> Figure | None:
         title(outcome, f"{about}, by {outcome.names['optim']}"), width=4.8, height=4.0, left=0.75, right=1.1, above=0.65
     )
     height, levels, ticks = _levels(found)
-    x, y, height = _finer(found.x, found.y, height)
+    x, y, height = finer(found.x, found.y, height)
     filled = panel.contourf(x, y, height, levels=levels, extend="both")
     panel.contour(x, y, height, levels=levels, colors="white", linewidths=0.4, alpha=0.5)
     across, up = picture.get_size_inches()
@@ -160,50 +175,6 @@ def _levels(found: Surface) -> tuple[np.ndarray, np.ndarray, dict[float, str]]:
     loss = np.nan_to_num(found.loss, nan=high, posinf=high)
     if is_wide:
         loss, low, high = np.log10(loss.clip(low / 10)), np.log10(low), np.log10(high)
-    levels = np.linspace(low, high if high > low else low + 1, 19)
+    # A bowl is evenly ringed by levels whose distance grows, as its logarithm is by equal ones.
+    levels = low + (high - low if high > low else 1.0) * np.linspace(0, 1, 19) ** (1 if is_wide else 2)
     return loss, levels, {level: f"{10**level if is_wide else level:.3g}" for level in levels[::3].tolist()}
-
-
-def _finer(x: np.ndarray, y: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The surface on a grid of about 120 points a side that holds all the points given, by bicubic interpolation."""
-    times = max(1, 120 // (len(x) - 1))
-    size = (len(y) - 1) * times + 1, (len(x) - 1) * times + 1
-    grid = torch.from_numpy(height)[None, None]
-    fine = torch.nn.functional.interpolate(grid, size, mode="bicubic", align_corners=True)[0, 0]
-    return np.linspace(x[0], x[-1], size[1]), np.linspace(y[0], y[-1], size[0]), fine.numpy()
-
-
-SCALARS = 6  # parameters that are shown each by itself; of more, each tensor
-
-
-def distances(outcome: Outcome) -> Figure | None:
-    """How far each parameter is from its final value, against the updates."""
-    steps, path = outcome.recorder.path()  # (S, P)
-    if len(steps) < 3:
-        return None
-    way = path - path[-1]
-    if path.shape[1] <= SCALARS:
-        lines = dict(zip(_scalars(outcome), way.abs().unbind(1), strict=True))
-    else:
-        sizes = [p.numel() for p in outcome.recorder.parameters.values()]
-        lengths = [part.norm(dim=1) for part in way.split(sizes, 1)]
-        lines = dict(zip(outcome.recorder.parameters, lengths, strict=True))
-    moved = {name: line for name, line in lines.items() if line.max() > 0}
-    if not moved:
-        return None
-    relative = path.shape[1] > SCALARS
-    named = sorted(moved, key=lambda name: -float(moved[name].max()))[: len(style.COLOURS)]
-    head = f"{steps[-1] - steps[0]:,} updates to the final value of each {'tensor' if relative else 'parameter'}"
-    picture, [panel] = style.figure(title(outcome, head), width=5.2, height=3.4)
-    for name, line in moved.items():
-        shown = (line / line.max() if relative else line).numpy()
-        known = name in named
-        colour = style.COLOURS[named.index(name)] if known else style.LIGHT
-        label = style.short(name, 24) if known else None
-        panel.plot(
-            steps, shown, color=colour, label=label, zorder=3 if known else 2, marker="o" if len(steps) <= 20 else ""
-        )
-    panel.set(xlabel="updates made", xlim=(steps[0], steps[-1]))
-    panel.set_ylabel("distance / largest distance" if relative else "distance")
-    panel.legend(title="farthest of all" if len(named) < len(moved) else None)
-    return picture
