@@ -26,8 +26,10 @@ from trainer.searching import SearchedUpdate
 from trainer.stopping import Budget, Signals
 from trainer.update import Update
 from trainer.view import console as view
+from trainer.view import pictures
 from trainer.view.board import Board, hyper_parameters
 from trainer.view.layers import layers_of
+from trainer.view.outcome import Outcome
 
 if TYPE_CHECKING:
     from trainer.compiled import CompiledUpdate
@@ -49,6 +51,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
 
     # Parts, from the data to the update.
     build.check(cfg)
+    looks_back = bool(pictures.check(cfg.plots)) or cfg.tensorboard == "full"
     device = build.device(cfg.device)
     autocast, scaler = choose_precision(cfg.precision, device)
     seed_everything(cfg.seed, cfg.deterministic)
@@ -94,7 +97,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
 
         compiled = CompiledUpdate(model, loss, update, autocast, train_meter.update, clock, console.say)
     begun = logged = update.num_steps
-    recorder = Recorder(model, begun, enabled=True)
+    recorder = Recorder(model, begun, enabled=looks_back)
     log_every, patience = cfg.log_every, cfg.patience
     budget = Budget(update, cfg.max_steps, cfg.max_minutes - saver.seconds / 60)
 
@@ -159,15 +162,20 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     speed = saver.position.num_examples / train_s
 
     # The test split is read here for the first time, with the weights that the validation split chose.
+    recorder.end(update.num_steps)
     chosen = update.averaged_model
     checkpoint.load_weights(chosen, store.read("best").weights["model"], store.folder / "best")
-    kept = Keeping(meter)
+    kept = Keeping(meter) if looks_back else meter
     test = evaluate(chosen, loss, data.test, kept, autocast=autocast)
     floor = baselines(data.train, data.test, spec, loss, meter)
     learned = explain(spec) if (explain := getattr(chosen, "learned", None)) else {}
     console.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
     if learned:
         console.say(view.parameters_table(learned, spec))
+    drawn: dict[str, Path] = {}
+    if isinstance(kept, Keeping):
+        outcome = Outcome(names, spec, data, chosen, loss, rows.rows(), best.epoch, recorder, *kept.outputs())
+        drawn = pictures.draw(cfg.plots, folder / "plots", outcome, console.say)
     reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
     with console.spared():
         board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
@@ -200,6 +208,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         f"time          {view.shares(clock.seconds)}",
         *(f"advice        {line}" for line in [hint] if line),
         *view.gain_line(gain),
+        *([f"pictures      {view.shown(folder / 'plots')} ({len(drawn)})"] if drawn else []),
         f"best weights  {view.shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",
         f"summary       {view.shown(folder / 'summary.json')}",
     )
