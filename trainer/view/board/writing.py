@@ -1,0 +1,121 @@
+"""The boards that write: `basic` what takes no time, `full` all that TensorBoard has a page for; in one event file."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tensorboard.compat.proto.summary_pb2 import Summary
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
+
+from trainer.view.board import Board, projector, summaries, text
+from trainer.view.board.histograms import histograms
+from trainer.view.layers import Layer
+from trainer.view.outcome import Outcome
+
+
+class Basic(Board):
+    """Writes to `folder`: scalars as `train/…` `val/…` `update/…` `best/…` `test/…`, HParams, the config as text."""
+
+    def __init__(
+        self, folder: Path, hyper_parameters: Mapping[str, Any], results: list[str], goes_on_at: int | None = None
+    ) -> None:
+        self.folder, self.results, self.start = folder, results, goes_on_at or 0
+        self.goes_on = goes_on_at is not None and any(folder.glob("events*"))
+        # What an interrupted run has written from that step on is not shown: this one writes it again.
+        self.writer = SummaryWriter(str(folder), purge_step=goes_on_at)
+        # The dashboard joins a run's hyper-parameters with its scalars only if they lie in the same event file,
+        # which SummaryWriter.add_hparams does not do.
+        values = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in hyper_parameters.items()}
+        experiment, start, self.has_ended = hparams(values, dict.fromkeys(results, 0.0))
+        if not self.goes_on:
+            self._add(0, experiment)
+            self._add(0, start)
+
+    def _add(self, step: int, summary: Summary) -> None:
+        self.writer._get_file_writer().add_summary(summary, step)
+
+    def hint(self, root: str) -> list[str]:
+        """A line that says how to look at what is written below `root`."""
+        return [f"board  tensorboard --logdir {root}"]
+
+    def describe(
+        self, model: nn.Module, sample: Tensor, layers: Sequence[Layer], config: str, environment: Mapping[str, Any]
+    ) -> None:
+        """The config."""
+        self.writer.add_text("config", text.code(config), self.start)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Tag -> value, as one event: a SummaryWriter call for each takes ten times as long."""
+        self._add(step, Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]))
+
+    def flush(self) -> None:
+        """Everything so far on disk."""
+        self.writer.flush()
+
+    def end(
+        self,
+        step: int,
+        results: Mapping[str, float],
+        outcome: Outcome,
+        drawn: Mapping[str, Path],
+        say: Callable[[str], None],
+    ) -> None:
+        """The results that the hyper-parameters led to."""
+        self.scalars(step, results)
+        self._add(step, self.has_ended)
+        self.writer.close()
+
+
+class Full(Basic):
+    """Adds the graph, environment and layers as text, pictures, histograms, PR curves and the projector's files."""
+
+    def describe(
+        self, model: nn.Module, sample: Tensor, layers: Sequence[Layer], config: str, environment: Mapping[str, Any]
+    ) -> None:
+        """Config, environment and layers as text; at its first start also how charts are laid out, and the graph."""
+        super().describe(model, sample, layers, config, environment)
+        self.writer.add_text("environment", text.environment(environment), self.start)
+        self.writer.add_text("model", text.layers(layers), self.start)
+        if not self.goes_on:
+            self._add(0, summaries.layout(self.results))
+            self._graph(model, sample)
+
+    def _graph(self, model: nn.Module, sample: Tensor) -> None:
+        try:
+            with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+                warnings.simplefilter("ignore")  # about the tracer, which TensorBoard's graph format needs
+                traced = torch.jit.trace(model.eval(), sample, check_trace=False)  # to check it takes twice as long
+                self.writer.add_graph(traced, sample)
+        except Exception as error:
+            self.writer.add_text("graph", f"The model could not be traced: {error}")
+
+    def end(
+        self,
+        step: int,
+        results: Mapping[str, float],
+        outcome: Outcome,
+        drawn: Mapping[str, Path],
+        say: Callable[[str], None],
+    ) -> None:
+        """Each page of TensorBoard that has something to show for this task, and the results."""
+        pages: dict[str, Callable[[], Iterator[tuple[int, Summary]]]] = {
+            "images": lambda: ((step, summary) for summary in summaries.images(drawn)),
+            "histograms": lambda: histograms(outcome, self.start, step),
+            "PR curves": lambda: ((step, summary) for summary in summaries.pr_curves(outcome)),
+            "projector": lambda: projector.write(self.folder, outcome),
+        }
+        for page, made in pages.items():
+            try:
+                for at, summary in made():
+                    self._add(at, summary)
+            except OSError:
+                raise
+            except Exception as error:
+                say(f"warning: TensorBoard has not all of its {page}: {type(error).__name__}: {error}")
+        super().end(step, results, outcome, drawn, say)
