@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from trainer.view.outcome import Outcome
 
 EXAMPLES = 1000
-NUMBERS = 500_000  # in all vectors: wider layers have fewer of them
+NUMBERS = 1_000_000  # in all vectors: wider layers have fewer of them
 PIXELS = 32  # longer side of a small picture
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -25,9 +24,7 @@ def layout(results: Sequence[str]) -> Summary:
 def images(drawn: Mapping[str, Path]) -> Iterator[Summary]:
     """Name -> PNG file, as `plots/<name>`; the files are handed on and not decoded."""
     for name, path in drawn.items():
-        content = path.read_bytes()
-        width, height = struct.unpack(">II", content[16:24])  # the header of a PNG
-        image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=content)
+        image = Summary.Image(encoded_image_string=path.read_bytes())
         yield Summary(value=[Summary.Value(tag=f"plots/{name}", image=image)])
 
 
@@ -47,4 +44,4 @@ def pr_curves(outcome: Outcome) -> Iterator[Summary]:
         chosen = sorted(counts.argsort(descending=True, stable=True)[:CLASSES].tolist())
     for number in chosen:
         name = spec.class_names[number] if spec.class_names else str(number)
-        yield pr_curve(f"test/{name}", (targets == number).numpy(), chances[number].numpy())
+        yield pr_curve(f"precision_recall/{name}", (targets == number).numpy(), chances[number].numpy())

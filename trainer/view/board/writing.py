@@ -27,14 +27,15 @@ class Basic(Board):
     ) -> None:
         self.folder, self.results, self.start = folder, results, goes_on_at or 0
         self.goes_on = goes_on_at is not None and any(folder.glob("events*"))
-        # What an interrupted run has written from that step on is not shown: this one writes it again.
-        self.writer = SummaryWriter(str(folder), purge_step=goes_on_at)
+        # What an interrupted run has written from that step on is not shown: this one writes it again. A server takes
+        # the first such mark of a run for its begin, and heeds those that follow.
+        self.writer = SummaryWriter(str(folder), purge_step=self.start)
         # The dashboard joins a run's hyper-parameters with its scalars only if they lie in the same event file,
         # which SummaryWriter.add_hparams does not do.
         values = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in hyper_parameters.items()}
-        experiment, start, self.has_ended = hparams(values, dict.fromkeys(results, 0.0))
+        # The first part would name the columns of all runs; without it they are put together, those that differ first.
+        _, start, self.has_ended = hparams(values, {})
         if not self.goes_on:
-            self._add(0, experiment)
             self._add(0, start)
 
     def _add(self, step: int, summary: Summary) -> None:
