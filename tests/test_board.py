@@ -173,7 +173,8 @@ def board_of(outcome, folder, drawn=None):
     board.describe(
         outcome.model, sample, layers_of(outcome.model, sample), "a: 1", {"command": ["a", "b c"], "cpu": "x|y"}
     )
-    board.end(4, {"best/loss": 1.0, "test/loss": 2.0}, outcome, drawn or {}, said.append)
+    board.show(4, outcome, drawn or {}, said.append)
+    board.close(4, {"best/loss": 1.0, "test/loss": 2.0})
     return said
 
 
@@ -231,7 +232,7 @@ def test_what_fails_is_said_in_a_line_and_the_rest_is_written(tmp_path):
             return super().forward(x.flatten(1))
 
     (said,) = board_of(finished_run(Odd(6, 1)), tmp_path, {})
-    assert said == "warning: TensorBoard has not all of its histograms: ValueError: never"
+    assert said == "warning: TensorBoard's page histograms is not complete: ValueError: never"
     (events,) = tmp_path.glob("events*")
     for tag in (b"weights/weight", b"precision_recall/yes", b"test/loss", b"graph/text_summary"):
         assert tag in events.read_bytes()

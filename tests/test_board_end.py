@@ -47,10 +47,10 @@ def test_many_classes_have_curves_of_the_most_frequent():
     targets = torch.cat([torch.arange(30), torch.arange(10, 30)])
     spec = DataSpec("multiclass", (1,), 30)
     outcome = replace(finished_run(), spec=spec, targets=targets, outputs=torch.eye(30)[targets])
-    tags = [value.tag for made in summaries.pr_curves(outcome) for value in made.value]
+    tags = [value.tag for _, made in summaries.pr_curves(outcome, 4) for value in made.value]
     assert tags == [f"precision_recall/{number}" for number in range(10, 30)]
     regression = replace(outcome, spec=DataSpec("regression", (1,)))
-    assert not list(summaries.pr_curves(regression))
+    assert not list(summaries.pr_curves(regression, 4))
 
 
 def test_the_last_layer_makes_the_outputs_of_the_vectors():

@@ -166,8 +166,9 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         console.say(view.parameters_table(learned, spec))
     reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
     outcome = Outcome(names, spec, data, chosen, loss, rows.rows(), best.epoch, recorder, *kept.outputs())
-    with console.spared():  # behind the last update: a run that goes on from there replaces it
-        board.end(update.num_steps + 1, reached, outcome, {}, console.say)
+    with console.spared():
+        board.show(update.num_steps + 1, outcome, {}, console.say)
+        board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
     gain = compiled.gain() if compiled else {}
     hint = advice(cfg, clock.seconds, update.num_steps - begun, chosen, loss, data.train)
     summary = {

@@ -6,14 +6,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from google.protobuf.text_format import MessageToString
 from PIL import Image
-from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.projector import ProjectorConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -25,8 +23,8 @@ NUMBERS = 1_000_000  # in all vectors: wider layers have fewer of them
 PIXELS = 32  # longer side of a small picture
 
 
-def write(folder: Path, outcome: Outcome) -> Iterator[tuple[int, Summary]]:
-    """Write the files below the folder of the run's events, where TensorBoard looks for them; there are no events."""
+def write(folder: Path, outcome: Outcome) -> None:
+    """Write the files below the folder of the run's events, where TensorBoard looks for them."""
     vectors, pictures = last_inputs(outcome)
     (folder / "projector").mkdir(exist_ok=True)
     config = ProjectorConfig()
@@ -39,7 +37,6 @@ def write(folder: Path, outcome: Outcome) -> Iterator[tuple[int, Summary]]:
         embedding.sprite.single_image_dim.extend([pictures.shape[3], pictures.shape[2]])
         Image.fromarray(sprite(pictures).numpy()).save(folder / embedding.sprite.image_path, optimize=True)
     (folder / "projector_config.pbtxt").write_text(MessageToString(config), encoding="utf-8")
-    yield from ()
 
 
 def _write_table(path: Path, rows: list[list[str]]) -> None:

@@ -21,14 +21,14 @@ def layout(results: Sequence[str]) -> Summary:
     return custom_scalars({"training and validation": charts})
 
 
-def images(drawn: Mapping[str, Path]) -> Iterator[Summary]:
+def images(drawn: Mapping[str, Path], step: int) -> Iterator[tuple[int, Summary]]:
     """Name -> PNG file, as `plots/<name>`; the files are handed on and not decoded."""
     for name, path in drawn.items():
         image = Summary.Image(encoded_image_string=path.read_bytes())
-        yield Summary(value=[Summary.Value(tag=f"plots/{name}", image=image)])
+        yield step, Summary(value=[Summary.Value(tag=f"plots/{name}", image=image)])
 
 
-def pr_curves(outcome: Outcome) -> Iterator[Summary]:
+def pr_curves(outcome: Outcome, step: int) -> Iterator[tuple[int, Summary]]:
     """Each class against all others on the test split, at 127 thresholds; of two classes the second.
 
     Of many classes, the `CLASSES` that have most examples.
@@ -44,4 +44,4 @@ def pr_curves(outcome: Outcome) -> Iterator[Summary]:
         chosen = sorted(counts.argsort(descending=True, stable=True)[:CLASSES].tolist())
     for number in chosen:
         name = spec.class_names[number] if spec.class_names else str(number)
-        yield pr_curve(f"precision_recall/{name}", (targets == number).numpy(), chances[number].numpy())
+        yield step, pr_curve(f"precision_recall/{name}", (targets == number).numpy(), chances[number].numpy())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from trainer.view.board import Board, projector, summaries, text
+from trainer.view.board import projector, summaries, text
 from trainer.view.board.histograms import histograms
+from trainer.view.board.silent import Board
 from trainer.view.layers import Layer
 from trainer.view.outcome import Outcome
+
+log = logging.getLogger("dltrain")
 
 
 class Basic(Board):
@@ -59,14 +64,7 @@ class Basic(Board):
         """Everything so far on disk."""
         self.writer.flush()
 
-    def end(
-        self,
-        step: int,
-        results: Mapping[str, float],
-        outcome: Outcome,
-        drawn: Mapping[str, Path],
-        say: Callable[[str], None],
-    ) -> None:
+    def close(self, step: int, results: Mapping[str, float]) -> None:
         """The results that the hyper-parameters led to."""
         self.scalars(step, results)
         self._add(step, self.has_ended)
@@ -96,27 +94,28 @@ class Full(Basic):
         except Exception as error:
             self.writer.add_text("graph", f"The model could not be traced: {error}")
 
-    def end(
-        self,
-        step: int,
-        results: Mapping[str, float],
-        outcome: Outcome,
-        drawn: Mapping[str, Path],
-        say: Callable[[str], None],
-    ) -> None:
-        """Each page of TensorBoard that has something to show for this task, and the results."""
-        pages: dict[str, Callable[[], Iterator[tuple[int, Summary]]]] = {
-            "images": lambda: ((step, summary) for summary in summaries.images(drawn)),
-            "histograms": lambda: histograms(outcome, self.start, step),
-            "PR curves": lambda: ((step, summary) for summary in summaries.pr_curves(outcome)),
-            "projector": lambda: projector.write(self.folder, outcome),
+    def show(self, step: int, outcome: Outcome, drawn: Mapping[str, Path], say: Callable[[str], None]) -> None:
+        """Each page of TensorBoard that has something to show for this task."""
+        pages = {  # generators: each begins below
+            "images": summaries.images(drawn, step),
+            "histograms": histograms(outcome, self.start, step),
+            "PR curves": summaries.pr_curves(outcome, step),
         }
-        for page, made in pages.items():
-            try:
-                for at, summary in made():
+        for page, events in pages.items():
+            with _spared(page, say):
+                for at, summary in events:
                     self._add(at, summary)
-            except OSError:
-                raise
-            except Exception as error:
-                say(f"warning: TensorBoard has not all of its {page}: {type(error).__name__}: {error}")
-        super().end(step, results, outcome, drawn, say)
+        with _spared("projector", say):
+            projector.write(self.folder, outcome)
+
+
+@contextmanager
+def _spared(page: str, say: Callable[[str], None]) -> Iterator[None]:
+    """A page that cannot be made is no reason for a run to fail at its end; a full disk is for the caller to tell."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        log.info("%s", page, exc_info=True)
+        say(f"warning: TensorBoard's page {page} is not complete: {type(error).__name__}: {error}")
