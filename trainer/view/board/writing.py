@@ -117,5 +117,5 @@ def _spared(page: str, say: Callable[[str], None]) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
-        log.info("%s", page, exc_info=True)
+        log.exception("TensorBoard's page %s", page)
         say(f"warning: TensorBoard's page {page} is not complete: {type(error).__name__}: {error}")
