@@ -27,7 +27,7 @@ from trainer.stopping import Budget, Signals
 from trainer.update import Update
 from trainer.view import console as view
 from trainer.view import pictures
-from trainer.view.board import Board, hyper_parameters
+from trainer.view.board import hyper_parameters, open_board
 from trainer.view.layers import layers_of
 from trainer.view.outcome import Outcome
 
@@ -73,15 +73,18 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         run.forget_logs(folder)
     config = OmegaConf.to_yaml(cfg, resolve=True)
     noted = {"num_threads": torch.get_num_threads(), "names": dict(names), "data": fingerprints(data)}
-    run.begin(folder, config, run.environment(command, str(device)) | noted)
+    environment = run.environment(command, str(device)) | noted
+    run.begin(folder, config, environment)
     rows = run.MetricsFile(folder / "metrics.csv")
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
-    board = Board(folder / "tensorboard", hyper_parameters(cfg, names), results, saved and saved.about["step"] + 1)
-    board.describe(model, sample, config)
+    goes_on_at = saved and saved.about["step"] + 1
+    board = open_board(cfg.tensorboard, folder / "tensorboard", hyper_parameters(cfg, names), results, goes_on_at)
+    layers = layers_of(model, sample)
+    board.describe(model, sample, layers, config, environment)
     shown = best.monitor if best.monitor != "loss" else meter.names[-1]
     console = view.Console(cfg.epochs, total_steps, shown)
-    console.say(*view.header(cfg, names, device, data, spec), *warnings, view.layers_table(layers_of(model, sample)))
-    console.say(f"run    {view.shown(folder)}", f"board  tensorboard --logdir {view.log_root(folder)}", "")
+    console.say(*view.header(cfg, names, device, data, spec), *warnings, view.layers_table(layers))
+    console.say(f"run    {view.shown(folder)}", *board.hint(view.log_root(folder)), "")
 
     saver = Saver(store, cfg.checkpoint, model, update, train_meter, best, flush=console.spared()(board.flush))
     if saved:
@@ -175,7 +178,9 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     drawn: dict[str, Path] = {}
     if isinstance(kept, Keeping):
         outcome = Outcome(names, spec, data, chosen, loss, rows.rows(), best.epoch, recorder, *kept.outputs())
-        drawn = pictures.draw(cfg.plots, folder / "plots", outcome, console.say)
+        with console.spared():
+            drawn = pictures.draw(cfg.plots, folder / "plots", outcome, console.say)
+            board.show(update.num_steps + 1, outcome, drawn, console.say)
     reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
     with console.spared():
         board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
@@ -223,13 +228,13 @@ def measured(report: Report, update: Update) -> dict[str, float]:
     """
     values = {
         "train/loss": float(report.loss),
-        "lr": update.lr,
-        "gradient_norm": float(update.gradient_norm()),
+        "update/lr": update.lr,
+        "update/gradient_norm": float(update.gradient_norm()),
     }
     losses = [values["train/loss"], *([report.val["loss"]] if report.val else [])]
     if not all(math.isfinite(loss) for loss in losses):
         raise NumericalError(
             f"the loss is {losses[-1]} after {report.step} updates (lr {update.lr:g}, gradient norm "
-            f"{values['gradient_norm']:g}); try a smaller optim.lr, or clip=1"
+            f"{values['update/gradient_norm']:g}); try a smaller optim.lr, or clip=1"
         )
     return values
