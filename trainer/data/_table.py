@@ -119,6 +119,7 @@ def _spec(encoder: TableEncoder, notes: tuple[str, ...]) -> DataSpec:
         feature_std=std,
         target_mean=target.mean,
         target_std=target.std,
+        encoder=encoder,
         notes=notes,
     )
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.data._image_encoder import fit_images
 from trainer.data.image_file import SUFFIXES, pixels_of, printable, size_of
-from trainer.data.images import standardise
 from trainer.data.stream import StreamLoader
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError, nearest
@@ -109,7 +109,7 @@ def image_folder(
 
     images: ImageFiles = splits.train.inputs
     sample = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:SAMPLE].sort().values
-    prepare = standardise(images.read(index.tolist()) for index in sample.split(50))
+    encoder = fit_images(images.read(index.tolist()) for index in sample.split(50))
     if len(sample) < len(images):
         notes.append(f"standardised by {len(sample):,} of the training images, drawn by the seed")
     spec = DataSpec(
@@ -117,9 +117,10 @@ def image_folder(
         in_shape=(1 if grey else 3, *shape),
         out_features=1 if binary else len(class_names),
         class_names=tuple(printable(name) for name in class_names),
+        encoder=encoder,
         notes=tuple(notes),
     )
-    return Splits(splits.train, val, test, prepare, partial(StreamLoader, workers=workers)), spec
+    return Splits(splits.train, val, test, encoder.prepare, partial(StreamLoader, workers=workers)), spec
 
 
 def _found(folder: Path) -> tuple[dict[str, dict[str, list[str]]], list[str]]:

@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import csv
-import re
-import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from trainer.data._textfile import head, open_text, shown, told
+from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary, cut
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError, nearest
-
-PADDING, UNKNOWN = 0, 1  # the first two numbers; tokens follow
-CUTTERS = {
-    "characters": list,
-    "words": lambda text: re.findall(r"\w+|[^\w\s]", text.lower()),
-}
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The tokens that have a number, what a token is, and how many of a text are read."""
-
-    tokens: tuple[str, ...]
-    unit: str
-    max_length: int
-
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Numbers `(N, max_length)` int32, filled up with `PADDING`; a token that has none is `UNKNOWN`."""
-        number = {token: index for index, token in enumerate(self.tokens, UNKNOWN + 1)}
-        rows = torch.zeros(len(texts), self.max_length, dtype=torch.int32)
-        for row, text in zip(rows.numpy(), texts, strict=True):
-            found = [number.get(token, UNKNOWN) for token in cut(text, self.unit)[: self.max_length]]
-            row[: len(found)] = found
-        return rows
-
-
-def cut(text: str, unit: str) -> list[str]:
-    """The tokens of a text; equal characters are equal however they are composed (Unicode's NFC)."""
-    return CUTTERS[unit](unicodedata.normalize("NFC", text.strip()))
 
 
 def names(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
@@ -136,6 +105,7 @@ def text(
         vocab_size=len(known) + UNKNOWN + 1,
         class_names=tuple(labels),
         target_name="label",
+        encoder=vocabulary,
         notes=tuple(notes),
     )
     return splits, spec

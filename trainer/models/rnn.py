@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 KINDS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 CELLS: dict[str, type[nn.RNNCellBase]] = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
-PADDING = 0  # the token that fills a sequence up to the longest, as in trainer.data.text
+PADDING = 0  # the token that fills a sequence up to the longest, as in trainer/data/_vocabulary.py
 
 
 class Recurrent(nn.Module):
