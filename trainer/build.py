@@ -77,7 +77,7 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
         splits = replace(splits, train=few, val=few, test=few)
     spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
     if cfg.precision == "fp64":
-        splits = replace(splits, **{part: _double(getattr(splits, part)) for part in ("train", "val", "test")})
+        splits = replace(splits, **{part: in_double(getattr(splits, part)) for part in ("train", "val", "test")})
     common: dict[str, Any] = {"prepare": layout(cfg, spec, splits.prepare), "device": to, "limit": cfg.limit_batches}
     loaders = Loaders(
         train=splits.loader(splits.train, size, shuffle=True, seed=cfg.seed, augment=augmentation(cfg, spec), **common),
@@ -121,7 +121,7 @@ def augmentation(cfg: DictConfig, spec: DataSpec) -> Augment | None:
     return Augment(seed=cfg.seed, num_classes=num_classes, **asked) if asked else None
 
 
-def _double(examples: Examples) -> Examples:
+def in_double(examples: Examples) -> Examples:
     """With targets that are values in double precision."""
     targets = examples.targets
     return examples._replace(targets=targets.double() if targets.is_floating_point() else targets)

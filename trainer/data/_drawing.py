@@ -52,8 +52,7 @@ def framed(image: np.ndarray, like: Drawing, size: tuple[int, int]) -> np.ndarra
     What differs most from its own background, the shade of most of its border, becomes as far from the training's
     background as can be: dark on light and light on dark are the same, and so are pale and strong ink.
     """
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
-    ink = abs(image - np.median(border))
+    ink = abs(image - _paper(image))
     if ink.max() < NEAR:
         return None
     ink = ink / ink.max()
@@ -62,6 +61,19 @@ def framed(image: np.ndarray, like: Drawing, size: tuple[int, int]) -> np.ndarra
     row, column = _mass(ink) if like.by_mass else ((ink.shape[0] - 1) / 2, (ink.shape[1] - 1) / 2)
     page = _placed(ink, size, round(like.centre[0] - row), round(like.centre[1] - column))
     return like.background + page * _room(like.background)
+
+
+def on_background(image: np.ndarray, like: Drawing) -> np.ndarray | None:
+    """A drawing of the training's size as it is, but on their background; nothing if it is blank."""
+    paper = _paper(image)
+    if abs(image - paper).max() < NEAR:
+        return None
+    return image if (paper > 0.5) == (like.background > 0.5) else 1 - image
+
+
+def _paper(image: np.ndarray) -> float:
+    """The shade of most of the border."""
+    return float(np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])))
 
 
 def _room(background: float) -> float:

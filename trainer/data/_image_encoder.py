@@ -71,8 +71,11 @@ def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.devic
     return (1 / stds).float()[:, None, None].to(device), (-means / stds).float()[:, None, None].to(device)  # (C, 1, 1)
 
 
-def fit_images(images: Iterable[Tensor], largest: int = 255) -> ImageEncoder:
-    """What all the `images` given teach, parts `(N, C, H, W)` of bytes up to `largest`."""
+def fit_images(images: Iterable[Tensor], largest: int = 255, are_files: bool = False) -> ImageEncoder:
+    """What all the `images` given teach, parts `(N, C, H, W)` of bytes up to `largest`.
+
+    Of files nothing is learned about how they are drawn: other files are read just as they were.
+    """
     counts = torch.zeros(1, dtype=torch.int64)
     some: list[Tensor] = []
     for part in images:
@@ -83,5 +86,5 @@ def fit_images(images: Iterable[Tensor], largest: int = 255) -> ImageEncoder:
     mean = counts.double() @ values / counts.sum(1)
     std = (counts.double() @ values.square() / counts.sum(1) - mean.square()).sqrt().clamp_min(1e-6)
     sample = torch.cat(some)
-    drawing = fit_drawing(sample[:, 0].float().numpy() / largest) if len(mean) == 1 else None
+    drawing = fit_drawing(sample[:, 0].float().numpy() / largest) if len(mean) == 1 and not are_files else None
     return ImageEncoder((sample.shape[2], sample.shape[3]), (*mean.tolist(),), (*std.tolist(),), largest, drawing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -72,10 +72,7 @@ def text(
     number = {label: index for index, label in enumerate(labels)}
     if len(labels) < 2:
         raise DataError(f"{path}: the only label is {shown(labels[0])}; two or more are needed")
-    for row in test_rows:
-        if row.label not in number:
-            unknown = f"{path} has no label {shown(row.label)}"
-            raise DataError(f"{test_path}: line {row.line}: {unknown}; {nearest(row.label, labels)}")
+    _check_labels(Path(str(test_path)), test_rows, labels, path)
     if not header and sum(row.label == rows[0].label for row in rows) == 1:
         notes.append(f"only line 1 has the label {shown(rows[0].label)}: if it is a header, data.header=true")
 
@@ -109,6 +106,38 @@ def text(
         notes=tuple(notes),
     )
     return splits, spec
+
+
+def other_texts(
+    path: str,
+    vocabulary: Vocabulary,
+    labels: Sequence[str],
+    *,
+    header: bool = False,
+    missing: str = "error",
+    encoding: str = "utf-8",
+) -> tuple[Examples, list[str]]:
+    """The texts of another file, read as the training texts taught, and what to say of them.
+
+    Raises:
+        DataError: as of the training file, or a label that training does not know.
+    """
+    file = Path(path)
+    notes: list[str] = []
+    rows = _filled(file, list(_rows(file, encoding))[header:], vocabulary.unit, missing, notes)
+    _check_labels(file, rows, labels, "the training file")
+    numbers = torch.tensor([labels.index(row.label) for row in rows])
+    targets = numbers.float()[:, None] if len(labels) == 2 else numbers
+    return Examples(vocabulary.encode([row.text for row in rows]), targets), notes
+
+
+def _check_labels(file: Path, rows: Sequence[Row], labels: Sequence[str], whose: str) -> None:
+    """Raise a DataError about the first label that is not known."""
+    for row in rows:
+        if row.label not in labels:
+            raise DataError(
+                f"{file}: line {row.line}: {whose} has no label {shown(row.label)}; {nearest(row.label, labels)}"
+            )
 
 
 class Row(NamedTuple):
