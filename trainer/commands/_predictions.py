@@ -70,14 +70,14 @@ def table_predictions(model: Trained, path: str, output: str) -> None:
         names = [file.column(column.name) for column in encoder.columns]
         text = [name for name in encoder.text if name in names]
         inputs = torch.from_numpy(encoder.encode(file.read(text)[names], file.error))
-        cells = _cells(model, model.outputs(inputs.split(AT_ONCE)))
+        cells = _cells(model, model.outputs(inputs.split(AT_ONCE)), file.decimal)
         with _written(output) as target:
             num_rows = _write_again(file, titles, cells, target)
     if output != "-":
         print(f"{num_rows:,} rows with {', '.join(titles[:4])}{', ...' if len(titles) > 4 else ''} in {output}")
 
 
-def _write_again(file: TableFile, titles: list[str], cells: Iterator[list[Any]], target: Any) -> int:
+def _write_again(file: TableFile, titles: list[str], cells: Iterator[list[str]], target: Any) -> int:
     """The records of a file, longer by the cells; how many they were."""
     writer = csv.writer(target, delimiter=file.separator, lineterminator="\n")
     records = (fields for _, fields in file.records())
@@ -95,13 +95,13 @@ def _titles(model: Trained) -> list[str]:
     return ["prediction", *(f"probability {name}" for name in model.class_names)]
 
 
-def _cells(model: Trained, outputs: Iterable[Tensor]) -> Iterator[list[Any]]:
+def _cells(model: Trained, outputs: Iterable[Tensor], decimal: str = ".") -> Iterator[list[str]]:
     """Of each example: the value, or the likeliest class and the probabilities of all."""
     for row in (row for batch in outputs for row in batch):
         if model.spec.task == "regression":
-            yield [f"{float(row):.7g}"]
+            yield [f"{float(row):.7g}".replace(".", decimal)]
         else:
-            yield [model.class_names[int(row.argmax())], *(f"{p:.6f}" for p in row.tolist())]
+            yield [model.class_names[int(row.argmax())], *(f"{p:.6f}".replace(".", decimal) for p in row.tolist())]
 
 
 @contextmanager

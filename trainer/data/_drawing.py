@@ -46,15 +46,18 @@ def fit_drawing(images: np.ndarray) -> Drawing | None:
     return Drawing(background, side, bool(spreads[1] < spreads[0]), (row, column))
 
 
-def framed(image: np.ndarray, like: Drawing, size: tuple[int, int]) -> np.ndarray | None:
-    """A drawing `(h, w)` of 0 to 1, of any size, as the training's are: `(H, W)` of 0 to 1; nothing if it is blank.
+def contrast(image: np.ndarray) -> float:
+    """How far the strongest ink is from its background, of a drawing `(h, w)` of 0 to 1."""
+    return float(abs(image - _paper(image)).max())
 
-    What differs most from its own background, the shade of most of its border, becomes as far from the training's
-    background as can be: dark on light and light on dark are the same, and so are pale and strong ink.
+
+def framed(image: np.ndarray, like: Drawing, size: tuple[int, int]) -> np.ndarray:
+    """A drawing `(h, w)` of 0 to 1, of any size and not blank, as the training's are: `(H, W)` of 0 to 1.
+
+    What differs most from its own background becomes as far from the training's background as can be: dark on light
+    and light on dark are the same, and so are pale and strong ink.
     """
     ink = abs(image - _paper(image))
-    if ink.max() < NEAR:
-        return None
     ink = ink / ink.max()
     top, left, bottom, right = _box(ink > INK)
     ink = _scaled(ink[top:bottom, left:right], like.side / max(bottom - top, right - left))
@@ -63,12 +66,9 @@ def framed(image: np.ndarray, like: Drawing, size: tuple[int, int]) -> np.ndarra
     return like.background + page * _room(like.background)
 
 
-def on_background(image: np.ndarray, like: Drawing) -> np.ndarray | None:
-    """A drawing of the training's size as it is, but on their background; nothing if it is blank."""
-    paper = _paper(image)
-    if abs(image - paper).max() < NEAR:
-        return None
-    return image if (paper > 0.5) == (like.background > 0.5) else 1 - image
+def on_background(image: np.ndarray, like: Drawing) -> np.ndarray:
+    """A drawing of the training's size as it is, but dark on light or light on dark as they are."""
+    return image if (_paper(image) > 0.5) == (like.background > 0.5) else 1 - image
 
 
 def _paper(image: np.ndarray) -> float:

@@ -29,6 +29,16 @@ def size_of(path: str) -> tuple[int, int]:
         return image.height, image.width
 
 
+def is_transparent(path: str) -> bool:
+    """Whether an image may have transparent parts, from the header.
+
+    Raises:
+        DataError: no image, or one too large.
+    """
+    with _opened(path) as image:
+        return image.has_transparency_data
+
+
 def pixels_of(path: str, size: tuple[int, int] | None, *, grey: bool, paper: str = "white") -> np.ndarray:
     """An image as `(1, H, W)` or `(3, H, W)` uint8, scaled to the height and width of `size` whatever its own.
 
