@@ -76,7 +76,8 @@ def reader(form: str, path: Path, model: nn.Module) -> Callable[[Tensor], Tensor
 
 
 def _write_torch(model: nn.Module, sample: Tensor, path: Path) -> None:
-    torch.export.save(_program(model, sample), path)
+    with path.open("wb") as file:  # by name, torch refuses some
+        torch.export.save(_program(model, sample), file)
 
 
 def _write_onnx(model: nn.Module, sample: Tensor, path: Path) -> None:
