@@ -14,7 +14,7 @@ from trainer.config import groups
 from trainer.data.tensors import DataSpec
 from trainer.errors import CheckpointError
 from trainer.models.rnn import Recurrent
-from trainer.models.unpacked import Unpacked
+from trainer.unpacked import Unpacked
 from trainer.overrides import checked
 
 IMAGES = DataSpec("multiclass", (1, 8, 8), 10)

@@ -163,7 +163,7 @@ def test_a_table_comes_back_with_predictions_in_its_units(dltrain, houses):
     outcome = dltrain("predict", "input=new ones.csv")
     assert outcome.code == 0, outcome.err
     assert "2 rows with prediction in new ones-predictions.csv" in outcome.out
-    rows = list(csv.reader((houses / "new ones-predictions.csv").open()))
+    rows = list(csv.reader((houses / "new ones-predictions.csv").read_text().splitlines()))
     assert rows[0] == ["id", "city", "size", "prediction"]
     assert [row[:3] for row in rows[1:]] == [["7", "Oslo", "30"], ["8", "Rome", "40"]]
     assert [float(row[3]) for row in rows[1:]] == pytest.approx([25, 40], abs=0.5)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trainer.errors import ConfigError
 from trainer.models.rnn import Recurrent
-from trainer.models.unpacked import Unpacked
+from trainer.unpacked import Unpacked
 
 SUFFIXES = {"torch": ".pt2", "onnx": ".onnx", "safetensors": ".safetensors"}
 USES = {  # how another program uses the file, in five lines at most

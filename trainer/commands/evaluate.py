@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from trainer.commands._settings import Setting, help_of, settings
-from trainer.errors import ConfigError, DataError
+from trainer.errors import ConfigError, DataError, nearest
 
 if TYPE_CHECKING:
     from trainer.data.tensors import BatchLoader
@@ -40,7 +40,8 @@ def main(arguments: list[str]) -> None:
     plain = ["json=true" if word == "--json" else word for word in arguments]
     given = settings("eval", KNOWN, plain, overrides=True)
     if others := [line for line in given.overrides if not line.startswith(("data=", "data."))]:
-        raise ConfigError(f"dltrain eval: {others[0]}: the run's config stays as it is; only data can be another")
+        hint = nearest(others[0].split("=")[0], [*KNOWN, "data"])
+        raise ConfigError(f"dltrain eval: {others[0]}: the run's config stays as it is, but for its data; {hint}")
 
     from trainer import trained
     from trainer.loop import evaluate
@@ -117,10 +118,9 @@ def _print(
     if not before or not is_own:
         return
     different = _differences(before, found)
-    print(
-        *(f"DIFFERS  {name}: {old} in the run, {new} now" for name, (old, new) in different.items()), sep="\n", end=""
-    )
-    print("the device, the number of threads or a version is another" if different else "PASS  equal to the run's")
+    for name, (old, new) in different.items():
+        print(f"DIFFERS  {name}: {old} in the run, {new} now ({new - old:+.2g})")
+    print("as on another device, with other threads or versions" if different else "PASS  equal to the run's")
 
 
 def _differences(before: Mapping[str, Any], found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
