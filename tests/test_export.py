@@ -14,8 +14,8 @@ from trainer.config import groups
 from trainer.data.tensors import DataSpec
 from trainer.errors import CheckpointError
 from trainer.models.rnn import Recurrent
-from trainer.unpacked import Unpacked
 from trainer.overrides import checked
+from trainer.unpacked import Unpacked
 
 IMAGES = DataSpec("multiclass", (1, 8, 8), 10)
 TEXTS = DataSpec("multiclass", (5,), 4, vocab_size=12)
