@@ -93,12 +93,13 @@ def test_nobody_imports_train_but_the_command_line():
 @pytest.mark.parametrize(
     ("part", "others"),
     [
-        ("build", ["commands"]),
+        ("build", ["trained", "commands"]),
         ("build_update", ["build", "commands"]),
-        ("checkpoint", ["saving", "commands"]),
+        ("checkpoint", ["saving", "trained", "commands"]),
         ("compiled", []),
-        ("run", ["resume", "runs", "commands"]),
+        ("run", ["resume", "runs", "trained", "commands"]),
         ("searching", []),
+        ("trained", ["commands"]),
         ("view", ["commands"]),
     ],
 )

@@ -14,6 +14,7 @@ from trainer import build, build_update, checkpoint, memory, run
 from trainer.advice import advice
 from trainer.baseline import baselines
 from trainer.clock import Clock
+from trainer.data import description
 from trainer.errors import NumericalError, Stopped
 from trainer.fingerprint import fingerprints
 from trainer.loop import Report, evaluate, fit
@@ -56,6 +57,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     autocast, scaler = choose_precision(cfg.precision, device)
     seed_everything(cfg.seed, cfg.deterministic)
     data, spec = build.data(cfg, device)
+    store.data = description.dumps(spec, data.train.targets)
     sample = next(iter(data.train))[0][:2]
     model = build.model(cfg, spec, sample)
     loss = build.loss(cfg, spec, data.train.targets)
