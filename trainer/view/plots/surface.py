@@ -27,8 +27,9 @@ SIDE, LEAST_SIDE = 31, 11  # points of the grid in each direction, at most, and 
 EXACT_SIDE, EXACT_NUMBERS = 151, 5_000_000  # the most with two parameters, and of examples at all of those points
 MARGIN = 0.4  # around the path, as a share of its extent
 EXACT = 10_000  # examples of which the loss of a model with two parameters is taken
-BATCHED = 1000  # parameters of a model, up to which its losses are computed all at once, of so many examples:
-BATCHED_NUMBERS = 2_000_000
+BATCHED = 1000  # parameters of a model, up to which its losses are computed all at once
+BATCHED_NUMBERS = 20_000_000  # of them, parameters times examples times points of the grid
+FINE = 121  # points of that grid in each direction at most: the valley of a line is narrow
 SAMPLE = 512  # and of a larger one
 STEPS = 100  # of the path, of which the main directions are taken
 
@@ -112,10 +113,15 @@ def landscape(outcome: Outcome) -> Surface | None:
 
     with torch.no_grad():
         if is_small:  # most of the time would go to calls
+<<<<<<< HEAD
             fine = int(math.sqrt(EXACT_NUMBERS / len(targets))) if exact else SIDE  # a valley may be narrow
             x, y, points = grid(max(SIDE, min(EXACT_SIDE, fine)))
+=======
+            affordable = math.isqrt(BATCHED_NUMBERS // (path.shape[1] * len(targets)))
+            x, y, points = grid(min(FINE, max(SIDE, affordable)))
+>>>>>>> pictures
             with contextlib.suppress(Exception):  # what vmap cannot do is done one by one
-                values = vmap(loss, chunk_size=max(1, BATCHED_NUMBERS // len(targets)))(points)
+                values = vmap(loss, chunk_size=max(1, BATCHED_NUMBERS // (10 * len(targets))))(points)
                 return _surface(x, y, values, places, around[-1], labels, len(targets))
         start = time.perf_counter()
         loss(torch.zeros(2, dtype=path.dtype))
