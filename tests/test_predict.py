@@ -16,7 +16,7 @@ from trainer.data._like_training import like_training
 from trainer.data.idx import read_idx
 from trainer.errors import DataError
 
-MNIST_LIKE = Drawing(background=0.0, side=20.0, by_mass=True, centre=(14.0, 14.0))
+MNIST_LIKE = Drawing(background=0.0, side=20.0, by_mass=True, centre=(14.0, 14.0), fill=0.3)
 ENCODER = ImageEncoder((28, 28), (33.0,), (78.0,), 255, MNIST_LIKE)
 
 
@@ -41,6 +41,13 @@ def test_a_drawing_is_framed_as_the_training_images_are(tmp_path):
     assert np.allclose(mass, 14, atol=0.6)
     assert page.max() == 255
     assert page[0].max() == 0
+
+
+def test_thin_lines_become_as_thick_as_those_of_training(tmp_path):
+    thin, usual = (read(seven(width=width), tmp_path) for width in (2, 14))
+    shares = [page[page.any(1)][:, page.any(0)].mean() / 255 for page in (thin, usual)]
+    assert shares[0] > 0.7 * MNIST_LIKE.fill
+    assert shares[1] > 0.7 * MNIST_LIKE.fill
 
 
 @pytest.mark.parametrize(
@@ -76,8 +83,8 @@ def test_a_drawing_in_its_own_frame_stays_there():
     page = np.zeros((28, 28))
     page[4:24, 10:18] = 1
     centre = (13.5, 13.5)
-    assert np.allclose(framed(page, Drawing(0.0, 20.0, False, centre), (28, 28)), page, atol=1e-6)
-    assert np.allclose(framed(1 - page, Drawing(1.0, 20.0, False, centre), (28, 28)), 1 - page, atol=1e-6)
+    assert np.allclose(framed(page, Drawing(0.0, 20.0, False, centre, 0.3), (28, 28)), page, atol=1e-6)
+    assert np.allclose(framed(1 - page, Drawing(1.0, 20.0, False, centre, 0.3), (28, 28)), 1 - page, atol=1e-6)
 
 
 def test_what_digits_have_in_common_is_found_in_them(real_data):
