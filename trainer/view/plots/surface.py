@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 SECONDS = 0.5  # for the surface
 SIDE, LEAST_SIDE = 31, 11  # points of the grid in each direction, at most, and before fewer examples are read
-EXACT_SIDE, EXACT_NUMBERS = 151, 5_000_000  # the most with two parameters, and of examples at all of those points
 MARGIN = 0.4  # around the path, as a share of its extent
 EXACT = 10_000  # examples of which the loss of a model with two parameters is taken
 BATCHED = 1000  # parameters of a model, up to which its losses are computed all at once
@@ -113,13 +112,8 @@ def landscape(outcome: Outcome) -> Surface | None:
 
     with torch.no_grad():
         if is_small:  # most of the time would go to calls
-<<<<<<< HEAD
-            fine = int(math.sqrt(EXACT_NUMBERS / len(targets))) if exact else SIDE  # a valley may be narrow
-            x, y, points = grid(max(SIDE, min(EXACT_SIDE, fine)))
-=======
             affordable = math.isqrt(BATCHED_NUMBERS // (path.shape[1] * len(targets)))
             x, y, points = grid(min(FINE, max(SIDE, affordable)))
->>>>>>> pictures
             with contextlib.suppress(Exception):  # what vmap cannot do is done one by one
                 values = vmap(loss, chunk_size=max(1, BATCHED_NUMBERS // (10 * len(targets))))(points)
                 return _surface(x, y, values, places, around[-1], labels, len(targets))
