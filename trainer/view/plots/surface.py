@@ -82,15 +82,7 @@ def landscape(outcome: Outcome) -> Surface | None:
         return None
     model = eager(outcome)
     learned = dict(model.named_parameters())
-    if path.shape[1] == 2:
-        plane = Plane(torch.zeros_like(path[0]), torch.eye(2, dtype=path.dtype))
-        labels = scalars(outcome)
-    else:
-        plane, shares = main_plane(path)
-        labels = [
-            f"{word} direction of the path ({100 * share:.0f} % of its way)"
-            for word, share in zip(("main", "second"), shares, strict=True)
-        ]
+    plane, labels = _plane(outcome, path)
     places = plane.places(path)
     chosen = torch.cat([w.detach().flatten().cpu() for w in learned.values()])[None]
     around = np.concatenate([places, plane.places(chosen)])
@@ -106,32 +98,32 @@ def landscape(outcome: Outcome) -> Surface | None:
         weights = {n: part.view_as(w).to(w) for (n, w), part in zip(learned.items(), parts, strict=True)}
         return outcome.loss(full(functional_call(model, weights, (inputs,))), targets)
 
-    def grid(side: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+    def on_grid(side: int, chunk: int = 0) -> Surface:
         x, y = np.linspace(low - margin, high + margin, side).T
-        return x, y, torch.from_numpy(np.stack(np.meshgrid(x, y), 2)).to(path.dtype).flatten(0, 1)
+        points = torch.from_numpy(np.stack(np.meshgrid(x, y), 2)).to(path.dtype).flatten(0, 1)
+        values = vmap(loss, chunk_size=chunk)(points) if chunk else torch.stack([loss(place) for place in points])
+        height = values.double().cpu().numpy().reshape(side, side)
+        return Surface(x, y, height, places, around[-1], labels, len(targets))
 
     with torch.no_grad():
         if is_small:  # most of the time would go to calls
             affordable = math.isqrt(BATCHED_NUMBERS // (path.shape[1] * len(targets)))
-            x, y, points = grid(min(FINE, max(SIDE, affordable)))
             with contextlib.suppress(Exception):  # what vmap cannot do is done one by one
-                values = vmap(loss, chunk_size=max(1, BATCHED_NUMBERS // (10 * len(targets))))(points)
-                return _surface(x, y, values, places, around[-1], labels, len(targets))
+                return on_grid(min(FINE, max(SIDE, affordable)), max(1, BATCHED_NUMBERS // (10 * len(targets))))
         start = time.perf_counter()
         loss(torch.zeros(2, dtype=path.dtype))
         side = min(SIDE, int(math.sqrt(SECONDS / (time.perf_counter() - start))))
-        if side < 5:
-            return None
-        x, y, points = grid(side)
-        values = torch.stack([loss(place) for place in points])
-    return _surface(x, y, values, places, around[-1], labels, len(targets))
+        return on_grid(side) if side >= 5 else None
 
 
-def _surface(
-    x: np.ndarray, y: np.ndarray, values: Tensor, path: np.ndarray, chosen: np.ndarray, labels: list[str], number: int
-) -> Surface:
-    loss = values.double().cpu().numpy().reshape(len(y), len(x))
-    return Surface(x, y, loss, path, chosen, (labels[0], labels[1]), number)
+def _plane(outcome: Outcome, path: Tensor) -> tuple[Plane, tuple[str, str]]:
+    """The parameters themselves where there are two, else the main directions of the path; and what they are called."""
+    if path.shape[1] == 2:
+        first, second = scalars(outcome)
+        return Plane(torch.zeros_like(path[0]), torch.eye(2, dtype=path.dtype)), (first, second)
+    plane, shares = main_plane(path)
+    first, second = (f"direction of the path ({100 * share:.0f} % of its way)" for share in shares)
+    return plane, (f"main {first}", f"second {second}")
 
 
 def surface(outcome: Outcome) -> Figure | None:
