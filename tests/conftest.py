@@ -15,7 +15,6 @@ import torch
 
 from trainer import cli
 
-
 DRAWING = ("test_pictures", "test_board", "test_board_end", "test_search", "test_scratch")
 
 
