@@ -254,6 +254,18 @@ def test_a_hostile_description_is_refused_in_one_line(dltrain, change, message):
     assert outcome.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("largest", 0), ("largest", 10**9), ("std", [0.0]), ("drawing", {"side": 1e9})]
+)
+def test_an_encoder_of_images_that_makes_no_sense_is_refused(key, value):
+    splits, spec = digits()
+    plain = json.loads(description.dumps(spec, splits.train.targets))
+    encoder = plain["spec"]["encoder"]
+    encoder[key] = encoder[key] | value if isinstance(value, dict) else value
+    with pytest.raises(ValueError, match=key):
+        description.loads(json.dumps(plain).encode())
+
+
 def test_a_damaged_description_is_noticed_before_it_is_read(dltrain):
     begun = dltrain("data=iris", "model=linear", "epochs=1")
     path = begun.folder / "checkpoints" / "best" / "data.json"
