@@ -53,7 +53,8 @@ def evaluated(dltrain, *arguments):
         "data=digits model=mlp overfit_batches=2 epochs=2 augment.noise=0.1",
         "data=digits model=gru epochs=1 limit_batches=9 channels_last=true",
         "data=csv data.path=table.csv data.target=price data.missing=mean epochs=2 model=mlp",
-        "data=csv data.path=table.csv data.target=city model=mlp loss=cross_entropy loss.weight=balanced",
+        "data=csv data.path=table.csv data.target=city data.missing=drop epochs=2 model=mlp loss=cross_entropy "
+        "loss.weight=balanced",
         "data=diabetes model=linear optim=lbfgs precision=fp64 epochs=2 data.batch_size=full",
         "data=breast_cancer model=logistic epochs=2 accumulate=2 loss=bce loss.weight=[1,3]",
         "data=text data.path=texts.csv model=lstm epochs=2",
