@@ -53,7 +53,8 @@ def evaluated(dltrain, *arguments):
         "data=digits model=mlp overfit_batches=2 epochs=2 augment.noise=0.1",
         "data=digits model=gru epochs=1 limit_batches=9 channels_last=true",
         "data=csv data.path=table.csv data.target=price data.missing=mean epochs=2 model=mlp",
-        "data=csv data.path=table.csv data.target=city model=mlp loss=cross_entropy loss.weight=balanced",
+        "data=csv data.path=table.csv data.target=city data.missing=drop epochs=2 model=mlp loss=cross_entropy "
+        "loss.weight=balanced",
         "data=diabetes model=linear optim=lbfgs precision=fp64 epochs=2 data.batch_size=full",
         "data=breast_cancer model=logistic epochs=2 accumulate=2 loss=bce loss.weight=[1,3]",
         "data=text data.path=texts.csv model=lstm epochs=2",
@@ -252,6 +253,18 @@ def test_a_hostile_description_is_refused_in_one_line(dltrain, change, message):
     assert outcome.code == CheckpointError.code, outcome.err
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("largest", 0), ("largest", 10**9), ("std", [0.0]), ("drawing", {"side": 1e9})]
+)
+def test_an_encoder_of_images_that_makes_no_sense_is_refused(key, value):
+    splits, spec = digits()
+    plain = json.loads(description.dumps(spec, splits.train.targets))
+    encoder = plain["spec"]["encoder"]
+    encoder[key] = encoder[key] | value if isinstance(value, dict) else value
+    with pytest.raises(ValueError, match=key):
+        description.loads(json.dumps(plain).encode())
 
 
 def test_a_damaged_description_is_noticed_before_it_is_read(dltrain):

@@ -100,8 +100,8 @@ def load(run: str, device: str = "") -> Trained:
     saved = store.read("best")
     if not saved.data:
         raise CheckpointError(
-            f"{store.folder / 'best'}: has no data.json, which says what the data is: written by an older version; "
-            f"dltrain resume={folder} epochs={cfg.epochs + 1} trains an epoch more and writes one"
+            f"{store.folder / 'best'}: has no data.json, which says what the data is: an older version wrote it; "
+            "train the model again"
         )
     try:
         described = description.loads(saved.data)

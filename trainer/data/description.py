@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainer.data._encoder import TableEncoder
+from trainer.data._image_encoder import ImageEncoder
 from trainer.data._plain import from_plain, to_plain
 from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary
 from trainer.data.tensors import DataSpec
@@ -80,8 +82,10 @@ def _check(spec: DataSpec) -> None:
     num_classes = {"regression": 0, "binary": 2, "multiclass": spec.out_features}.get(spec.task)
     shape, encoder = spec.in_shape, spec.encoder
     stds = [spec.target_std]
-    if not isinstance(encoder, Vocabulary) and encoder is not None:
-        stds += [c.std for c in encoder.columns] if hasattr(encoder, "columns") else encoder.std
+    if isinstance(encoder, TableEncoder):
+        stds += [column.std for column in encoder.columns]
+    if isinstance(encoder, ImageEncoder):
+        stds += encoder.std
     wrong = {
         "task": num_classes is None,
         "out_features": not 1 <= spec.out_features <= LARGEST,
@@ -91,6 +95,12 @@ def _check(spec: DataSpec) -> None:
         "std": not all(std > 0 for std in stds),
         "vocab_size": spec.vocab_size is not None and not 2 <= spec.vocab_size <= LARGEST,
     }
+    if isinstance(encoder, ImageEncoder):
+        drawn = encoder.drawing
+        wrong["largest"] = not 1 <= encoder.largest <= 255
+        wrong["drawing"] = drawn is not None and not (
+            0 < drawn.side <= max(encoder.size) and 0 <= drawn.background <= 1 and 0 <= drawn.fill <= 1
+        )
     if isinstance(encoder, Vocabulary):
         wrong["tokens"] = encoder.unit not in CUTTERS or len(encoder.tokens) + UNKNOWN + 1 != spec.vocab_size
     for name, is_wrong in wrong.items():
