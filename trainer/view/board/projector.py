@@ -26,6 +26,8 @@ PIXELS = 32  # longer side of a small picture
 def write(folder: Path, outcome: Outcome) -> None:
     """Write the files below the folder of the run's events, where TensorBoard looks for them."""
     vectors, pictures = last_inputs(outcome)
+    if vectors.shape[1] < 3:
+        return  # the page has three axes, and waits forever for a third
     (folder / "projector").mkdir(exist_ok=True)
     config = ProjectorConfig()
     embedding = config.embeddings.add(tensor_name="last layer", tensor_path="projector/vectors.tsv")
@@ -105,7 +107,7 @@ def labels(outcome: Outcome, count: int) -> list[list[str]]:
     names = spec.class_names or [str(number) for number in range(max(2, spec.out_features))]
     pairs = zip(targets.flatten().long().tolist(), predicted.tolist(), strict=True)
     rows = [[_cell(names[t]), _cell(names[p]), "right" if t == p else "wrong"] for t, p in pairs]
-    return [["label", "predicted", "is"], *rows]
+    return [["label", "predicted", "result"], *rows]
 
 
 def _cell(name: str) -> str:
