@@ -168,6 +168,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     outcome = Outcome(names, spec, data, chosen, loss, rows.rows(), best.epoch, recorder, *kept.outputs())
     with console.spared():
         board.show(update.num_steps + 1, outcome, {}, console.say)
+    with console.spared():
         board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
     gain = compiled.gain() if compiled else {}
     hint = advice(cfg, clock.seconds, update.num_steps - begun, chosen, loss, data.train)
