@@ -211,7 +211,7 @@ def test_each_page_shows_the_end_of_a_run(serve, tmp_path):
     hidden = outcome.model[:3](images).detach().numpy()
     np.testing.assert_allclose(vectors.reshape(6, 5), hidden, rtol=1e-3)
     rows = get("plugin/projector/metadata", run="run", name="last layer").decode().splitlines()
-    assert rows[:3] == ["label\tpredicted\tis", "yes\tyes\tright", "no\tno\tright"]
+    assert rows[:3] == ["label\tpredicted\tresult", "yes\tyes\tright", "no\tno\tright"]
     assert [row.split("\t")[2] for row in rows[1:]] == ["right", "right", "right", "wrong", "wrong", "right"]
     assert info["sprite"]["singleImageDim"] == [32, 21]
     sheet = BytesIO(get("plugin/projector/sprite_image", run="run", name="last layer"))

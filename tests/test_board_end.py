@@ -70,6 +70,11 @@ def test_a_model_without_a_linear_layer_stands_there_with_its_outputs(monkeypatc
     assert projector.last_inputs(outcome)[0].shape == (4, 3)
 
 
+def test_the_projector_has_nothing_of_fewer_than_three_numbers(tmp_path):
+    projector.write(tmp_path, finished_run(nn.Sequential(nn.Flatten(), nn.Linear(6, 2), nn.Linear(2, 1))))
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_sprite_holds_the_images_row_by_row():
     images = torch.arange(5.0)[:, None, None, None].expand(5, 1, 2, 4)  # the fifth is the brightest
     sheet = projector.sprite(images)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ PIXELS = 32  # longer side of a small picture
 def write(folder: Path, outcome: Outcome) -> None:
     """Write the files below the folder of the run's events, where TensorBoard looks for them."""
     vectors, pictures = last_inputs(outcome)
+    if vectors.shape[1] < 3:
+        return  # the page has three axes, and waits forever for a third
     (folder / "projector").mkdir(exist_ok=True)
     config = ProjectorConfig()
     embedding = config.embeddings.add(tensor_name="last layer", tensor_path="projector/vectors.tsv")
@@ -47,27 +50,28 @@ def _write_table(path: Path, rows: list[list[str]]) -> None:
 def last_inputs(outcome: Outcome) -> tuple[Tensor, Tensor | None]:
     """What the last linear layer reads of the first test examples, `(n, D)`, and small pictures `(n, C, H, W)` of them.
 
-    A model without such a layer stands there with its outputs. Only images have pictures.
+    A model without such a layer, or whose does not read a row for each example, stands there with its outputs. Only
+    images have pictures.
     """
+    model = copy.deepcopy(outcome.model).eval()  # not as one compiled graph, in which nothing is noted
     seen: list[Tensor] = []
 
     def note(layer: nn.Module, read: tuple[Any, ...]) -> None:
         seen[:] = [read[0]]
 
-    handles = [m.register_forward_pre_hook(note) for m in outcome.model.modules() if isinstance(m, nn.Linear)]
+    for layer in model.modules():
+        if isinstance(layer, nn.Linear):
+            layer.register_forward_pre_hook(note)
     vectors, pictures, wanted = [], [], EXAMPLES
-    try:
-        for inputs, _ in outcome.data.test:
-            outputs = outcome.model.eval()(inputs)
-            vectors.append((seen or [outputs])[0].float().flatten(1).cpu())
-            if outcome.spec.kind == "image":
-                pictures.append(small(inputs.float().cpu()))
-            wanted = min(EXAMPLES, NUMBERS // vectors[0].shape[1], len(outcome.outputs))
-            if sum(map(len, vectors)) >= wanted:
-                break
-    finally:
-        for handle in handles:
-            handle.remove()
+    for inputs, _ in outcome.data.test:
+        outputs = model(inputs)
+        last = seen[0] if seen and len(seen[0]) == len(inputs) else outputs
+        vectors.append(last.float().flatten(1).cpu())
+        if outcome.spec.kind == "image":
+            pictures.append(small(inputs.float().cpu()))
+        wanted = min(EXAMPLES, NUMBERS // vectors[0].shape[1], len(outcome.outputs))
+        if sum(map(len, vectors)) >= wanted:
+            break
     return torch.cat(vectors)[:wanted], torch.cat(pictures)[:wanted] if pictures else None
 
 
@@ -105,7 +109,7 @@ def labels(outcome: Outcome, count: int) -> list[list[str]]:
     names = spec.class_names or [str(number) for number in range(max(2, spec.out_features))]
     pairs = zip(targets.flatten().long().tolist(), predicted.tolist(), strict=True)
     rows = [[_cell(names[t]), _cell(names[p]), "right" if t == p else "wrong"] for t, p in pairs]
-    return [["label", "predicted", "is"], *rows]
+    return [["label", "predicted", "result"], *rows]
 
 
 def _cell(name: str) -> str:
