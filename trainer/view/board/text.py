@@ -15,7 +15,7 @@ def code(source: str) -> str:
 
 
 def layers(rows: Sequence[Layer]) -> str:
-    """The model table, with the number of all parameters below it."""
+    """The model table, a row a layer."""
     body = [(row.name, row.kind, str(row.shape), f"{row.num_parameters:,}") for row in rows]
     return _table(("layer", "kind", "output", "parameters"), body)
 
