@@ -52,7 +52,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
 
     # Parts, from the data to the update.
     build.check(cfg)
-    looks_back = bool(pictures.check(cfg.plots)) or cfg.tensorboard == "full"
+    looks_back = bool(pictures.check(cfg.plots)) or str(cfg.tensorboard).lower() == "full"
     device = build.device(cfg.device)
     autocast, scaler = choose_precision(cfg.precision, device)
     seed_everything(cfg.seed, cfg.deterministic)
