@@ -47,6 +47,7 @@ from trainer.stopping import Watched
 ROOT = Path(__file__).parent.parent
 TINY = [
     *("data=digits", "model=mlp", "model.hidden=[16]", "model.dropout=0.3", "ema=0.9", "limit_batches=8", "epochs=4"),
+    "plots=off",
     *("log_every=1", "checkpoint.min_seconds=0", "checkpoint.every_steps=3"),
 ]
 BEGIN = [*TINY, "hydra.run.dir=run"]

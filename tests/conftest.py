@@ -15,6 +15,8 @@ import torch
 
 from trainer import cli
 
+DRAWING = ("test_pictures", "test_board", "test_board_end", "test_search", "test_scratch")
+
 
 class Outcome(NamedTuple):
     """How a command ended."""
@@ -30,8 +32,14 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture
-def dltrain(tmp_path, monkeypatch, capsys):
-    """Run a command line in an empty folder; the outcome's folder is that of the newest run."""
+def dltrain(tmp_path, monkeypatch, capsys, request):
+    """Run a command line in an empty folder; the outcome's folder is that of the newest run.
+
+    Only the tests of pictures and of TensorBoard draw: it takes longer than a tiny run.
+    """
+    if request.module.__name__ not in DRAWING:
+        monkeypatch.setattr("trainer.view.pictures.draw", lambda *_: {})
+        monkeypatch.setattr("trainer.view.board.writing.Full.show", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", ["dltrain"])
     monkeypatch.setattr(sys, "path", list(sys.path))

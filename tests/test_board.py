@@ -1,4 +1,4 @@
-"""What a run wrote is read back through a real TensorBoard server, as its dashboard does."""
+"""What a run wrote is read back through a real TensorBoard server, as its pages do."""
 
 import json
 import re
@@ -7,13 +7,24 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+from importlib.metadata import version
+from io import BytesIO
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+
+from trainer.data.tensors import DataSpec, Examples, Loaders, TensorLoader
+from trainer.recording import Recorder
+from trainer.view.board import open_board
+from trainer.view.layers import layers_of
+from trainer.view.outcome import Outcome
 
 
 @pytest.fixture
 def serve():
-    """Start a server on a folder; gives a function from a path and parameters to the JSON that it answers."""
+    """Start a server on a folder; gives a function from a path and parameters to the JSON or bytes that it answers."""
     processes = []
 
     def start(folder):
@@ -33,9 +44,13 @@ def serve():
             data = None if body is None else json.dumps(body).encode()
             request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
             with urllib.request.urlopen(request, timeout=30) as answer:
-                content = answer.read().decode()
-            return json.loads(content) if content.startswith(("{", "[")) else content
+                content = answer.read()
+            return json.loads(content) if content.startswith((b"{", b"[")) else content
 
+        num_runs = len({file.parent for file in folder.rglob("events*")})
+        deadline = time.monotonic() + 60
+        while len(get("plugin/scalars/tags")) < num_runs and time.monotonic() < deadline:
+            time.sleep(0.2)
         return get
 
     yield start
@@ -44,18 +59,26 @@ def serve():
         process.communicate()
 
 
-def test_the_dashboard_shows_scalars_graph_config_and_hyper_parameters(dltrain, serve):
+def sessions(get):
+    """Names of the hyper-parameters, and of each run those and its metrics."""
+    experiment = get("plugin/hparams/experiment", body={"experimentName": ""})
+    columns = [{"metric": {"tag": info["name"]["tag"], "group": ""}} for info in experiment["metricInfos"]]
+    body = {"experimentName": "", "colParams": columns, "startIndex": 0, "sliceSize": 10}
+    body["allowedStatuses"] = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
+    groups = get("plugin/hparams/session_groups", body=body)["sessionGroups"]
+    metrics = [{metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]} for group in groups]
+    return [info["name"] for info in experiment["hparamInfos"]], [group["hparams"] for group in groups], metrics
+
+
+def test_scalars_graph_text_and_hyper_parameters_of_a_run(dltrain, serve):
     outcome = dltrain("model=mlp", "model.hidden=[16]", "epochs=3", "seed=4", "log_every=10")
     get = serve(outcome.folder.parent.parent)
-    deadline = time.monotonic() + 60
-    while not (tags := get("plugin/scalars/tags")) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    (run,) = tags
+    (run,) = tags = get("plugin/scalars/tags")
     assert run == f"{outcome.folder.parent.name}/{outcome.folder.name}/tensorboard"
     assert set(tags[run]) == {
         *(f"{split}/{name}" for split in ("train", "val", "best", "test") for name in ("loss", "accuracy", "f1")),
-        "lr",
-        "gradient_norm",
+        "update/lr",
+        "update/gradient_norm",
     }
 
     def points(tag):
@@ -64,43 +87,174 @@ def test_the_dashboard_shows_scalars_graph_config_and_hyper_parameters(dltrain, 
     assert list(points("train/loss")) == list(range(10, 121, 10))
     assert list(points("val/accuracy")) == [40, 80, 120]
     assert points("test/accuracy") == {121: pytest.approx(outcome.summary["test"]["accuracy"], rel=1e-6)}
-    assert all(value > 0 for value in points("gradient_norm").values())
-    assert points("lr")[10] > points("lr")[110] > 0
+    assert all(value > 0 for value in points("update/gradient_norm").values())
+    assert points("update/lr")[10] > points("update/lr")[110] > 0
+    (category,) = get("plugin/custom_scalars/layout")["category"]
+    charts = {chart["title"]: chart["multiline"]["tag"] for chart in category["chart"]}
+    assert list(charts) == ["loss", "accuracy", "f1"]
+    assert [tag for tag in tags[run] if any(re.search(p, tag) for p in charts["f1"])] == ["train/f1", "val/f1"]
 
-    graph = get("plugin/graphs/graph", run=run, conceptual="false")
-    assert "Linear" in graph
-    text = get("plugin/text/text", tag="config/text_summary", run=run)
-    assert "trainer.models.mlp.MLP" in text[0]["text"]
+    assert b"Linear" in get("plugin/graphs/graph", run=run, conceptual="false")
+    (config,) = get("plugin/text/text", tag="config/text_summary", run=run)
+    assert "trainer.models.mlp.MLP" in config["text"]
+    (environment,) = get("plugin/text/text", tag="environment/text_summary", run=run)
+    assert f"<td>packages.torch</td>\n<td>{version('torch')}</td>" in environment["text"]
+    (layers,) = get("plugin/text/text", tag="model/text_summary", run=run)
+    assert "<td>Linear</td>\n<td>(16,)</td>\n<td>1,040</td>" in layers["text"]
 
-    experiment = get("plugin/hparams/experiment", body={"experimentName": ""})
-    hparams = {info["name"] for info in experiment["hparamInfos"]}
-    assert {"model", "optim.lr", "seed", "data.batch_size", "epochs"} <= hparams
-    assert {info["name"]["tag"] for info in experiment["metricInfos"]} == {
-        f"{split}/{name}" for split in ("best", "test") for name in ("loss", "accuracy", "f1")
-    }
-    columns = [{"metric": {"tag": info["name"]["tag"], "group": ""}} for info in experiment["metricInfos"]]
-    body = {"experimentName": "", "colParams": columns, "startIndex": 0, "sliceSize": 10}
-    body["allowedStatuses"] = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
-    (group,) = get("plugin/hparams/session_groups", body=body)["sessionGroups"]
-    assert (group["hparams"]["model"], group["hparams"]["seed"]) == ("mlp", 4)
-    values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
-    assert values["test/accuracy"] == pytest.approx(outcome.summary["test"]["accuracy"], rel=1e-6)
-    assert values["best/loss"] == pytest.approx(outcome.summary["best"]["loss"], rel=1e-6)
+    names, (hparams,), (metrics,) = sessions(get)
+    assert {"model", "optim.lr", "seed", "data.batch_size", "epochs"} <= set(names)
+    assert (hparams["model"], hparams["seed"]) == ("mlp", 4)
+    assert metrics["test/accuracy"] == pytest.approx(outcome.summary["test"]["accuracy"], rel=1e-6)
+    assert metrics["best/loss"] == pytest.approx(outcome.summary["best"]["loss"], rel=1e-6)
     assert len(list((outcome.folder / "tensorboard").rglob("events*"))) == 1
 
 
-def test_a_model_that_cannot_be_traced_is_no_reason_to_fail(tmp_path):
-    import torch
+def test_a_sweep_over_models_shows_first_in_what_its_jobs_differ(dltrain, serve, tmp_path):
+    dltrain("-m", "model=logistic,simple_cnn", "epochs=1", "limit_batches=2", "tensorboard=basic")
+    get = serve(tmp_path / "outputs")
+    names, hparams, metrics = sessions(get)
+    assert names[0] == "model"
+    assert [h["model"] for h in hparams] == ["logistic", "simple_cnn"]
+    assert "model.channels" in names  # the first job has none
+    assert all("test/accuracy" in m for m in metrics)
+    for plugin in ("images", "histograms", "pr_curves", "projector"):
+        assert not any(
+            dict(get(f"plugin/{plugin}/tags")).values() if plugin != "projector" else get("plugin/projector/runs")
+        )
+    assert {tag for tags in get("plugin/text/tags").values() for tag in tags} == {"config/text_summary"}
 
-    from trainer.view.board import Board
 
+def test_a_run_that_goes_on_ends_once_at_its_last_step(dltrain, serve):
+    dltrain("model=logistic", "epochs=2")
+    outcome = dltrain("resume=last", "epochs=4")
+    get = serve(outcome.folder)
+    run = "tensorboard"
+    assert [step for _, step, _ in get("plugin/scalars/scalars", tag="test/accuracy", run=run)] == [161]
+    assert [curve["step"] for curve in get("plugin/pr_curves/pr_curves", tag="precision_recall/3", run=run)[run]] == [
+        161
+    ]
+    for tag in ("weights/layer.weight", "gradients/layer.weight"):
+        steps = [step for _, step, _ in get("plugin/histograms/histograms", tag=tag, run=run)]
+        assert steps == sorted(set(steps))
+        assert steps[-1] == 161
+        assert 40 < steps[-2] <= 160
+    assert [text["step"] for text in get("plugin/text/text", tag="config/text_summary", run=run)] == [0, 81]
+    _, _, (metrics,) = sessions(get)
+    assert metrics["test/loss"] == pytest.approx(outcome.summary["test"]["loss"], rel=1e-6)
+
+
+OUTPUTS = torch.tensor([2.0, -1.0, 0.5, -3.0, 1.0, -0.2])  # with the targets below: tp, tn, tp, fn, fp, tn
+TARGETS = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0, 0.0])
+
+
+def finished_run(model=None):
+    """Six images of 2 x 3 pixels in two classes, a small model, and weights recorded at 0 to 3."""
+    torch.manual_seed(0)
+    model = model or torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
+    )
+    spec = DataSpec("binary", (1, 2, 3), class_names=("no", "yes"))
+    recorder = Recorder(model, 0)
+    for step in range(1, 4):
+        recorder.note(step, torch.tensor(0.5), 0.1)
+    loader = TensorLoader(Examples(torch.rand(6, 1, 2, 3), TARGETS[:, None]), 4, prepare=lambda images: images)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+    return Outcome(
+        {}, spec, Loaders(loader, loader, loader), model, loss, [], 1, recorder, OUTPUTS[:, None], TARGETS[:, None]
+    )
+
+
+def board_of(outcome, folder, drawn=None):
+    """Write a whole run to `folder`; gives what was said."""
+    said = []
+    board = open_board("full", folder, {"model": "small"}, ["best/loss", "test/loss"], None)
+    sample = torch.zeros(2, 1, 2, 3)
+    board.describe(
+        outcome.model, sample, layers_of(outcome.model, sample), "a: 1", {"command": ["a", "b c"], "cpu": "x|y"}
+    )
+    board.show(4, outcome, drawn or {}, said.append)
+    board.close(4, {"best/loss": 1.0, "test/loss": 2.0})
+    return said
+
+
+def test_each_page_shows_the_end_of_a_run(serve, tmp_path):
+    picture = tmp_path / "curves.png"
+    Image.new("RGB", (30, 20), "red").save(picture)
+    outcome = finished_run()
+    assert board_of(outcome, tmp_path / "run", {"curves": picture}) == []
+    get = serve(tmp_path)
+    assert list(get("plugin/images/tags")["run"]) == ["plots/curves"]
+    (image,) = get("plugin/images/images", run="run", tag="plots/curves", sample=0)
+    assert image["step"] == 4
+    query = urllib.parse.parse_qs(image["query"])
+    assert get("plugin/images/individualImage", blob_key=query["blob_key"][0]) == picture.read_bytes()
+
+    names = [name for name, _ in outcome.model.named_parameters()]
+    tags = {f"{group}/{name}" for group in ("weights", "gradients") for name in names}
+    assert set(get("plugin/histograms/tags")["run"]) == tags
+    shown = get("plugin/histograms/histograms", run="run", tag="weights/1.weight")
+    assert [step for _, step, _ in shown] == [0, 1, 2, 3, 4]
+    assert all(sum(count for _, _, count in bins) == 30 for _, _, bins in shown)
+
+    assert list(get("plugin/pr_curves/tags")["run"]) == ["precision_recall/yes"]
+    (curve,) = get("plugin/pr_curves/pr_curves", run="run", tag="precision_recall/yes")["run"]
+    half = curve["thresholds"].index(0.5)
+    assert (curve["precision"][half], curve["recall"][half]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert [curve[f"{sign}_positives"][half] for sign in ("true", "false")] == [2, 1]
+
+    assert get("plugin/projector/runs") == ["run"]
+    (info,) = get("plugin/projector/info", run="run")["embeddings"]
+    assert (info["tensorName"], info["tensorShape"]) == ("last layer", [6, 5])
+    vectors = np.frombuffer(get("plugin/projector/tensor", run="run", name="last layer"), dtype=np.float32)
+    images = torch.cat([inputs for inputs, _ in outcome.data.test])
+    hidden = outcome.model[:3](images).detach().numpy()
+    np.testing.assert_allclose(vectors.reshape(6, 5), hidden, rtol=1e-3)
+    rows = get("plugin/projector/metadata", run="run", name="last layer").decode().splitlines()
+    assert rows[:3] == ["label\tpredicted\tresult", "yes\tyes\tright", "no\tno\tright"]
+    assert [row.split("\t")[2] for row in rows[1:]] == ["right", "right", "right", "wrong", "wrong", "right"]
+    assert info["sprite"]["singleImageDim"] == [32, 21]
+    sheet = BytesIO(get("plugin/projector/sprite_image", run="run", name="last layer"))
+    assert Image.open(sheet).size == (3 * 32, 3 * 21)  # the projector expects as many rows as columns
+
+    (environment,) = get("plugin/text/text", run="run", tag="environment/text_summary")
+    assert "<td>a 'b c'</td>" in environment["text"]
+    assert "<td>x|y</td>" in environment["text"].replace("&#124;", "|")
+
+
+def test_what_fails_is_said_in_a_line_and_the_rest_is_written(tmp_path):
     class Odd(torch.nn.Linear):
         def forward(self, x):
             if torch.jit.is_tracing():
                 raise RuntimeError("not today")
-            return super().forward(x)
+            if self.training:
+                raise ValueError("never")
+            return super().forward(x.flatten(1))
 
-    board = Board(tmp_path, {"model": "odd"}, ["test/loss"])
-    board.describe(Odd(2, 1), torch.zeros(2, 2), "a: 1")
-    board.close(0, {"test/loss": 1.0})
-    assert list(tmp_path.rglob("events*"))
+    (said,) = board_of(finished_run(Odd(6, 1)), tmp_path, {})
+    assert said == "warning: TensorBoard's page histograms is not complete: ValueError: never"
+    (events,) = tmp_path.glob("events*")
+    for tag in (b"weights/weight", b"precision_recall/yes", b"test/loss", b"graph/text_summary"):
+        assert tag in events.read_bytes()
+    assert (tmp_path / "projector" / "vectors.tsv").exists()
+
+
+def test_off_writes_nothing_and_imports_nothing(tmp_path):
+    code = (
+        "import sys; sys.argv = ['dltrain', 'tensorboard=off', 'data=line', 'model=linear', 'epochs=1']\n"
+        "from trainer.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        "assert not [name for name in sys.modules if 'tensorboard' in name and not name.startswith('trainer')]"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "--logdir" not in done.stdout
+    assert not list(tmp_path.rglob("tensorboard"))
+
+
+def test_the_files_of_a_wide_model_stay_small(dltrain):
+    outcome = dltrain("model=mlp", "model.hidden=[2048,2048]", "limit_batches=2", "epochs=1")
+    files = [file for file in (outcome.folder / "tensorboard").rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) < 20e6
+    rows = (outcome.folder / "tensorboard" / "projector" / "vectors.tsv").read_text().splitlines()
+    assert {row.count("\t") for row in rows} == {2047}

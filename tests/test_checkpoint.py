@@ -27,7 +27,7 @@ def names(store):
 
 def test_what_was_saved_is_read(store):
     save(store, 7, 2.5, epoch=3)
-    weights, state, about = store.newest()
+    weights, state, about, _ = store.newest()
     assert torch.equal(weights["model"]["w"], torch.full((3,), 2.5))
     assert state["step"] == 7
     assert (about["step"], about["epoch"]) == (7, 3)

@@ -40,6 +40,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("optim.lr=-1", 2, "Invalid learning rate: -1"),
         ("optim.lr=true", 2, "optim.lr is a finite number"),
         ("optim.lr=1,2", 2, "add -m"),
+        ("evl run=last", 2, "did you mean dltrain eval?"),
         ("data.batch_size=0", 2, "data.batch_size=0: expected a whole number of at least 1, or full"),
         ("data.batch_size=1.5", 2, "a whole number of at least 1, or full"),
         ("data.batch_size=ful", 2, "a whole number of at least 1, or full"),

@@ -55,6 +55,16 @@ def test_code_packages_machine_and_data_that_differ_are_listed(dltrain, two):
     assert "packages.torch: 0.4.1 (A), " in dltrain("compare", "last=2", "output=x.png").out
 
 
+def test_other_data_is_only_said_where_the_config_does_not_say_it(dltrain, two):
+    path = two[0].folder / "environment.json"
+    environment = json.loads(path.read_text())
+    environment["data"]["train"] = "0123456789abcdef"
+    path.write_text(json.dumps(environment))
+    assert "data.train: 0123456789abcdef (A), " in dltrain("compare", "last=2", "output=x.png").out
+    dltrain("model=linear", "epochs=1", "seed=1", "plots=off")
+    assert "data.train" not in dltrain("compare", "last=2", "output=x.png").out
+
+
 def test_a_sweep_is_drawn_at_its_end_and_compared_by_its_folder(dltrain, tmp_path):
     outcome = dltrain("-m", "model=linear,mlp", "optim.lr=0.001,0.01,0.1", "epochs=1")
     (picture,) = tmp_path.glob("outputs/sweeps/*/*/compare.png")

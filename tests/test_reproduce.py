@@ -88,12 +88,13 @@ def test_a_run_that_has_not_finished_is_refused_with_the_cure(dltrain):
     assert "dltrain resume=outputs/" in outcome.err
 
 
-def test_a_run_without_its_overrides_cannot_be_run_again(dltrain):
+def test_a_run_without_its_overrides_cannot_be_run_again(dltrain, tmp_path):
     first = dltrain("model=linear", "epochs=1", "plots=off")
     shutil.rmtree(first.folder / ".hydra")
     outcome = dltrain("reproduce", "run=last")
     assert outcome.code == 4
     assert "does not say how the run was begun" in outcome.err
+    assert len([*tmp_path.glob("outputs/2*/*")]) == 1
 
 
 @pytest.mark.parametrize("tolerance", ["-1", "some", "nan", "inf"])

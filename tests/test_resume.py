@@ -18,6 +18,7 @@ from trainer.stopping import Best, Watched
 from trainer.update import Update
 
 TINY = ["data=digits", "model=mlp", "model.hidden=[16]", "limit_batches=6", "epochs=3", "checkpoint.min_seconds=0"]
+SEARCHES = [name for name in groups()["optim"] if name.endswith("_search")]
 CASES = {
     "dropout": ["model.dropout=0.5"],
     "batch norm": ["model.batch_norm=true"],
@@ -36,6 +37,7 @@ CASES = {
     "line search": ["optim=lbfgs", "optim.max_iter=3", "data.batch_size=100"],
     "plateau": ["scheduler=plateau", "scheduler.patience=0", "optim.lr=0.05"],
     **{name: [f"optim={name}"] for name in groups()["optim"]},
+    **{name: [f"optim={name}", "model=linear", "data=synthetic_linear"] for name in SEARCHES},
 }
 
 
@@ -115,7 +117,7 @@ def interrupted(dltrain, stop_at, batch, *overrides):
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(dltrain, stop_at, one_thread, case):
     overrides = overrides_of(case)
     reference = end_of(dltrain(*overrides).folder)
-    batch = 3 if case in ("lbfgs", "rprop") else 10
+    batch = 3 if case in ("lbfgs", "rprop", *SEARCHES) else 10
     assert different(interrupted(dltrain, stop_at, batch, *overrides), reference) == []
 
 

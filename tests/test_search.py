@@ -267,16 +267,6 @@ def test_a_search_over_mini_batches_is_warned_of(dltrain):
         assert ("warning: RandomSearch takes what is best for a mini-batch alone" in outcome.out) == warned
 
 
-@pytest.mark.parametrize("optim", ["random_search", "direction_search"])
-def test_a_search_that_goes_on_ends_with_the_same_bits(dltrain, tmp_path, optim, one_thread):
-    options = ("data=synthetic_linear", "model=linear", f"optim={optim}", "seed=3", "checkpoint.min_seconds=0")
-    whole = dltrain(*options, "epochs=4", "hydra.run.dir=outputs/2000-01-01/whole").folder
-    half = dltrain(*options, "epochs=2", "hydra.run.dir=outputs/2000-01-01/half").folder
-    assert dltrain(f"resume={half}", "epochs=4").code == 0
-    weights = [(folder / "checkpoints/last/model.safetensors").read_bytes() for folder in (whole, half)]
-    assert weights[0] == weights[1]
-
-
 def test_the_loss_of_a_search_falls_from_epoch_to_epoch(dltrain):
     outcome = dltrain(*RUN, "optim=random_search", "optim.draws=200", "epochs=8", "optim.lr=0.1", "precision=fp64")
     rows = [line.split(",") for line in (outcome.folder / "metrics.csv").read_text().splitlines()]

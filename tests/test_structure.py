@@ -99,12 +99,13 @@ def test_nobody_imports_train_but_a_job():
 @pytest.mark.parametrize(
     ("part", "others"),
     [
-        ("build", ["commands"]),
+        ("build", ["trained", "commands"]),
         ("build_update", ["build", "commands"]),
-        ("checkpoint", ["saving", "commands"]),
+        ("checkpoint", ["saving", "trained", "commands"]),
         ("compiled", []),
-        ("run", ["start", "job", "resume", "runs", "commands", "sweep"]),
+        ("run", ["start", "job", "resume", "runs", "trained", "commands", "sweep"]),
         ("searching", []),
+        ("trained", ["commands"]),
         ("view", ["commands"]),
     ],
 )

@@ -11,6 +11,7 @@ from sklearn import datasets
 from trainer.data import tabular
 from trainer.data._encoder import TableEncoder, Target, fit_column
 from trainer.data._opening import open_table
+from trainer.data._plain import from_plain, to_plain
 from trainer.errors import DataError
 from trainer.models.linear import Linear
 
@@ -515,7 +516,7 @@ def test_what_a_table_has_taught_survives_as_json(tmp_path):
     fitted = tuple(fit_column(frame[name], torch.tensor([0, 1]).numpy()) for name in ("a", "c"))
     encoder = TableEncoder(fitted, Target("y", "binary", ("p", "q")), fill=True)
     assert encoder.text == ("c", "y")
-    loaded = TableEncoder.from_json(json.loads(json.dumps(encoder.to_json())))
+    loaded = from_plain(TableEncoder, json.loads(json.dumps(to_plain(encoder))), "encoder")
     assert loaded == encoder
     path.write_text("c,y,a\n01,q,1\n1,p,\n,p,5\n")  # 1 was no category, and stays the text that it is
     file = open_table(str(path))

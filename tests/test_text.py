@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from trainer.data import text
-from trainer.data.text import PADDING, UNKNOWN, Vocabulary
+from trainer.data._vocabulary import PADDING, UNKNOWN, Vocabulary
 from trainer.errors import DataError
 
 ROWS = [(f"{'ab' * (1 + i % 4)}", "even" if i % 2 else "odd") for i in range(40)]

@@ -78,21 +78,30 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
         few = Examples(*(part[: cfg.overfit_batches * size] for part in splits.train))
         splits = replace(splits, train=few, val=few, test=few)
     spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
-    layout: dict[str, Any] = {}  # of a batch, as the model is to read it
-    if _has_channels_last(cfg) and spec.kind == "image":
-        layout["memory_format"] = torch.channels_last
     if cfg.precision == "fp64":
-        splits = replace(splits, **{part: _double(getattr(splits, part)) for part in ("train", "val", "test")})
-        layout |= {} if spec.kind == "tokens" else {"dtype": torch.float64}
-    prepare = (lambda inputs: splits.prepare(inputs).to(**layout)) if layout else splits.prepare
-    common: dict[str, Any] = {"prepare": prepare, "device": to, "limit": cfg.limit_batches}
-    eval_size = max(size, min(EVAL_BATCH, EVAL_NUMBERS // math.prod(spec.in_shape)))
+        splits = replace(splits, **{part: in_double(getattr(splits, part)) for part in ("train", "val", "test")})
+    common: dict[str, Any] = {"prepare": layout(cfg, spec, splits.prepare), "device": to, "limit": cfg.limit_batches}
     loaders = Loaders(
         train=splits.loader(splits.train, size, shuffle=True, seed=cfg.seed, augment=augmentation(cfg, spec), **common),
-        val=splits.loader(splits.val, eval_size, **common),
-        test=splits.loader(splits.test, eval_size, **common),
+        val=splits.loader(splits.val, eval_size(spec, size), **common),
+        test=splits.loader(splits.test, eval_size(spec, size), **common),
     )
     return loaders, spec
+
+
+def eval_size(spec: DataSpec, batch_size: int) -> int:
+    """Examples of a batch that is only evaluated."""
+    return max(batch_size, min(EVAL_BATCH, EVAL_NUMBERS // math.prod(spec.in_shape)))
+
+
+def layout(cfg: DictConfig, spec: DataSpec, prepare: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`prepare`, and after it the type and the order in memory in which the model is to read a batch."""
+    wanted: dict[str, Any] = {}
+    if _has_channels_last(cfg) and spec.kind == "image":
+        wanted["memory_format"] = torch.channels_last
+    if cfg.precision == "fp64" and spec.kind != "tokens":
+        wanted["dtype"] = torch.float64
+    return (lambda inputs: prepare(inputs).to(**wanted)) if wanted else prepare
 
 
 def _has_channels_last(cfg: DictConfig) -> bool:
@@ -114,7 +123,7 @@ def augmentation(cfg: DictConfig, spec: DataSpec) -> Augment | None:
     return Augment(seed=cfg.seed, num_classes=num_classes, **asked) if asked else None
 
 
-def _double(examples: Examples) -> Examples:
+def in_double(examples: Examples) -> Examples:
     """With targets that are values in double precision."""
     targets = examples.targets
     return examples._replace(targets=targets.double() if targets.is_floating_point() else targets)

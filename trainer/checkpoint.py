@@ -1,8 +1,8 @@
 """Checkpoints on disk: whole or not there, checked before they are read, and never fewer than one.
 
     checkpoints/
-      step-00000400/        one checkpoint: model.safetensors, state.pt, checkpoint.json
-      best-00000280/        weights alone
+      step-00000400/        one checkpoint: model.safetensors, state.pt, data.json, checkpoint.json
+      best-00000280/        weights, and data.json: all that the model needs to be used
       last -> step-00000400    best -> best-00000280
 
 How one of these folders comes to be whole, and is known to be, is in sealed.py.
@@ -37,13 +37,17 @@ class Checkpoint(NamedTuple):
     weights: dict[str, dict[str, Tensor]]
     state: dict[str, Any]
     about: dict[str, Any]
+    data: bytes = b""  # JSON of what the data is, see data/description.py; empty in older ones
 
 
 class Store:
-    """The checkpoints of one run, in `folder`. Of those with a state, `keep` stay beside the last."""
+    """The checkpoints of one run, in `folder`. Of those with a state, `keep` stay beside the last.
+
+    `data` is JSON that goes into each of them: what the data is, and how other data is read as it was.
+    """
 
     def __init__(self, folder: Path, keep: int = 1) -> None:
-        self.folder, self.keep = folder, keep
+        self.folder, self.keep, self.data = folder, keep, b""
 
     def save(self, step: int, weights: Mapping[str, Weights], state: dict[str, Any], about: dict[str, Any]) -> None:
         """Write a checkpoint and call it the last; `weights` by the name of their file, such as `model`.
@@ -97,6 +101,7 @@ class Store:
                 raise CheckpointError(f"{folder}: leads to {target!r}, which is no checkpoint beside it")
             folder = self.folder / target
         about, content = sealed.read(folder)
+        data = content.pop("data.json", b"")
         if "model.safetensors" not in content:
             raise CheckpointError(f"{folder}: names no model.safetensors")
         state = _state(folder / "state.pt", content.pop("state.pt")) if "state.pt" in content else {}
@@ -104,7 +109,7 @@ class Store:
             weights = {file.removesuffix(".safetensors"): load(data) for file, data in content.items()}
         except SafetensorError as error:
             raise CheckpointError(f"{folder}: cannot be read as safetensors: {error}") from error
-        return Checkpoint(weights, state, about)
+        return Checkpoint(weights, state, about, data)
 
     def go_back(self, step: int, best: str) -> None:
         """Take away what an interrupted write has left, and best weights of after `step`: they will be found anew."""
@@ -131,6 +136,7 @@ class Store:
             names = [path.name for path in self.folder.iterdir()]
             number = 1 + max((_order(n)[1] for n in names if n.split("-")[:2] == name.split("-")), default=0)
             name = f"{name}-{number}" if number > 1 else name
+            content = {**content, "data.json": self.data} if self.data else content
             sealed.write(self.folder / name, content, about)
         except OSError as error:
             size = sum(len(data) for data in content.values())

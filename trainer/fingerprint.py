@@ -27,11 +27,12 @@ def fingerprints(data: Loaders) -> dict[str, str]:
 
 def _fingerprint(loader: Any) -> str:
     found = hashlib.blake2b(digest_size=8)
-    parts = [loader.targets, *_parts(loader.inputs)] if isinstance(loader.inputs, Tensor) else [loader.targets]
-    for part in parts:
+    inputs = getattr(loader, "inputs", None)
+    for part in [loader.targets, *(_parts(inputs) if isinstance(inputs, Tensor) else [])]:
         found.update(f"{part.dtype} {tuple(part.shape)}".encode())
         found.update(part.cpu().contiguous().numpy().data)
-    for path in getattr(loader.inputs, "paths", [])[:: len(loader.inputs) // FILES + 1]:
+    paths = getattr(inputs, "paths", [])
+    for path in paths[:: len(paths) // FILES + 1]:
         file = Path(path)
         size = file.stat().st_size if file.exists() else "missing"
         found.update(f"{file.parent.name}/{file.name} {size}".encode(errors="surrogateescape"))

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from trainer.commands import COMMANDS
 from trainer.config import CONF, KNOBS, SLOTS, groups
 from trainer.errors import ConfigError, nearest
 
@@ -104,8 +106,9 @@ def _loader() -> ConfigLoader:
 def _parse(overrides: list[str]) -> list[Override]:
     for line in overrides:
         if "=" not in line and not line.startswith("~"):
-            option = [f"{group}={line}" for group, options in groups().items() if line in options]
-            raise ConfigError(f"{line!r} is no key=value{f'; did you mean {option[0]}?' if option else ''}")
+            meant = [f"{group}={line}" for group, options in groups().items() if line in options]
+            meant += [f"dltrain {name}" for name in get_close_matches(line, COMMANDS, 1)]
+            raise ConfigError(f"{line!r} is no key=value{f'; did you mean {meant[0]}?' if meant else ''}")
     parser = OverridesParser.create(_loader())
     for line in overrides:
         try:

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from trainer.meter import Meter
 
 Item = TypeVar("Item")
-POINTS = 1024  # losses that are kept
-WEIGHTS = 256  # times that all weights are kept, and
+POINTS = 512  # losses that are kept
+WEIGHTS = 128  # times that all weights are kept, and
 WEIGHTS_BYTES = 64 * 2**20  # at most so much of them
 OUTPUTS = 4_000_000  # numbers of a split's outputs that are kept
 
@@ -68,6 +68,12 @@ class Recorder:
         if step >= self.weights.next:
             self.weights.add(step, [p.detach().clone() for p in self.parameters.values()])
 
+    def end(self, step: int) -> None:
+        """Keep the weights of the last step too, wherever it lies between two that are kept."""
+        if self.weights.items and step > self.weights.steps[-1]:
+            self.weights.steps.append(step)
+            self.weights.items.append([p.detach().clone() for p in self.parameters.values()])
+
     def losses(self) -> tuple[list[int], list[float], list[float]]:
         """Steps, and the loss and the learning rate of each."""
         items = self.points.items
@@ -78,6 +84,10 @@ class Recorder:
         """Steps, and all weights at each as a row `(S, P)` on the CPU, in the order of the model's parameters."""
         rows = [torch.cat([w.flatten() for w in weights]).cpu() for weights in self.weights.items]
         return self.weights.steps, torch.stack(rows) if rows else torch.zeros(0, 0)
+
+    def last(self) -> dict[str, Tensor]:
+        """Name -> the parameter that was kept last; none, where none was."""
+        return dict(zip(self.parameters, self.weights.items[-1], strict=True)) if self.weights.items else {}
 
 
 class Keeping(Meter):
@@ -92,7 +102,7 @@ class Keeping(Meter):
         """Add a batch and its mean loss."""
         super().update(outputs, targets, loss)
         self.numbers += outputs.numel()
-        if self.numbers <= OUTPUTS:
+        if self.numbers <= OUTPUTS or not self.seen:
             self.seen.append((outputs.detach().cpu(), targets.cpu()))
 
     def outputs(self) -> tuple[Tensor, Tensor]:

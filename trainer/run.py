@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -95,10 +95,11 @@ def lock(folder: Path) -> Iterator[None]:
 
 def _take(file: IO[str]) -> None:
     """Lock it. Who looks whether a run is in progress holds the lock for an instant, and is waited for."""
-    with suppress(BlockingIOError):
-        return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    time.sleep(0.1)
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        time.sleep(0.1)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     content = {}
     files = about.get("files")
     for file, expected in files.items() if isinstance(files, dict) else ():
-        if file != "state.pt" and not re.fullmatch(r"\w+\.safetensors", file):
+        if file not in ("state.pt", "data.json") and not re.fullmatch(r"\w+\.safetensors", file):
             raise CheckpointError(f"{folder}: no checkpoint has a file {file!r}")
         try:
             size = (folder / file).stat().st_size

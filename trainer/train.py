@@ -14,6 +14,7 @@ from trainer import build, build_update, checkpoint, memory, run
 from trainer.advice import advice
 from trainer.baseline import baselines
 from trainer.clock import Clock
+from trainer.data import description
 from trainer.errors import NumericalError, Stopped
 from trainer.fingerprint import fingerprints
 from trainer.loop import Report, evaluate, fit
@@ -26,8 +27,10 @@ from trainer.searching import SearchedUpdate
 from trainer.stopping import Budget, Signals
 from trainer.update import Update
 from trainer.view import console as view
-from trainer.view.board import Board, hyper_parameters
+from trainer.view import pictures
+from trainer.view.board import hyper_parameters, open_board
 from trainer.view.layers import layers_of
+from trainer.view.outcome import Outcome
 
 if TYPE_CHECKING:
     from trainer.compiled import CompiledUpdate
@@ -49,10 +52,12 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
 
     # Parts, from the data to the update.
     build.check(cfg)
+    looks_back = bool(pictures.check(cfg.plots)) or str(cfg.tensorboard).lower() == "full"
     device = build.device(cfg.device)
     autocast, scaler = choose_precision(cfg.precision, device)
     seed_everything(cfg.seed, cfg.deterministic)
     data, spec = build.data(cfg, device)
+    store.data = description.dumps(spec, data.train.targets)
     sample = next(iter(data.train))[0][:2]
     model = build.model(cfg, spec, sample)
     loss = build.loss(cfg, spec, data.train.targets)
@@ -70,15 +75,18 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         run.forget_logs(folder)
     config = OmegaConf.to_yaml(cfg, resolve=True)
     noted = {"num_threads": torch.get_num_threads(), "names": dict(names), "data": fingerprints(data)}
-    run.begin(folder, config, run.environment(command, str(device)) | noted)
+    environment = run.environment(command, str(device)) | noted
+    run.begin(folder, config, environment)
     rows = run.MetricsFile(folder / "metrics.csv")
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
-    board = Board(folder / "tensorboard", hyper_parameters(cfg, names), results, saved and saved.about["step"] + 1)
-    board.describe(model, sample, config)
+    goes_on_at = saved and saved.about["step"] + 1
+    board = open_board(cfg.tensorboard, folder / "tensorboard", hyper_parameters(cfg, names), results, goes_on_at)
+    layers = layers_of(model, sample)
+    board.describe(model, sample, layers, config, environment)
     shown = best.monitor if best.monitor != "loss" else meter.names[-1]
     console = view.Console(cfg.epochs, total_steps, shown)
-    console.say(*view.header(cfg, names, device, data, spec), *warnings, view.layers_table(layers_of(model, sample)))
-    console.say(f"run    {view.shown(folder)}", f"board  tensorboard --logdir {view.log_root(folder)}", "")
+    console.say(*view.header(cfg, names, device, data, spec), *warnings, view.layers_table(layers))
+    console.say(f"run    {view.shown(folder)}", *board.hint(view.log_root(folder)), "")
 
     saver = Saver(store, cfg.checkpoint, model, update, train_meter, best, flush=console.spared()(board.flush))
     if saved:
@@ -94,7 +102,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
 
         compiled = CompiledUpdate(model, loss, update, autocast, train_meter.update, clock, console.say)
     begun = logged = update.num_steps
-    recorder = Recorder(model, begun, enabled=True)
+    recorder = Recorder(model, begun, enabled=looks_back)
     log_every, patience = cfg.log_every, cfg.patience
     budget = Budget(update, cfg.max_steps, cfg.max_minutes - saver.seconds / 60)
 
@@ -159,15 +167,22 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     speed = saver.position.num_examples / train_s
 
     # The test split is read here for the first time, with the weights that the validation split chose.
+    recorder.end(update.num_steps)
     chosen = update.averaged_model
     checkpoint.load_weights(chosen, store.read("best").weights["model"], store.folder / "best")
-    kept = Keeping(meter)
+    kept = Keeping(meter) if looks_back else meter
     test = evaluate(chosen, loss, data.test, kept, autocast=autocast)
     floor = baselines(data.train, data.test, spec, loss, meter)
     learned = explain(spec) if (explain := getattr(chosen, "learned", None)) else {}
     console.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
     if learned:
         console.say(view.parameters_table(learned, spec))
+    drawn: dict[str, Path] = {}
+    if isinstance(kept, Keeping):
+        outcome = Outcome(names, spec, data, chosen, loss, rows.rows(), best.epoch, recorder, *kept.outputs())
+        with console.spared():
+            drawn = pictures.draw(cfg.plots, folder / "plots", outcome, console.say)
+            board.show(update.num_steps + 1, outcome, drawn, console.say)
     reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
     with console.spared():
         board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
@@ -201,6 +216,7 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         f"time          {view.shares(clock.seconds)}",
         *(f"advice        {line}" for line in [hint] if line),
         *view.gain_line(gain),
+        *([f"pictures      {view.shown(folder / 'plots')} ({len(drawn)})"] if drawn else []),
         f"best weights  {view.shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",
         f"summary       {view.shown(folder / 'summary.json')}",
     )
@@ -215,13 +231,13 @@ def measured(report: Report, update: Update) -> dict[str, float]:
     """
     values = {
         "train/loss": float(report.loss),
-        "lr": update.lr,
-        "gradient_norm": float(update.gradient_norm()),
+        "update/lr": update.lr,
+        "update/gradient_norm": float(update.gradient_norm()),
     }
     losses = [values["train/loss"], *([report.val["loss"]] if report.val else [])]
     if not all(math.isfinite(loss) for loss in losses):
         raise NumericalError(
             f"the loss is {losses[-1]} after {report.step} updates (lr {update.lr:g}, gradient norm "
-            f"{values['gradient_norm']:g}); try a smaller optim.lr, or clip=1"
+            f"{values['update/gradient_norm']:g}); try a smaller optim.lr, or clip=1"
         )
     return values

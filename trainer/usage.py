@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from trainer.commands import COMMANDS
 from trainer.config import KNOBS, groups
 
 
@@ -15,6 +16,9 @@ def usage(config_dir: str | None) -> str:
         "  dltrain data=csv data.path=my.csv data.target=price model=mlp",
         "  dltrain -m model=mlp,simple_cnn optim.lr=1e-3,1e-2    a sweep: one run for each combination",
         "  tensorboard --logdir outputs                     look at all runs",
+        "",
+        "commands, each with its own --help",
+        *(f"  dltrain {name:<11} {about}" for name, (_, about) in COMMANDS.items()),
     ]
     for group, options in groups(config_dir).items():
         lines += ["", f"{group}=", *(f"  {name:<16} {about}" for name, about in options.items())]

@@ -79,11 +79,13 @@ def lines(compared: Sequence[Side]) -> list[Line]:
     found = [Line(key, [_cell(side.config.get(key, "")) for side in compared], keep=7) for key in keys(compared)]
     if {side.run.state for side in compared} != {"finished"}:
         found.append(Line("state", [side.run.state for side in compared], keep=6))
+    has_one_task = len({side.run.summary.get("monitor", chosen) for side in compared}) == 1
+    direction = HIGHER_IS_BETTER if has_one_task else {}  # a loss in other units is no better for being smaller
     names = dict.fromkeys([chosen, "loss", *(name for side in compared for name in side.run.metrics("best"))])
     for name in names:
         for split, word in SPLITS.items():
             values = [side.run.metric(split, name) for side in compared]
-            found.append(Line(f"{word} {name}", _values(values, name), keep=8 if name == chosen else 0))
+            found.append(Line(f"{word} {name}", _values(values, direction.get(name)), keep=8 if name == chosen else 0))
     for title, key in (("best epoch", "best_epoch"), ("updates", "steps")):
         found.append(Line(title, [_count(side.run.summary.get(key)) for side in compared]))
     found.append(Line("time", ["" if (s := side.run.seconds) is None else duration(s) for side in compared], keep=2))
@@ -103,7 +105,10 @@ def drift(compared: Sequence[Side]) -> list[str]:
     """In what the code, the packages, the machine or the data differ, a line each."""
     places = [place(side.run) for side in compared]
     lines = []
+    explained = any(key == "seed" or key.split(".")[0] == "data" for key in keys(compared))  # the seed draws the splits
     for key in differing(places):
+        if key.startswith("data.") and explained:
+            continue
         by_value: dict[str, list[str]] = {}
         for side, there in zip(compared, places, strict=True):
             value = str(there.get(key, "unknown"))
@@ -125,12 +130,12 @@ def _count(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else ""
 
 
-def _values(values: Sequence[float | None], name: str) -> list[str]:
-    """Each with its difference to the first, the best with a star; of a metric of unknown direction none is."""
+def _values(values: Sequence[float | None], higher_is_better: bool | None) -> list[str]:
+    """Each with its difference to the first, the best with a star; where no direction is known none is."""
     known = [value for value in values if value is not None and math.isfinite(value)]
     best = None
-    if len({*known}) > 1 and name in HIGHER_IS_BETTER:
-        best = max(known) if HIGHER_IS_BETTER[name] else min(known)
+    if len({*known}) > 1 and higher_is_better is not None:
+        best = max(known) if higher_is_better else min(known)
     cells = []
     for value in values:
         text = "" if value is None else number(value)

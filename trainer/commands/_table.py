@@ -29,13 +29,13 @@ class Column(NamedTuple):
         return max(map(len, [self.title, *self.cells]))
 
 
-def show(columns: Sequence[Column]) -> None:
-    """Print the columns that have something in them and, in a terminal, that fit."""
+def show(columns: Sequence[Column], whole: bool = False) -> None:
+    """Print the columns that have something in them and, in a terminal, unless all are wanted, that fit."""
     columns = [column for column in columns if any(column.cells)]
     if not sys.stdout.isatty():
         say(*plain(columns))
         return
-    titles, *rows = plain(fitting(columns, shutil.get_terminal_size().columns))
+    titles, *rows = plain(columns if whole else fitting(columns, shutil.get_terminal_size().columns))
     rule = ("─" if can_say("─") else "-") * max(map(len, [titles, *rows]))
     say(titles if os.environ.get("TERM") == "dumb" else f"{BOLD}{titles}{PLAIN}", rule, *rows)
 

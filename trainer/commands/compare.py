@@ -46,11 +46,11 @@ def main(arguments: list[str]) -> None:
     given = settings("compare", KNOWN, arguments, words="run folders")
     compared = sides(_chosen(given.words, given.values))
     if given.values["json"] == "true":
-        print(json.dumps(_record(compared), indent=2, ensure_ascii=False))
+        say(json.dumps(_record(compared), indent=2, ensure_ascii=False))
         return
     if len(compared) <= COLUMNS:
         say(*(f"{side.label}  {shown(side.run.folder)}" for side in compared), "")
-    show(_columns(compared))
+    show(_columns(compared), whole=len(compared) <= COLUMNS)
     if elsewhere := drift(compared):
         say("", "code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere))
     if not any(side.history for side in compared):
@@ -117,19 +117,25 @@ def _draw(compared: Sequence[Side], path: Path) -> Path:
 
     best = sorted(compared, key=lambda side: _worst_last(objective(side.run.summary)))[:LINES]
     drawn = [side for side in compared if side in best]
-    metric = monitor(compared)
-    labels = [_label(side, telling(compared)) for side in drawn]
-    some = "" if len(drawn) == len(compared) else f"the best {len(drawn)} of "
-    same = [
-        str(compared[0].config[slot]) for slot in ("model", "data") if slot in {*compared[0].config} - {*keys(compared)}
-    ]
-    title = f"{some}{len(compared)} runs: {', '.join(same)}".rstrip(": ")
+    curves = {_label(side, telling(compared)): side.history for side in drawn}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        overlay(path, dict(zip(labels, [side.history for side in drawn], strict=True)), metric, title)
+        overlay(path, curves, _metric(drawn), _title(compared, len(drawn)))
     except OSError as error:
         raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
     return path
+
+
+def _metric(drawn: Sequence[Side]) -> str:
+    """What is drawn beside the loss: the monitored metric or, where that is the loss, the first one measured."""
+    measured = [key.removeprefix("val/") for side in drawn for row in side.history[:1] for key in row if "val/" in key]
+    return next((name for name in [monitor(drawn), *measured] if name != "loss"), "loss")
+
+
+def _title(compared: Sequence[Side], num_drawn: int) -> str:
+    some = "" if num_drawn == len(compared) else f"the best {num_drawn} of "
+    same = [slot for slot in ("model", "data") if slot in compared[0].config and slot not in keys(compared)]
+    return f"{some}{len(compared)} runs: {', '.join(str(compared[0].config[slot]) for slot in same)}".rstrip(": ")
 
 
 def _label(side: Side, telling_keys: Sequence[str]) -> str:

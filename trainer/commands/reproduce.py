@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from datetime import datetime
@@ -77,10 +78,10 @@ def _again(before: Run) -> Run:
     """
     origin = Path(str(before.environment.get("folder", ".")))
     origin = origin if origin.is_dir() else Path.cwd()
-    now = datetime.now()
+    began, now = _command(before.folder), datetime.now()
     folder = run_folder.create(origin / ROOT / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-again")
-    arguments = [*_command(before.folder), f"hydra.run.dir={folder.relative_to(origin)}"]
-    say(f"in {origin}: dltrain {' '.join(arguments)}", "")
+    arguments = [*began, f"hydra.run.dir={folder.relative_to(origin)}"]
+    say(f"in {origin}: dltrain {shlex.join(arguments)}", "")
     sys.stdout.flush()
     process = subprocess.Popen([sys.executable, "-m", "trainer.cli", *arguments], cwd=origin)
     try:
@@ -141,7 +142,7 @@ def _judge(before: Run, after: Run, tolerance: float) -> list[str]:
         Column("verdict", ["PASS" if ok else "FAIL" for ok in passed]),
     ]
     say("")
-    show(columns)
+    show(columns, whole=True)
     return [name for (name, _, _), ok in zip(rows, passed, strict=True) if not ok]
 
 

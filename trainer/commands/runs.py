@@ -25,7 +25,7 @@ ORDERS: dict[str, Callable[[Run], Any]] = {
     "state": lambda run: STATES.index(run.state),
 }
 KNOWN = {
-    **{slot: Setting(f"only runs of this {slot}; resnet* for all that begin so", "") for slot in SLOTS},
+    **{slot: Setting(f"only runs with this {slot}; a * stands for anything", "") for slot in SLOTS},
     "state": Setting(f"only those that are {', '.join(STATES)}", "", ("", *STATES)),
     "sort": Setting("the last row is the newest run, the best metric, the longest time", "when", tuple(ORDERS)),
     "last": Setting("only so many rows, the last ones", ""),
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
     chosen = sorted((run for run in found if _is_asked_for(run, values)), key=ORDERS[values["sort"]])
     chosen = chosen[-int(last) :] if last else chosen
     if values["json"] == "true":
-        print(json.dumps([_record(run) for run in chosen], indent=2, ensure_ascii=False))
+        say(json.dumps([_record(run) for run in chosen], indent=2, ensure_ascii=False))
         return
     if chosen:
         show(_columns(chosen))

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,19 +63,10 @@ class TableEncoder:
         names = [column.name for column in self.columns if column.categories is not None]
         return (*names, *([self.target.name] if any(isinstance(c, str) for c in self.target.classes) else []))
 
-    def to_json(self) -> dict[str, Any]:
-        """As dicts, lists, strings and numbers."""
-        return asdict(self)
-
-    @staticmethod
-    def from_json(plain: Mapping[str, Any]) -> TableEncoder:
-        """The same again."""
-        columns = [
-            Column(**{**c, "categories": None if c["categories"] is None else tuple(c["categories"])})
-            for c in plain["columns"]
-        ]
-        target = Target(**{**plain["target"], "classes": tuple(plain["target"]["classes"])})
-        return TableEncoder(tuple(columns), target, plain["fill"])
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """Of a row."""
+        return (sum(len(column.inputs) for column in self.columns),)
 
     def encode(self, frame: pd.DataFrame, blame: Blame) -> np.ndarray:
         """Inputs `(N, F)` float32. Text that was not in training, or is missing, is zero in all of its inputs.
@@ -125,6 +116,11 @@ def _numbered(cells: pd.Series, words: Sequence[Any]) -> np.ndarray:
 
     found = pd.Index(words, dtype=object).get_indexer(cells.cat.categories.astype(object))
     return np.append(found, -1)[cells.cat.codes]
+
+
+def as_it_is(names: Sequence[str], target: Target) -> TableEncoder:
+    """For columns of numbers that are not scaled."""
+    return TableEncoder(tuple(Column(name) for name in names), target, fill=False)
 
 
 def fit_column(cells: pd.Series, rows: np.ndarray) -> Column:

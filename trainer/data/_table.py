@@ -87,7 +87,7 @@ def table(
     encoder = TableEncoder(tuple(fit_column(frame[name], rows) for name in features), kind, fill=missing == "mean")
     splits = splits_of(torch.from_numpy(encoder.encode(frame, blame)), _shaped(codes, kind), parts)
     if test_file:
-        examples, gaps = _test_examples(test_file, encoder, missing)
+        examples, gaps = other_rows(test_file, encoder, missing)
         splits, notes = replace(splits, test=examples), [*notes, *gaps]
     constant = _constant(encoder, splits.train.inputs)
     notes += [f"constant in training: {listed(constant)}"] if constant else []
@@ -119,6 +119,7 @@ def _spec(encoder: TableEncoder, notes: tuple[str, ...]) -> DataSpec:
         feature_std=std,
         target_mean=target.mean,
         target_std=target.std,
+        encoder=encoder,
         notes=notes,
     )
 
@@ -128,8 +129,14 @@ def _shaped(codes: Tensor, target: Target) -> Tensor:
     return codes if target.task == "multiclass" else codes.float()[:, None]
 
 
-def _test_examples(file: TableFile, encoder: TableEncoder, missing: str) -> tuple[Examples, list[str]]:
-    """The rows of a test file, read as the training rows taught, and what to say of them."""
+def other_rows(file: TableFile, encoder: TableEncoder, missing: str) -> tuple[Examples, list[str]]:
+    """The rows of another file, read as the training rows taught, and what to say of them.
+
+    Columns are found by their names, in any order; other columns are not used.
+
+    Raises:
+        DataError: a column that is not there, or a cell that cannot be read.
+    """
     names = [column.name for column in encoder.columns]
     frame = file.read(text=encoder.text)[[file.column(name) for name in (*names, encoder.target.name)]]
     frame, notes = _without_missing(frame, encoder.target.name, missing, file.error)

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.data._image_encoder import ImageEncoder, fit_images
+from trainer.data._like_training import like_training
 from trainer.data.image_file import SUFFIXES, pixels_of, printable, size_of
-from trainer.data.images import standardise
 from trainer.data.stream import StreamLoader
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError, nearest
@@ -47,6 +48,57 @@ class ImageFiles:
             DataError: one that cannot be read; names the file.
         """
         return torch.from_numpy(np.stack([pixels_of(self.paths[i], self.size, grey=self.grey) for i in index]))
+
+
+@dataclass(frozen=True)
+class FilesLikeTraining(ImageFiles):
+    """Files that are read as the images of training were."""
+
+    encoder: ImageEncoder
+
+    def read(self, index: Sequence[int]) -> Tensor:
+        """Those at the `B` places: `(B, C, H, W)` uint8.
+
+        Raises:
+            DataError: one that cannot be read; names the file.
+        """
+        return torch.from_numpy(np.stack([like_training(self.paths[i], self.encoder) for i in index]))
+
+
+def files_like_training(paths: Sequence[str], encoder: ImageEncoder) -> FilesLikeTraining:
+    """Those files."""
+    return FilesLikeTraining(np.array(paths, dtype=object), encoder.size, encoder.is_grey, encoder)
+
+
+def other_folder(path: str, encoder: ImageEncoder, class_names: Sequence[str]) -> tuple[Examples, list[str]]:
+    """All images of another folder that holds one for each class, or those of its `test/`; and what to say of them.
+
+    Raises:
+        DataError: no such folder, no images, or a class that training does not know.
+    """
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise DataError(f"{folder.absolute()}: {'a file, not a folder' if folder.exists() else 'no such folder'}")
+    has_parts = (folder / "test").is_dir() and (folder / "train").is_dir() and not {"train", "test"} & {*class_names}
+    folder = folder / "test" if has_parts else folder
+    images, others = _classes(folder)
+    if not images:
+        raise DataError(f"{folder}: there are no folders in it; expected a folder of images for each class")
+    if unknown := [name for name in map(printable, images) if name not in class_names]:
+        raise DataError(f"{folder}: training has no class {unknown[0]!r}; {nearest(unknown[0], class_names)}")
+    paths = [file for files in images.values() for file in files]
+    labels = torch.tensor([class_names.index(printable(name)) for name, files in images.items() for _ in files])
+    notes = ["read from test/"] if has_parts else []
+    notes += (
+        [f"left out, as no images of a class: {len(others):,} files, such as {printable(others[0])}"] if others else []
+    )
+    targets = labels.float()[:, None] if len(class_names) == 2 else labels
+    return Examples(files_like_training(paths, encoder), targets), notes
+
+
+def images_below(folder: str) -> list[str]:
+    """All image files in a folder and its folders, by their names, sorted."""
+    return [file for file in _files(folder) if file.lower().endswith(SUFFIXES)]
 
 
 def image_folder(
@@ -109,7 +161,7 @@ def image_folder(
 
     images: ImageFiles = splits.train.inputs
     sample = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:SAMPLE].sort().values
-    prepare = standardise(images.read(index.tolist()) for index in sample.split(50))
+    encoder = fit_images((images.read(index.tolist()) for index in sample.split(50)), are_files=True)
     if len(sample) < len(images):
         notes.append(f"standardised by {len(sample):,} of the training images, drawn by the seed")
     spec = DataSpec(
@@ -117,9 +169,10 @@ def image_folder(
         in_shape=(1 if grey else 3, *shape),
         out_features=1 if binary else len(class_names),
         class_names=tuple(printable(name) for name in class_names),
+        encoder=encoder,
         notes=tuple(notes),
     )
-    return Splits(splits.train, val, test, prepare, partial(StreamLoader, workers=workers)), spec
+    return Splits(splits.train, val, test, encoder.prepare, partial(StreamLoader, workers=workers)), spec
 
 
 def _found(folder: Path) -> tuple[dict[str, dict[str, list[str]]], list[str]]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from trainer.data import _files
+from trainer.data._image_encoder import fit_images
 from trainer.data.cifar import read_cifar10
 from trainer.data.idx import read_idx
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
@@ -35,7 +34,7 @@ def digits(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int =
     images = torch.from_numpy(data.images).to(torch.uint8)[:, None]  # (N, 1, 8, 8)
     labels = torch.from_numpy(data.target).long()
     parts = split(labels, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=True)
-    return _image_data(splits_of(images, labels, parts), class_names=DIGITS)
+    return _image_data(splits_of(images, labels, parts), class_names=DIGITS, largest=16)
 
 
 def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
@@ -114,31 +113,14 @@ def _with_test(
     return _image_data(replace(splits_of(*train, parts), test=Examples(*test)), class_names=class_names)
 
 
-def _image_data(splits: Splits, *, class_names: tuple[str, ...]) -> tuple[Splits, DataSpec]:
+def _image_data(splits: Splits, *, class_names: tuple[str, ...], largest: int = 255) -> tuple[Splits, DataSpec]:
     """Batches standardised by the mean and the standard deviation of the training images, and what they are."""
+    encoder = fit_images([splits.train.inputs], largest)
     spec = DataSpec(
         task="multiclass",
         in_shape=tuple(splits.train.inputs.shape[1:]),
         out_features=len(class_names),
         class_names=class_names,
+        encoder=encoder,
     )
-    return replace(splits, prepare=standardise([splits.train.inputs])), spec
-
-
-def standardise(images: Iterable[Tensor]) -> Callable[[Tensor], Tensor]:
-    """A map of `(B, C, H, W)` bytes to floats, of mean 0 and variance 1 in each channel of all the `images` given."""
-    found = [torch.stack([torch.bincount(c.flatten(), minlength=256) for c in part.unbind(1)]) for part in images]
-    counts = torch.stack(found).sum(0)  # (C, 256)
-    values = torch.arange(256, dtype=torch.float64)
-    mean = counts.double() @ values / counts.sum(1)
-    std = (counts.double() @ values.square() / counts.sum(1) - mean.square()).sqrt().clamp_min(1e-6)
-
-    @cache
-    def affine(device: torch.device) -> tuple[Tensor, Tensor]:
-        return (1 / std).float()[:, None, None].to(device), (-mean / std).float()[:, None, None].to(device)  # (C, 1, 1)
-
-    def prepare(batch: Tensor) -> Tensor:
-        scale, shift = affine(batch.device)
-        return batch.to(torch.float32, copy=True).mul_(scale).add_(shift)
-
-    return prepare
+    return replace(splits, prepare=encoder.prepare), spec

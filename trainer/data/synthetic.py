@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from trainer.data._encoder import Target, as_it_is
 from trainer.data.tensors import DataSpec, Splits, split, splits_of
 
 
@@ -38,13 +39,15 @@ def linear(
     targets = (inputs @ weights + b + noise * torch.randn(num_examples, generator=generator))[:, None]
     parts = split(targets, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=False)
     mean, std = targets[parts[0]].mean().item(), targets[parts[0]].std(correction=0).item()
+    names = tuple(f"x{i}" for i in range(1, len(w) + 1))
     spec = DataSpec(
         task="regression",
         in_shape=(len(w),),
-        feature_names=tuple(f"x{i}" for i in range(1, len(w) + 1)),
+        feature_names=names,
         target_name="y",
         target_mean=mean,
         target_std=std,
         true_parameters={"w": list(w), "b": [b]},
+        encoder=as_it_is(names, Target("y", "regression", mean=mean, std=std)),
     )
     return splits_of(inputs, (targets - mean) / std, parts), spec

@@ -15,6 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.data._encoder import TableEncoder
+from trainer.data._image_encoder import ImageEncoder
+from trainer.data._vocabulary import Vocabulary
 from trainer.errors import DataError
 
 # Numbers that are cut out at once. Many small batches cost little more than one: with 16 MB of floats, gathering takes
@@ -173,6 +176,7 @@ class DataSpec:
     target_mean: float = 0.0
     target_std: float = 1.0
     true_parameters: Mapping[str, list[float]] = field(default_factory=dict)
+    encoder: TableEncoder | Vocabulary | ImageEncoder | None = None  # reads other data as the training data was read
     notes: tuple[str, ...] = ()  # what a person should know of it, said before training
 
     @property

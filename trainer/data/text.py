@@ -3,49 +3,18 @@
 from __future__ import annotations
 
 import csv
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
 
 from trainer.data._textfile import head, open_text, shown, told
+from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary, cut
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError, nearest
-
-PADDING, UNKNOWN = 0, 1  # the first two numbers; tokens follow
-CUTTERS = {
-    "characters": list,
-    "words": lambda text: re.findall(r"\w+|[^\w\s]", text.lower()),
-}
-
-
-@dataclass(frozen=True)
-class Vocabulary:
-    """The tokens that have a number, what a token is, and how many of a text are read."""
-
-    tokens: tuple[str, ...]
-    unit: str
-    max_length: int
-
-    def encode(self, texts: Sequence[str]) -> Tensor:
-        """Numbers `(N, max_length)` int32, filled up with `PADDING`; a token that has none is `UNKNOWN`."""
-        number = {token: index for index, token in enumerate(self.tokens, UNKNOWN + 1)}
-        rows = torch.zeros(len(texts), self.max_length, dtype=torch.int32)
-        for row, text in zip(rows.numpy(), texts, strict=True):
-            found = [number.get(token, UNKNOWN) for token in cut(text, self.unit)[: self.max_length]]
-            row[: len(found)] = found
-        return rows
-
-
-def cut(text: str, unit: str) -> list[str]:
-    """The tokens of a text; equal characters are equal however they are composed (Unicode's NFC)."""
-    return CUTTERS[unit](unicodedata.normalize("NFC", text.strip()))
 
 
 def names(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
@@ -103,10 +72,7 @@ def text(
     number = {label: index for index, label in enumerate(labels)}
     if len(labels) < 2:
         raise DataError(f"{path}: the only label is {shown(labels[0])}; two or more are needed")
-    for row in test_rows:
-        if row.label not in number:
-            unknown = f"{path} has no label {shown(row.label)}"
-            raise DataError(f"{test_path}: line {row.line}: {unknown}; {nearest(row.label, labels)}")
+    _check_labels(Path(str(test_path)), test_rows, labels, path)
     if not header and sum(row.label == rows[0].label for row in rows) == 1:
         notes.append(f"only line 1 has the label {shown(rows[0].label)}: if it is a header, data.header=true")
 
@@ -136,9 +102,42 @@ def text(
         vocab_size=len(known) + UNKNOWN + 1,
         class_names=tuple(labels),
         target_name="label",
+        encoder=vocabulary,
         notes=tuple(notes),
     )
     return splits, spec
+
+
+def other_texts(
+    path: str,
+    vocabulary: Vocabulary,
+    labels: Sequence[str],
+    *,
+    header: bool = False,
+    missing: str = "error",
+    encoding: str = "utf-8",
+) -> tuple[Examples, list[str]]:
+    """The texts of another file, read as the training texts taught, and what to say of them.
+
+    Raises:
+        DataError: as of the training file, or a label that training does not know.
+    """
+    file = Path(path)
+    notes: list[str] = []
+    rows = _filled(file, list(_rows(file, encoding))[header:], vocabulary.unit, missing, notes)
+    _check_labels(file, rows, labels, "the training file")
+    numbers = torch.tensor([labels.index(row.label) for row in rows])
+    targets = numbers.float()[:, None] if len(labels) == 2 else numbers
+    return Examples(vocabulary.encode([row.text for row in rows]), targets), notes
+
+
+def _check_labels(file: Path, rows: Sequence[Row], labels: Sequence[str], whose: str) -> None:
+    """Raise a DataError about the first label that is not known."""
+    for row in rows:
+        if row.label not in labels:
+            raise DataError(
+                f"{file}: line {row.line}: {whose} has no label {shown(row.label)}; {nearest(row.label, labels)}"
+            )
 
 
 class Row(NamedTuple):

@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 KINDS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 CELLS: dict[str, type[nn.RNNCellBase]] = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
-PADDING = 0  # the token that fills a sequence up to the longest, as in trainer.data.text
+PADDING = 0  # the token that fills a sequence up to the longest, as in trainer/data/_vocabulary.py
 
 
 class Recurrent(nn.Module):
@@ -61,7 +61,7 @@ class Recurrent(nn.Module):
             lengths = (inputs != PADDING).sum(1).clamp_min(1)  # (B,)
             sequence = self.embedding(inputs)  # (B, L, E)
         else:
-            lengths = inputs.new_full((len(inputs),), inputs.shape[2], dtype=torch.int64)
+            lengths = inputs.new_full((inputs.shape[0],), inputs.shape[2], dtype=torch.int64)
             sequence = inputs.transpose(1, 2).flatten(2)  # (B, H, C * W)
         last = self._step_by_step(sequence, lengths) if self.cell is not None else self._all_at_once(sequence, lengths)
         return self.head(self.dropout(last))
@@ -79,7 +79,7 @@ class Recurrent(nn.Module):
     def _step_by_step(self, sequence: Tensor, lengths: Tensor) -> Tensor:
         """The same in a loop: where a sequence has ended, its state stays, `(B, D)`."""
         assert self.cell is not None
-        hidden = sequence.new_zeros(len(sequence), self.cell.hidden_size)
+        hidden = sequence.new_zeros(sequence.shape[0], self.cell.hidden_size)
         state: Any = (hidden, hidden) if isinstance(self.cell, nn.LSTMCell) else hidden
         for number, step in enumerate(sequence.unbind(1)):
             goes_on = (number < lengths)[:, None]  # (B, 1)

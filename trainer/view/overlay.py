@@ -56,11 +56,10 @@ def _draw(panel: Axes, runs: Mapping[str, History], axis: str, name: str) -> Non
         panel.plot(*_points(history, axis, f"val/{name}"), "-", label=label, **options)
     ends = [history[-1][axis] for history in runs.values() if history]
     if ends and min(ends) > 0 and max(ends) > FAR_ENDS * min(ends):
-        panel.set_xscale("log")
-        panel.xaxis.set_major_formatter("{x:g}")
-    if name == "loss" and _range([row["val/loss"] for history in runs.values() for row in history]) > FAR_LOSSES:
-        panel.set_yscale("log")
-        panel.yaxis.set_major_formatter("{x:g}")
+        style.logarithmic(panel.xaxis)
+    losses = [row.get("val/loss", 0) for history in runs.values() for row in history]
+    if name == "loss" and _range(losses) > FAR_LOSSES:
+        style.logarithmic(panel.yaxis)
 
 
 def _points(history: History, axis: str, name: str) -> tuple[list[float], list[float]]:

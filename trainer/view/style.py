@@ -14,6 +14,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 DPI = 110
@@ -40,7 +41,9 @@ LOOK = {
     "axes.axisbelow": True,
     "grid.color": LIGHT,
     "grid.linewidth": 0.6,
-    "legend.frameon": False,
+    "legend.edgecolor": "none",
+    "legend.framealpha": 0.75,
+    "legend.title_fontsize": 8,
     "lines.linewidth": 1.6,
     "lines.markersize": 4,
     "image.cmap": "viridis",
@@ -74,7 +77,7 @@ def figure(
     between: float = 0.75,
     right: float = 0.2,
     below: float = 0.5,
-    above: float = 0.6,
+    above: float = 0.45,
 ) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels beside each other, under one title that says what is seen.
 
@@ -84,7 +87,8 @@ def figure(
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    whole = left + panels * width + (panels - 1) * between + right, below + height + above
+    across = max(left + panels * width + (panels - 1) * between + right, 0.3 + 0.088 * len(title))
+    whole = across, below + height + above
     made = Figure(figsize=whole, dpi=DPI)
     FigureCanvasAgg(made)
     made.text(0.12 / whole[0], 1 - 0.12 / whole[1], title, fontsize=11, fontweight="bold", va="top")
@@ -104,9 +108,10 @@ def save(picture: Figure, path: Path) -> None:
     os.replace(part, path)
 
 
-def note(axes: Axes, text: str, x: float = 0.5, y: float = 0.5, **options: Any) -> None:
-    """Text in a panel; `x` and `y` are shares of its width and height."""
-    axes.text(x, y, text, transform=axes.transAxes, **({"ha": "center", "va": "center", "color": GREY} | options))
+def logarithmic(axis: Axis) -> None:
+    """A logarithmic axis with plain numbers."""
+    axis._set_axes_scale("log")  # type: ignore[attr-defined]
+    axis.set_major_formatter("{x:g}")
 
 
 def bare(axes: Axes) -> None:

@@ -1,0 +1,87 @@
+"""The pictures of a run that has ended: which there are, and their files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainer.errors import ConfigError, nearest
+from trainer.view import style
+from trainer.view.outcome import Outcome
+from trainer.view.plots.classification import classes, confusion
+from trainer.view.plots.curves import curves, schedule
+from trainer.view.plots.distances import distances
+from trainer.view.plots.filters import filters
+from trainer.view.plots.fitted import fit
+from trainer.view.plots.mistakes import mistakes
+from trainer.view.plots.ranking import roc_pr
+from trainer.view.plots.regression import predictions, residuals
+from trainer.view.plots.surface import surface
+from trainer.view.plots.weights import weights
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+log = logging.getLogger("dltrain")
+# Each gives no figure of a run for which it has no meaning. None imports matplotlib before it draws.
+PICTURES: dict[str, Callable[[Outcome], Figure | None]] = {
+    function.__name__: function
+    for function in (
+        curves,
+        schedule,
+        fit,
+        predictions,
+        residuals,
+        confusion,
+        classes,
+        roc_pr,
+        mistakes,
+        filters,
+        weights,
+        distances,
+        surface,
+    )
+}
+
+
+def check(which: Any) -> list[str]:
+    """The names of the pictures that `plots=` asks for, with all of them for `auto`; to be asked before training.
+
+    Raises:
+        ConfigError: there is no picture of a name.
+    """
+    if which in ("off", False, None):  # a yaml's `off` is read as false
+        return []
+    if which == "auto":
+        return list(PICTURES)
+    names = list(which) if isinstance(which, Iterable) and not isinstance(which, str) else [which]
+    for name in names:
+        if str(name) not in PICTURES:
+            raise ConfigError(f"plots={name}: no such picture; {nearest(str(name), {*PICTURES, 'auto', 'off'})}")
+    return names
+
+
+def draw(which: Any, folder: Path, outcome: Outcome, say: Callable[[str], None]) -> dict[str, Path]:
+    """Name -> PNG file in `folder` of each picture that is asked for and has a meaning for this run.
+
+    A picture that fails is no reason for a run to fail at its end: that is said in a line, and its traceback is logged.
+    """
+    drawn: dict[str, Path] = {}
+    for name in check(which):
+        try:
+            with style.look():
+                picture = PICTURES[name](outcome)
+                if picture is None:
+                    if which != "auto":
+                        say(f"plots: {name} has no meaning for this run")
+                    continue
+                folder.mkdir(exist_ok=True)
+                style.save(picture, folder / f"{name}.png")
+        except Exception as error:
+            log.exception("the picture %s", name)
+            say(f"warning: no picture of {name}: {type(error).__name__}: {error}")
+        else:
+            drawn[name] = folder / f"{name}.png"
+    return drawn

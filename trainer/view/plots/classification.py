@@ -1,0 +1,112 @@
+"""Which classes are told apart, and which are not, on the test split."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from trainer.view import style
+from trainer.view.outcome import Outcome
+from trainer.view.plots._reading import class_names, has_classes, probabilities, title, true_classes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+IN_A_MATRIX = 20  # classes, more of which nobody could read
+IN_BARS = 25
+
+
+def counted(outcome: Outcome) -> Tensor:
+    """How many of each true class, a row, were said to be of each, a column: `(K, K)` int64."""
+    chances, true = probabilities(outcome), true_classes(outcome)
+    number = chances.shape[1]
+    return torch.bincount(true * number + chances.argmax(1), minlength=number**2).view(number, number)
+
+
+def confusion(outcome: Outcome) -> Figure | None:
+    """The matrix of true and predicted classes or, of many classes, the pairs most often taken for each other."""
+    if not has_classes(outcome):
+        return None
+    counts, names = counted(outcome), [style.short(name) for name in class_names(outcome)]
+    right, total = int(counts.diagonal().sum()), int(counts.sum())
+    head = title(outcome, f"{right:,} of {total:,} test examples right, {100 * right / total:.2f} %")
+    return (_matrix if len(names) <= IN_A_MATRIX else _pairs)(counts, names, head)
+
+
+def _matrix(counts: Tensor, names: list[str], head: str) -> Figure:
+    """Coloured by the share of the row; the number of examples is written in."""
+    shares = (counts / counts.sum(1, keepdim=True).clamp_min(1)).numpy()
+    number, margin = len(names), style.room(names)
+    side = max(2.6, min(6.6, 0.46 * number))
+    upright = max(map(len, names)) * number > 8 * side * 1.6
+    picture, [panel] = style.figure(
+        head,
+        width=side,
+        height=side,
+        left=margin + 0.3,
+        below=(margin if upright else 0.25) + 0.3,
+    )
+    panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, line in enumerate(counts.tolist()):
+        for column, count in enumerate(line):
+            if count:
+                share = 100 * shares[row, column]
+                text = f"{count:,}" if number > 10 or share < 0.5 else f"{count:,}\n{share:.0f} %"
+                ink = "white" if shares[row, column] > 0.5 else style.DARK
+                panel.text(column, row, text, color=ink, fontsize=7, ha="center", va="center", linespacing=1.1)
+    panel.set_xticks(range(number), names, rotation=90 if upright else 0)
+    panel.set_yticks(range(number), names)
+    panel.set(xlabel="predicted (percent of the row)" if number <= 10 else "predicted", ylabel="true")
+    panel.grid(False)
+    panel.spines[:].set_visible(False)
+    panel.tick_params(length=0)
+    return picture
+
+
+def _pairs(counts: Tensor, names: list[str], head: str) -> Figure:
+    """The 20 most frequent mistakes as bars."""
+    wrong = counts.clone().fill_diagonal_(0).flatten()
+    most = [index for index in wrong.argsort(descending=True)[:20].tolist() if wrong[index]]
+    labels = [f"{names[i // len(names)]} → {names[i % len(names)]}" for i in most]
+    picture, [panel] = style.figure(head, width=4.8, height=0.5 + 0.2 * len(most), left=style.room(labels) + 0.3)
+    panel.barh(labels, wrong[most].numpy(), color=style.VERMILION)
+    panel.invert_yaxis()
+    panel.grid(False, axis="y")
+    panel.set(xlabel="test examples", ylabel="true → predicted")
+    return picture
+
+
+def classes(outcome: Outcome) -> Figure | None:
+    """Precision and recall of each class; of many, those of the lowest F1."""
+    if not has_classes(outcome):
+        return None
+    counts = counted(outcome).double()
+    hits, said, true = counts.diagonal(), counts.sum(0), counts.sum(1)
+    precision, recall = hits / said.clamp_min(1), hits / true.clamp_min(1)
+    f1 = 2 * hits / (said + true).clamp_min(1)
+    shown = [index for index in range(len(f1)) if said[index] + true[index]]
+    mean = float(f1[shown].mean())
+    worst = sorted(shown, key=lambda index: float(f1[index]))[:IN_BARS]
+    shown = sorted(worst) if len(shown) <= IN_BARS else worst
+    names = class_names(outcome)
+    labels = [f"{style.short(names[index])} ({int(true[index]):,})" for index in shown]
+    few = f", the {len(shown)} lowest" if len(shown) < len(names) else ""
+    head = title(outcome, f"F1 of the classes {mean:.3f} on average{few}")
+    picture, [panel] = style.figure(
+        head, width=5.0, height=0.6 + 0.27 * len(shown), left=style.room(labels) + 0.3, above=0.65
+    )
+    places = torch.arange(len(shown)).numpy()
+    for values, up, colour, label in [
+        (precision, -0.2, style.BLUE, "precision: right among said"),
+        (recall, 0.2, style.ORANGE, "recall: found among true"),
+    ]:
+        bars = panel.barh(places + up, values[shown].numpy(), 0.38, color=colour, label=label)
+        panel.bar_label(bars, fmt="%.3f", padding=2, fontsize=6.5)
+    panel.set_yticks(places, labels)
+    panel.set(ylim=(len(shown) - 0.4, -0.6), xlabel="share; behind each class the number of its test examples")
+    panel.set_xlim(0, 1.08)
+    panel.grid(False, axis="y")
+    panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)
+    return picture

@@ -1,0 +1,124 @@
+"""A model of one feature, over the data: a line, or the probability of a class."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from trainer.data.tensors import BatchLoader
+from trainer.view import style
+from trainer.view.outcome import Outcome
+from trainer.view.plots._reading import class_names, eager, has_classes, of_classes, some, title
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LAST = "after the last epoch"
+
+
+def fit(outcome: Outcome) -> Figure | None:
+    """What the model says of each value of its one feature, in the units of the file."""
+    if outcome.spec.in_shape != (1,) or outcome.spec.kind != "features":
+        return None
+    splits = {"training": _points(outcome, outcome.data.train), "test": _points(outcome, outcome.data.test)}
+    if all(torch.equal(*pair) for pair in zip(*splits.values(), strict=True) if pair[0].shape == pair[1].shape):
+        del splits["training"]
+    x = torch.cat([x for x, _ in splits.values()])
+    margin = 0.1 * (float(x.max() - x.min()) or 1.0)
+    line = torch.linspace(float(x.min()) - margin, float(x.max()) + margin, 200, dtype=torch.float64)
+    draw = _probabilities if has_classes(outcome) else _line
+    return draw(outcome, splits, line.numpy(), *_outputs(outcome, line))
+
+
+def _points(outcome: Outcome, loader: BatchLoader) -> tuple[Tensor, Tensor]:
+    """The feature and the target of examples, in the units of the file, `(N,)` each."""
+    index, spec = some(len(loader.targets)), outcome.spec
+    x = loader.stored(index).double()
+    if spec.feature_mean is not None and spec.feature_std is not None:
+        x = x * spec.feature_std + spec.feature_mean
+    y = loader.targets.cpu()[index].double().flatten()
+    return x.flatten(), y if has_classes(outcome) else spec.in_units(y)
+
+
+@torch.no_grad()
+def _outputs(outcome: Outcome, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Of the model, `(N, K)`, at values of the feature in the units of the file, and of the last weights if others."""
+    spec, loader = outcome.spec, outcome.data.test
+    if spec.feature_mean is not None and spec.feature_std is not None:
+        x = (x - spec.feature_mean) / spec.feature_std
+    stored = x[:, None].to(loader.stored(torch.tensor([0])).dtype)
+    inputs = loader.prepare(stored.to(loader.targets.device))
+    model = eager(outcome)
+    chosen = model(inputs).cpu()
+    last = functional_call(model, outcome.recorder.last(), (inputs.clone(),)).cpu()
+    return chosen, None if torch.allclose(chosen, last, rtol=1e-3, atol=1e-3) else last
+
+
+def _scatter(panel: Axes, splits: dict[str, tuple[Tensor, Tensor]], jitter: float = 0.0) -> None:
+    """The data; classes are spread a little where many points would hide each other."""
+    for (name, (x, y)), colour in zip(splits.items(), (style.SKY, style.BLUE)[-len(splits) :], strict=True):
+        spread = jitter * np.random.default_rng(0).uniform(-1, 1, len(y)) if len(y) > 50 else 0.0
+        size, faint = (6, 1.0) if len(y) <= 20 else (4, 0.5)
+        label = f"{name} data" if len(splits) > 1 else "data"
+        panel.plot(x, y.numpy() + spread, "o", color=colour, alpha=faint, markersize=size, mew=0, label=label)
+
+
+def _line(
+    outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor, last: Tensor | None
+) -> Figure:
+    feature, target = outcome.spec.feature_names[0], outcome.spec.target_name
+    learned = explain(outcome.spec) if (explain := getattr(outcome.model, "learned", None)) else {}
+    formula = (
+        f"{target} = {learned['w'][0]:.4g} {feature} {learned['b'][0]:+.4g}" if learned else f"{target}({feature})"
+    )
+    picture, [panel] = style.figure(title(outcome, formula), width=5.2, height=3.6)
+    _scatter(panel, splits)
+    panel.plot(
+        x,
+        outcome.spec.in_units(outputs.double())[:, 0],
+        color=style.VERMILION,
+        linewidth=2,
+        label=f"model of epoch {outcome.best_epoch}",
+    )
+    if last is not None:
+        panel.plot(x, outcome.spec.in_units(last.double())[:, 0], "--", color=style.GREY, label=LAST)
+    panel.set(xlabel=feature, ylabel=target)
+    panel.legend()
+    return picture
+
+
+def _probabilities(
+    outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor, last: Tensor | None
+) -> Figure:
+    feature, names, chances = outcome.spec.feature_names[0], class_names(outcome), of_classes(outputs).numpy()
+    likeliest = chances.argmax(1)
+    changes = np.flatnonzero(np.diff(likeliest))
+    edges = [float(x[i : i + 2].mean()) for i in changes]
+    text = (
+        f"decides at {feature} = {', '.join(f'{edge:.3g}' for edge in edges[:4])}" if edges else "one class everywhere"
+    )
+    picture, [panel] = style.figure(title(outcome, text), width=5.2, height=3.6)
+    if len(names) == 2:
+        _scatter(panel, splits, jitter=0.03)
+        panel.axhline(0.5, color=style.GREY, linewidth=0.8)
+        panel.set_yticks([0, 0.5, 1], [f"0: {style.short(names[0])}", "0.5", f"1: {style.short(names[1])}"])
+        panel.tick_params(axis="y", labelrotation=90)
+        for label in panel.get_yticklabels():
+            label.set_verticalalignment("center")
+        about = f"probability of {style.short(names[1])}, epoch {outcome.best_epoch}"
+        panel.plot(x, chances[:, 1], color=style.VERMILION, linewidth=2, label=about)
+        if last is not None:
+            panel.plot(x, of_classes(last)[:, 1], "--", color=style.GREY, label=LAST)
+    else:
+        for number, name in enumerate(names[: len(style.COLOURS)]):
+            panel.plot(x, chances[:, number], color=style.COLOURS[number], label=style.short(name))
+    for edge in edges:
+        panel.axvline(edge, color=style.GREY, linestyle=":", linewidth=1)
+    panel.set(xlabel=feature, ylabel="probability", ylim=(-0.08, 1.08))
+    panel.legend(loc="best")
+    return picture
