@@ -239,8 +239,8 @@ def test_sweeps_of_every_kind(dltrain, tmp_path, sweep):
 def test_a_sweep_trains_every_combination_and_goes_on_after_a_failure(dltrain, tmp_path):
     outcome = dltrain("-m", *FAST, "optim.lr=0.01,-1,0.1", "optim.nesterov=false")
     assert outcome.code == 8
-    assert "job 1" in outcome.err
-    assert "optim.lr=-1" in outcome.err
+    assert "job 2/3  failed" in outcome.out
+    assert "optim.lr=-1" in outcome.out
     (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
     states = [json.loads((sweep / str(n) / "summary.json").read_text())["status"] for n in range(3)]
     assert states == ["finished", "failed", "finished"]
@@ -441,7 +441,7 @@ def test_a_yaml_from_somebody_else_runs_nothing(dltrain, tmp_path, text, multiru
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "evil.yaml").write_text("# @package _global_\n" + text + "\n")
     outcome = dltrain("--config-dir", "conf", *multirun, "experiment=evil")
-    assert outcome.code == (8 if multirun and "hydra" not in text else 2)
+    assert outcome.code == 2
     assert "Traceback" not in outcome.err
     assert not list(tmp_path.rglob("canary"))
 

@@ -301,12 +301,6 @@ def test_damaged_checkpoints_are_passed_over_and_that_is_said(dltrain, one_threa
     assert "all checkpoints are damaged" in outcome.err
 
 
-def test_a_sweep_is_not_resumed_by_this(dltrain):
-    outcome = dltrain("-m", "seed=1,2", "resume=last")
-    assert outcome.code == 2
-    assert "one run" in outcome.err
-
-
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's writer
 def test_a_folder_that_is_taken_away_is_said(dltrain, monkeypatch):
     append = saving.Saver.end_of_epoch
