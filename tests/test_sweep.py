@@ -121,6 +121,16 @@ def test_what_cannot_run_stops_the_sweep_before_it_begins(sweep, tmp_path):
     assert not list(tmp_path.glob("outputs/sweeps/*/*"))
 
 
+def test_a_sweep_whose_values_mean_something_else_now_is_not_gone_on_with(sweep, tmp_path):
+    assert sweep("model=bad", "seed=1,2", "epochs=1")[0] == 0
+    assert sweep("resume=last", "seed=1,2", "log_every=7")[0] == 0
+    (tmp_path / "conf" / "model" / "bad.yaml").write_text("_target_: bad.Bad\nhow: raises\n")
+    for more in ([], ["sweep.retry=true"]):
+        code, _, err = sweep("resume=last", *more)
+        assert code == 4
+        assert "has changed since then" in err
+
+
 def test_ctrl_c_saves_and_says_what_is_left(sweep):
     process = sweep.start("model=mlp", "seed=1,2", "epochs=2000")
     deadline = time.monotonic() + 120

@@ -19,8 +19,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from trainer.differences import flat
+from trainer.resume import FREE_IN_SWEEP
+
 ENDED = ("finished", "failed", "pruned")  # these are not run again, unless failed ones are asked for
-NOT_HASHED = ("hydra", "resume", "dry_run", "sweep", "plots", "tensorboard")
+NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 Event = dict[str, Any]
 
 
@@ -69,8 +72,9 @@ class Ledger:
 
 def config_hash(cfg: DictConfig) -> str:
     """Of all that makes a run what it is."""
-    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in NOT_HASHED])
-    text = json.dumps(OmegaConf.to_container(plain, resolve=True), sort_keys=True, default=str)
+    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    found = flat(OmegaConf.to_container(plain, resolve=True))
+    text = json.dumps({k: v for k, v in found.items() if k not in NOT_HASHED}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -22,7 +22,7 @@ from trainer.arguments import again, checked_flags, parse, quoted, without
 from trainer.config import SLOTS
 from trainer.errors import CheckpointError, ConfigError, Stopped
 from trainer.overrides import checked, sweep_axes, sweep_samples
-from trainer.resume import FREE
+from trainer.resume import FREE_IN_SWEEP
 from trainer.start import launch
 from trainer.sweep.apart import run_apart
 from trainer.sweep.leaderboard import report
@@ -31,9 +31,6 @@ from trainer.sweep.screen import Screen, duration
 
 FOLDER = "hydra.sweep.dir"
 GROUPS = ("data", "model", "loss", "experiment")  # what decides whether a job can run at all
-
-
-STILL_FREE = FREE - {"epochs", "max_steps", "max_minutes", "patience"}  # these would change what jobs came to
 
 
 class Plan(NamedTuple):
@@ -114,17 +111,17 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
     if not header.get("command"):
         raise CheckpointError(f"{folder / 'sweep.jsonl'}: does not say how the sweep was begun; start a new one")
     began = parse(header["command"])
+    began.config_dir = flags.config_dir or began.config_dir
+    now = _hashes(began)
+    for line, known in header["samples"].items():
+        if now.get(line) != known:
+            raise CheckpointError(f"resume={name}: what {line or 'the defaults'} stands for has changed since then")
     given = [line for line in flags.overrides if not line.startswith("resume=")]
-    free = [line for line in given if line.split("=")[0] in STILL_FREE]
+    free = [line for line in given if line.split("=")[0] in FREE_IN_SWEEP]
     if others := [line for line in given if line not in began.overrides and line not in free]:
         raise CheckpointError(f"resume={name}: {others[0]} is not how {folder} was begun; a new sweep may have it")
     kept = [line for line in began.overrides if line.split("=")[0] not in {f.split("=")[0] for f in free}]
     began.overrides = kept + free
-    began.config_dir = flags.config_dir or began.config_dir
-    now = _hashes(began)
-    for line, known in header["samples"].items():
-        if not free and now.get(line) != known:
-            raise CheckpointError(f"resume={name}: what {line or 'the defaults'} stands for has changed since then")
     return folder, began
 
 
@@ -203,7 +200,7 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     summary = run.read_json(folder / "summary.json")
     about = {"job": number, "seconds": round(time.monotonic() - start, 3)}
     if code == 0 and summary.get("status") == "finished":
-        objective = summary["best"][summary["monitor"]]
+        objective = float(summary["best"][summary["monitor"]])  # one that is no number is text there
         ledger.append("finished", **about, objective=objective, metric=summary["monitor"])
         return objective
     ledger.append("failed", **about, code=code, error=_why(code, summary))
