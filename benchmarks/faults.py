@@ -40,9 +40,10 @@ import torch._dynamo
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-import trainer.train
+import trainer.train  # noqa: F401
 from trainer import cli, loop, run, saving, sealed
 from trainer.stopping import Watched
+from trainer.view.board.writing import Full
 
 ROOT = Path(__file__).parent.parent
 TINY = [
@@ -412,7 +413,7 @@ def full_disk(bench: Bench) -> None:
     bench.row("a limit on the size of files (EFBIG) in a checkpoint: exit 6, goes on", results)
 
     results = []
-    for owner, name in ((run.MetricsFile, "append"), (trainer.train.Board, "scalars")):
+    for owner, name in ((run.MetricsFile, "append"), (Full, "scalars"), (Full, "show")):
         folder = bench.new()
 
         def logs(owner: type = owner, name: str = name) -> None:

@@ -132,6 +132,7 @@ def test_a_run_is_a_folder_with_all_that_it_was(dltrain):
         "model.safetensors",
         "state.pt",
         "checkpoint.json",
+        "data.json",
     }
     assert outcome.folder.name.endswith("-linear-synthetic_linear")
     assert OmegaConf.load(outcome.folder / "config.yaml").seed == 3

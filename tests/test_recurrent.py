@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.data import text
+from trainer.data import _vocabulary
 from trainer.models import rnn
 from trainer.models.rnn import Recurrent
 
@@ -27,7 +27,7 @@ def model(kind, in_shape=(12,), **options):
 
 
 def test_the_model_and_the_data_agree_on_what_is_padding():
-    assert rnn.PADDING == text.PADDING
+    assert rnn.PADDING == _vocabulary.PADDING
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)

@@ -7,6 +7,7 @@ import copy
 import io
 import logging
 import warnings
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from trainer.errors import ConfigError
 from trainer.models.rnn import Recurrent
+from trainer.models.scratch import Scratch, Sigmoid
 from trainer.unpacked import Unpacked
 
 SUFFIXES = {"torch": ".pt2", "onnx": ".onnx", "safetensors": ".safetensors"}
@@ -36,8 +38,20 @@ USES = {  # how another program uses the file, in five lines at most
 def portable(model: nn.Module) -> nn.Module:
     """A copy in single precision on the CPU, in evaluation mode, of which a graph can be made."""
     made = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
+    if isinstance(made, Scratch):
+        return _by_torch(made)
     is_packed = isinstance(made, Recurrent) and made.embedding is not None and made.steps is not None
     return Unpacked(made) if is_packed else made  # type: ignore[arg-type]
+
+
+def _by_torch(model: Scratch) -> nn.Module:
+    """The same net by torch's layers, with the same names: no graph can be made of what NumPy does."""
+    hidden, output = (nn.Linear(layer.in_features, layer.out_features) for layer in (model.hidden, model.output))
+    activation: nn.Module = nn.Sigmoid() if model.activation is Sigmoid else nn.ReLU()
+    parts = OrderedDict(flatten=nn.Flatten(), hidden=hidden, activation=activation, output=output)
+    made = nn.Sequential(parts)
+    made.load_state_dict(model.state_dict())
+    return made.eval()
 
 
 def write(model: nn.Module, sample: Tensor, form: str, path: Path) -> None:

@@ -19,7 +19,7 @@ from trainer.data._opening import open_table
 from trainer.data._reading import TableFile
 from trainer.data.image_file import printable
 from trainer.errors import DataError, FileSystemError
-from trainer.other import how
+from trainer.other_data import how
 
 if TYPE_CHECKING:
     from trainer.trained import Trained

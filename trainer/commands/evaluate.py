@@ -85,7 +85,7 @@ def _own_test(model: Trained, overrides: list[str]) -> BatchLoader:
 
 def _other(model: Trained, overrides: list[str], config_dir: str | None) -> tuple[BatchLoader, str, list[str]]:
     """Examples of other data, encoded as the training's were; what they are called, and what to say of them."""
-    from trainer.other import other_data
+    from trainer.other_data import other_data
     from trainer.overrides import checked
     from trainer.trained import with_data
 

@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> None:
         raise ConfigError(f"dltrain predict: {given.words[0]!r} stands beside input={asked}: give one of the two")
 
     from trainer import trained
-    from trainer.other import encoder_of
+    from trainer.other_data import encoder_of
 
     model = trained.load(given.values["run"], given.values["device"])
     encoder_of(model.spec)
