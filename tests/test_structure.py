@@ -97,7 +97,7 @@ def test_nobody_imports_train_but_the_command_line():
         ("build_update", ["build", "commands"]),
         ("checkpoint", ["saving", "trained", "commands"]),
         ("compiled", []),
-        ("run", ["resume", "runs", "trained", "commands"]),
+        ("run", ["resume", "runs", "differences", "trained", "commands"]),
         ("searching", []),
         ("trained", ["commands"]),
         ("view", ["commands"]),

@@ -209,9 +209,10 @@ def _job(command: list[str], cfg: DictConfig) -> float:
     except BaseException as error:
         log.exception("the run ended early")
         status = "failed" if isinstance(error, Exception) else "interrupted"
+        end = {"status": status, "error": str(error), "run_dir": str(folder.absolute())}
         with contextlib.suppress(OSError):
-            end = {"status": status, "error": str(error), "run_dir": str(folder.absolute())}
-            run.write_json(folder / "summary.json", end)
+            if run.read_json(folder / "summary.json").get("status") != "finished":  # it was, and then something failed
+                run.write_json(folder / "summary.json", end)
         if not isinstance(error, Exception):
             raise
         failures.append(for_the_user(error, folder, cfg.data.batch_size, cfg.accumulate))
