@@ -1,6 +1,7 @@
 """A run that was interrupted and gone on with equals one that was not, to the last bit; and what is left out shows."""
 
 import csv
+import errno
 import json
 import os
 import signal
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from trainer import randomness, saving
+from trainer import randomness, run, saving
 from trainer.config import groups
 from trainer.data.tensors import BatchLoader
 from trainer.meter import Meter
@@ -341,3 +342,46 @@ def test_what_is_printed_of_an_error_has_no_control_characters(dltrain):
     assert outcome.code == 3
     assert "\x1b" not in outcome.err
     assert "\\x1b[31mred.csv" in outcome.err
+
+
+def test_half_a_row_in_the_metrics_ends_no_run(dltrain, monkeypatch):
+    write, broken = csv.writer, []
+
+    def half(file):
+        class Writer:
+            def writerows(self, rows):
+                if len(broken) == 0 and file.tell():
+                    broken.append(True)
+                    file.write("2,80,0.")
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                write(file).writerows(rows)
+
+        return Writer()
+
+    monkeypatch.setattr("trainer.run.csv.writer", half)
+    outcome = dltrain("model=logistic", "epochs=4")
+    assert outcome.code == 0
+    assert "logs are not complete" in outcome.out
+    assert [row["epoch"] for row in run.MetricsFile(outcome.folder / "metrics.csv").rows()] == [1, 3, 4]
+
+
+def test_results_are_there_whatever_becomes_of_the_pictures(dltrain, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.view.pictures.draw", interrupted)
+    outcome = dltrain("model=logistic", "epochs=2")
+    assert outcome.code == 130
+    assert outcome.summary["status"] == "finished"
+    assert outcome.summary["test"]["accuracy"] > 0.5
+
+
+def test_a_run_that_goes_on_is_not_called_finished_meanwhile(dltrain, stop_at):
+    outcome = dltrain("model=logistic", "epochs=1", "data.batch_size=100")
+    assert outcome.summary["status"] == "finished"
+    release = stop_at(5)
+    assert dltrain("resume=last", "epochs=3").code == 143
+    release()
+    assert outcome.summary["status"] == "interrupted"
+    assert dltrain("resume=auto", "model=logistic", "epochs=3", "data.batch_size=100").code == 0
+    assert outcome.summary["epochs"] == 3

@@ -103,7 +103,7 @@ def test_nobody_imports_train_but_a_job():
         ("build_update", ["build", "commands"]),
         ("checkpoint", ["saving", "trained", "commands"]),
         ("compiled", []),
-        ("run", ["start", "job", "resume", "runs", "trained", "commands", "sweep"]),
+        ("run", ["start", "job", "resume", "runs", "differences", "trained", "commands", "sweep"]),
         ("searching", []),
         ("trained", ["commands"]),
         ("view", ["commands"]),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from trainer.errors import CheckpointError
+from trainer.run import MetricsFile
 from trainer.runs import Run
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
@@ -33,14 +33,7 @@ def config(run: Run) -> dict[str, Any]:
 
 def history(run: Run) -> list[dict[str, float]]:
     """The rows of metrics.csv, an epoch each, up to the first that cannot be read."""
-    rows: list[dict[str, float]] = []
-    try:
-        with (run.folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                rows.append({str(key): float(value) for key, value in row.items()})
-    except (OSError, ValueError, TypeError, csv.Error):
-        pass  # a run that was killed may have left half a row
-    return rows
+    return MetricsFile(run.folder / "metrics.csv").rows()
 
 
 def place(run: Run) -> dict[str, Any]:

@@ -37,7 +37,8 @@ def run_job(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Se
                 "error": str(told) if isinstance(told, (DltrainError, Stopped)) else repr(told),
                 "run_dir": str(folder.absolute()),
             }
-            run.write_json(folder / "summary.json", end)
+            if run.read_json(folder / "summary.json").get("status") != "finished":  # it was, and then something failed
+                run.write_json(folder / "summary.json", end)
         if not isinstance(told, DltrainError):
             raise
         cause: BaseException | None = told

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -146,8 +146,9 @@ def forget(folder: Path) -> None:
 def begin(folder: Path, config: str, environment: dict[str, Any]) -> None:
     """Note down what a run is, and where; of one that goes on, where it does.
 
-    The config is the last: where it is, a run has begun that can be gone on with.
+    The config is the last: where it is, a run has begun that can be gone on with. What was said of its end is no more.
     """
+    (folder / "summary.json").unlink(missing_ok=True)
     first = read_json(folder / "environment.json")
     if first:
         environment = first | {"resumed": [*first.get("resumed", []), environment]}
@@ -174,17 +175,25 @@ class MetricsFile:
             self.has_header = False
 
     def rows(self) -> list[dict[str, float]]:
-        """All rows that were written, a run's earlier parts included."""
-        if not self.path.exists():
-            return []
-        with self.path.open(newline="", encoding="utf-8") as file:
-            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        """All rows, a run's earlier parts included, up to the first that cannot be read."""
+        rows: list[dict[str, float]] = []
+        unreadable = (OSError, ValueError, TypeError, csv.Error)  # a kill may have left half a row
+        with suppress(*unreadable), self.path.open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                rows.append({str(key): float(value) for key, value in row.items()})
+        return rows
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row, at once on disk for whoever reads along."""
         rows: list[Iterable[Any]] = [row.values()] if self.has_header else [row.keys(), row.values()]
-        with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(rows)
+        size = self.path.stat().st_size if self.has_header else 0
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows(rows)
+        except OSError:
+            with suppress(OSError):  # half a row would spoil the one that follows
+                os.truncate(self.path, size)
+            raise
         self.has_header = True
 
 

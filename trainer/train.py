@@ -177,17 +177,10 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     console.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
     if learned:
         console.say(view.parameters_table(learned, spec))
-    drawn: dict[str, Path] = {}
-    if isinstance(kept, Keeping):
-        outcome = Outcome(names, spec, data, chosen, loss, rows.rows(), best.epoch, recorder, *kept.outputs())
-        with console.spared():
-            drawn = pictures.draw(cfg.plots, folder / "plots", outcome, console.say)
-            board.show(update.num_steps + 1, outcome, drawn, console.say)
     reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
     with console.spared():
-        board.close(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
+        board.end(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
     gain = compiled.gain() if compiled else {}
-    hint = advice(cfg, clock.seconds, update.num_steps - begun, saver.position.epoch - 1, chosen, loss, data.train)
     summary = {
         "status": "finished",
         "names": dict(names),
@@ -211,6 +204,17 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
         "run_dir": str(folder.absolute()),
     }
     run.write_json(folder / "summary.json", summary)
+
+    # Whatever happens to what is drawn, the results are there.
+    drawn: dict[str, Path] = {}
+    if isinstance(kept, Keeping):
+        outcome = Outcome(names, spec, data, chosen, loss, rows.rows(), best.epoch, recorder, *kept.outputs())
+        with console.spared():
+            drawn = pictures.draw(cfg.plots, folder / "plots", outcome, console.say)
+            board.show(update.num_steps + 1, outcome, drawn, console.say)
+    with console.spared():
+        board.close()
+    hint = advice(cfg, clock.seconds, update.num_steps - begun, saver.position.epoch - 1, chosen, loss, data.train)
     console.say(
         f"trained {update.num_steps:,} steps in {train_s:.1f} s, {speed:,.0f} samples/s",
         f"time          {view.shares(clock.seconds)}",

@@ -47,7 +47,7 @@ def sides(folders: Sequence[Path]) -> list[Side]:
     first = string.ascii_uppercase
     letters = [*first, *(f"{a}{b}" for a in first for b in first)]
     runs = [run for folder in folders if (run := look(folder))]
-    labels = [run.folder.name for run in runs] if is_one_sweep else letters
+    labels = [run.folder.name for run in runs] if is_one_sweep else [*letters, *map(str, range(len(runs)))]
     return [Side(label, run, config(run), history(run)) for label, run in zip(labels, runs, strict=False)]
 
 

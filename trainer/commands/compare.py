@@ -161,9 +161,7 @@ def _record(compared: Sequence[Side]) -> dict[str, Any]:
                 "validation": side.run.summary.get("best"),
                 "test": side.run.summary.get("test"),
                 "seconds": side.run.seconds,
-                "curve": [
-                    value if (value := row.get(f"val/{name}", math.nan)) == value else None for row in side.history
-                ],
+                "curve": [_or_null(row.get(f"val/{name}")) for row in side.history],
             }
             for side in compared
         ],

@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> None:
     model = trained.load(given.values["run"], given.values["device"])
     is_own = not any(line.startswith(("data=", "data.path=")) for line in given.overrides)
     if is_own:
-        batches, title, notes = _own_test(model, given.overrides), "test", list[str]()
+        (batches, notes), title = _own_test(model, given.overrides), "test"
     else:
         batches, title, notes = _other(model, given.overrides, given.config_dir)
     found = evaluate(model.model, model.loss, batches, model.meter, autocast=model.autocast)
@@ -63,14 +63,16 @@ def main(arguments: list[str]) -> None:
     _print(model, title, found, batches.num_examples, [*model.notes, *notes], before, is_own)
 
 
-def _own_test(model: Trained, overrides: list[str]) -> BatchLoader:
-    """The test split of the run's own data, read again.
+def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[str]]:
+    """The test split of the run's own data, read again, and what to say of it.
 
     Raises:
         DataError: the data is another than it was.
     """
     from trainer import build
     from trainer.data import description
+    from trainer.fingerprint import fingerprints
+    from trainer.run import read_json
     from trainer.trained import with_data
 
     cfg = with_data(model.cfg, overrides)
@@ -80,7 +82,10 @@ def _own_test(model: Trained, overrides: list[str]) -> BatchLoader:
             f"{model.folder}: its data is not what it was: the training split has other values, classes or sizes; "
             "data.path= or data= measures it as other data, read as the training data was"
         )
-    return loaders.test
+    noted = read_json(model.folder / "environment.json").get("data", {}).get("test")
+    if noted and noted != fingerprints(loaders)["test"]:
+        return loaders.test, ["this test split is not the run's: other values, or in another order"]
+    return loaders.test, []
 
 
 def _other(model: Trained, overrides: list[str], config_dir: str | None) -> tuple[BatchLoader, str, list[str]]:
@@ -120,7 +125,10 @@ def _print(
     different = _differences(before, found)
     for name, (old, new) in different.items():
         print(f"DIFFERS  {name}: {old} in the run, {new} now ({new - old:+.2g})")
-    print("as on another device, with other threads or versions" if different else "PASS  equal to the run's")
+    if different and not notes:
+        print("as on another device, with other threads or versions")
+    if not different:
+        print("PASS  equal to the run's")
 
 
 def _differences(before: Mapping[str, Any], found: Mapping[str, float]) -> dict[str, tuple[float, float]]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import DictConfig
 
 from trainer import runs
 from trainer.commands._parts import chosen, new_folder
 from trainer.commands._settings import Setting, help_of, settings
 from trainer.config import SLOTS
-from trainer.errors import CheckpointError, ConfigError
+from trainer.errors import ConfigError
 from trainer.graph.node import Node
 from trainer.run import read_json
 
@@ -44,8 +41,11 @@ def main(arguments: list[str]) -> None:
     elif given.overrides:
         raise ConfigError(f"dltrain explain: run= has a config of its own; leave out {' '.join(given.overrides)}")
     else:
+        from trainer.trained import config_of
+
         folder = runs.find(given.values["run"])
-        explain(*_config_of(folder), folder / "checkpoints")
+        cfg = config_of(folder)
+        explain(cfg, _names_of(folder, cfg), folder / "checkpoints")
 
 
 def explain(cfg: DictConfig, names: dict[str, str], checkpoints: Path | None = None) -> None:
@@ -91,11 +91,7 @@ def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
     print(f"\npicture    {shown(picture)}")
 
 
-def _config_of(folder: Path) -> tuple[DictConfig, dict[str, str]]:
-    """The config of a run, read as data alone, and the names of its parts."""
-    try:
-        cfg: Any = OmegaConf.load(folder / "config.yaml")
-        names = {slot: str(cfg[slot]["_target_"]).rpartition(".")[2].lower() for slot in SLOTS}
-    except (OSError, YAMLError, OmegaConfBaseException, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder / 'config.yaml'}: cannot be read: {' '.join(str(error).split())}") from error
-    return cfg, names | read_json(folder / "summary.json").get("names", {})
+def _names_of(folder: Path, cfg: DictConfig) -> dict[str, str]:
+    """What was chosen for a run; of one that has not ended, what is called."""
+    called = {slot: str(cfg[slot]["_target_"]).rpartition(".")[2].lower() for slot in SLOTS}
+    return called | read_json(folder / "summary.json").get("names", {})

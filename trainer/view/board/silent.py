@@ -36,5 +36,8 @@ class Board:
         What cannot be made of an odd model is said in a line, and the rest is written.
         """
 
-    def close(self, step: int, results: Mapping[str, float]) -> None:
+    def end(self, step: int, results: Mapping[str, float]) -> None:
         """The results that the hyper-parameters led to."""
+
+    def close(self) -> None:
+        """Nothing follows."""

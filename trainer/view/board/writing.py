@@ -64,10 +64,14 @@ class Basic(Board):
         """Everything so far on disk."""
         self.writer.flush()
 
-    def close(self, step: int, results: Mapping[str, float]) -> None:
-        """The results that the hyper-parameters led to."""
+    def end(self, step: int, results: Mapping[str, float]) -> None:
+        """The results that the hyper-parameters led to, on disk."""
         self.scalars(step, results)
         self._add(step, self.has_ended)
+        self.flush()
+
+    def close(self) -> None:
+        """Nothing follows."""
         self.writer.close()
 
 

@@ -60,7 +60,8 @@ def roc_pr(outcome: Outcome) -> Figure | None:
         return None
     auc, average = (sum(c[i] for c in made.values()) / len(made) for i in (3, 4))
     whose = "" if len(scores) == 1 else "mean "
-    head = title(outcome, f"{whose}area under ROC {auc:.4f}, under precision-recall {average:.4f}")
+    some_of = f" of {len(index):,} examples" if len(index) < len(outcome.targets) else ""
+    head = title(outcome, f"{whose}area under ROC {auc:.4f}, under precision-recall {average:.4f}{some_of}")
     picture, panels = style.figure(head, 2, width=3.6, height=3.4, above=0.65)
     worst = sorted(made, key=lambda number: made[number].average_precision)[: 1 if len(scores) == 1 else 4]
     for number, curve in made.items():
