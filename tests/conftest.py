@@ -46,7 +46,6 @@ def dltrain(tmp_path, monkeypatch, capsys, request):
     monkeypatch.setenv("COLUMNS", "120")
 
     def command(*arguments: str) -> Outcome:
-        cli.failures.clear()
         code = cli._exit_code(list(arguments))
         for handler in logging.getLogger().handlers[:]:
             if isinstance(handler, logging.FileHandler):

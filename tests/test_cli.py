@@ -15,7 +15,7 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from trainer import cli
+from trainer import arguments
 
 
 def read_rows(outcome):
@@ -587,7 +587,7 @@ def test_quoting_survives_hydras_grammar():
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     for text in ("a b", "it's", 'say "x"', "a=b,c", "x\\", "é{1}", "[0]"):
-        (override,) = OverridesParser.create().parse_overrides([f"k={cli._quoted(text)}"])
+        (override,) = OverridesParser.create().parse_overrides([f"k={arguments.quoted(text)}"])
         assert override.value() == text
 
 

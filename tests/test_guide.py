@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.cli import _parse
+from trainer.arguments import parse
 from trainer.commands import COMMANDS
 from trainer.overrides import checked, sweep_samples
 
@@ -31,7 +31,7 @@ def test_a_command_line_in_the_docs_composes(words, tmp_path):
     if words[0] in COMMANDS:
         assert importlib.import_module(f"trainer.commands.{COMMANDS[words[0]][0]}").main
         return
-    flags = _parse(words)
+    flags = parse(words)
     if flags.help:
         return
     folder = str(tmp_path) if flags.config_dir else None

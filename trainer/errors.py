@@ -1,6 +1,6 @@
 """The errors that a user can cause, with their exit codes.
 
-    DltrainError            1   an error that nobody thought of
+    DltrainError            1   an error that nobody thought of; what reproduce has not found again
     ├── ConfigError         2   a key, an option or a value that cannot be
     ├── DataError           3   a file or a table that cannot be believed
     ├── CheckpointError     4   saved weights that are missing, broken or of another model
@@ -14,8 +14,10 @@ Each is one line: what, where (key, file, line, column), the value found, what w
 Everything else that escapes ends with exit code 1 and its traceback in the run's log. 130 is an interrupt, 143 SIGTERM.
 """
 
+import contextlib
 import difflib
 import signal
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -89,6 +91,14 @@ def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
     if near:
         return f"did you mean {' or '.join(prefix + n for n in near)}?"
     return f"there are {', '.join(prefix + n for n in names)}" if names else "there are none"
+
+
+def complain(code: int, message: str) -> int:
+    """The one line on stderr; returns the code."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
+    with contextlib.suppress(BrokenPipeError):
+        print(f"dltrain: error[{code}]: {line}", file=sys.stderr, flush=True)
+    return code
 
 
 def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumulate: int) -> DltrainError:
