@@ -5,6 +5,7 @@ Hydra is imported where it composes: it takes longer than a table of a thousand 
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -15,7 +16,7 @@ import traceback
 from typing import NoReturn
 
 from trainer.commands import COMMANDS
-from trainer.errors import DltrainError, Stopped, complain
+from trainer.errors import DltrainError, Stopped, as_line
 
 log = logging.getLogger("dltrain")
 
@@ -47,20 +48,26 @@ def _exit_code(arguments: list[str]) -> int:
     try:
         _dispatch(arguments)
     except DltrainError as error:
-        return complain(error.code, str(error))
+        return _fail(error.code, str(error))
     except KeyboardInterrupt:
-        return complain(130, "interrupted")
+        return _fail(130, "interrupted")
     except Terminated:
-        return complain(143, "terminated")
+        return _fail(143, "terminated")
     except Stopped as stopped:
-        return complain(stopped.code, str(stopped))
+        return _fail(stopped.code, str(stopped))
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
         traceback.print_exc()
-        return complain(1, f"unexpected {type(error).__name__}: {error}")
+        return _fail(1, f"unexpected {type(error).__name__}: {error}")
     return 0
+
+
+def _fail(code: int, message: str) -> int:
+    with contextlib.suppress(BrokenPipeError):
+        print(as_line(code, message), file=sys.stderr, flush=True)
+    return code
 
 
 def _dispatch(arguments: list[str]) -> None:

@@ -14,10 +14,8 @@ Each is one line: what, where (key, file, line, column), the value found, what w
 Everything else that escapes ends with exit code 1 and its traceback in the run's log. 130 is an interrupt, 143 SIGTERM.
 """
 
-import contextlib
 import difflib
 import signal
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -93,12 +91,10 @@ def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
     return f"there are {', '.join(prefix + n for n in names)}" if names else "there are none"
 
 
-def complain(code: int, message: str) -> int:
-    """The one line on stderr; returns the code."""
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
-    with contextlib.suppress(BrokenPipeError):
-        print(f"dltrain: error[{code}]: {line}", file=sys.stderr, flush=True)
-    return code
+def as_line(code: int, message: str) -> str:
+    """What stderr is told, in one line whatever is in the message."""
+    words = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
+    return f"dltrain: error[{code}]: {words}"
 
 
 def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumulate: int) -> DltrainError:

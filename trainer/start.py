@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from trainer import resume, run, runs
 from trainer.arguments import again, checked_flags, parse, quoted
 from trainer.config import CONF, SLOTS
-from trainer.errors import CheckpointError, ConfigError, DltrainError, SweepError, complain, for_the_user
+from trainer.errors import CheckpointError, ConfigError, DltrainError, SweepError, as_line, for_the_user
 
 log = logging.getLogger("dltrain")
 
@@ -126,5 +126,6 @@ def _job(failures: list[DltrainError], command: list[str], cfg: DictConfig) -> f
         while told:  # the frames of a job that failed would keep its data, and the processes that read it
             told.__traceback__, told = None, told.__cause__ or told.__context__
     if settings.mode == RunMode.MULTIRUN:
-        complain(failures[-1].code, f"job {settings.job.num} ({' '.join(settings.overrides.task)}): {failures[-1]}")
+        what = f"job {settings.job.num} ({' '.join(settings.overrides.task)}): {failures[-1]}"
+        print(as_line(failures[-1].code, what), file=sys.stderr, flush=True)
     return math.nan
