@@ -16,7 +16,7 @@ import traceback
 from typing import NoReturn
 
 from trainer.commands import COMMANDS
-from trainer.errors import DltrainError, Stopped
+from trainer.errors import DltrainError, Stopped, as_line
 
 log = logging.getLogger("dltrain")
 
@@ -65,9 +65,8 @@ def _exit_code(arguments: list[str]) -> int:
 
 
 def _fail(code: int, message: str) -> int:
-    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
     with contextlib.suppress(BrokenPipeError):
-        print(f"dltrain: error[{code}]: {line}", file=sys.stderr, flush=True)
+        print(as_line(code, message), file=sys.stderr, flush=True)
     return code
 
 

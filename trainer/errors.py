@@ -1,6 +1,6 @@
 """The errors that a user can cause, with their exit codes.
 
-    DltrainError            1   an error that nobody thought of
+    DltrainError            1   an error that nobody thought of; what reproduce has not found again
     ├── ConfigError         2   a key, an option or a value that cannot be
     ├── DataError           3   a file or a table that cannot be believed
     ├── CheckpointError     4   saved weights that are missing, broken or of another model
@@ -89,6 +89,12 @@ def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
     if near:
         return f"did you mean {' or '.join(prefix + n for n in near)}?"
     return f"there are {', '.join(prefix + n for n in names)}" if names else "there are none"
+
+
+def as_line(code: int, message: str) -> str:
+    """What stderr is told, in one line whatever is in the message."""
+    words = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
+    return f"dltrain: error[{code}]: {words}"
 
 
 def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumulate: int) -> DltrainError:

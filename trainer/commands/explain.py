@@ -74,8 +74,8 @@ def explain(cfg: DictConfig, names: dict[str, str], checkpoints: Path | None = N
 def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
     """Print the graph, folded if it is large, and draw it."""
     from trainer.graph.fold import folded
+    from trainer.view import style
     from trainer.view.console import Terminal, shown
-    from trainer.view.graph_picture import graph_picture
     from trainer.view.graph_table import graph_table, legend
 
     rows = folded(nodes, ROWS)
@@ -87,7 +87,10 @@ def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
     Terminal(highlight=False, markup=False, width=width).print(graph_table(rows))
     print(*legend(nodes), sep="\n")
     picture = new_folder("explain", names) / "graph.png"
-    graph_picture(rows, f"{what}\none batch, forward from top to bottom", picture)
+    with style.look():  # before matplotlib is imported: it has things to say about fonts and homes
+        from trainer.view.graph_picture import graph_picture
+
+        graph_picture(rows, f"{what}\none batch, forward from top to bottom", picture)
     print(f"\npicture    {shown(picture)}")
 
 

@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from trainer.graph.node import Node, pooled
+from trainer.view import style
 from trainer.view.graph_layout import GAP, Layout, Place, layout
 from trainer.view.graph_table import brief, shape
 
 BOX_IN, ROW_IN = 2.0, 1.0  # inches that a box with its gap is wide, and a row is high
 HALF_WIDTH, HALF_HEIGHT = 0.44, 0.33  # of a box, in these units
 COLOURS = colormaps["cividis"]  # read alike with and without colour vision
-WARNING = "#D55E00"  # vermilion of Okabe and Ito
 LINE = "0.35"
 LONGEST = 27  # characters of a title
 
@@ -32,7 +32,7 @@ def graph_picture(nodes: Sequence[Node], title: str, path: Path) -> None:
     plan = layout(nodes)
     margin = max(0.1, 1 - plan.width / 2)  # a single column leaves room for the title
     width, height = (plan.width + 2 * margin) * BOX_IN + 1.2, plan.rows * ROW_IN + 1.1
-    figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=style.DPI, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set(xlim=(-margin, plan.width + margin), ylim=(plan.rows - 0.35, -0.65))
@@ -45,7 +45,8 @@ def graph_picture(nodes: Sequence[Node], title: str, path: Path) -> None:
         _box(axes, plan, nodes, place, norm)
     bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, fraction=0.03, aspect=30, shrink=0.8)
     bar.set_label("root mean square of the gradient of the loss")
-    figure.savefig(path)
+    bar.ax.yaxis.set_major_formatter("{x:g}")
+    style.save(figure, path)
 
 
 def _norm(nodes: Sequence[Node]) -> LogNorm:
@@ -77,16 +78,16 @@ def _box(axes: Axes, plan: Layout, nodes: Sequence[Node], place: Place, norm: Lo
             2 * HALF_HEIGHT,
             boxstyle="round,pad=0,rounding_size=0.06",
             facecolor=fill,
-            edgecolor=WARNING if mark else LINE,
+            edgecolor=style.VERMILION if mark else LINE,
             linewidth=3 if mark else 0.8,
             zorder=2,
         )
     )
     axes.text(x, row, "\n".join(lines), color=ink, size=8, ha="center", va="center", linespacing=1.2, zorder=3)
     if mark:
-        style = {"facecolor": WARNING, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
+        label = {"facecolor": style.VERMILION, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
         place_of_mark = x + HALF_WIDTH - 0.03, row - HALF_HEIGHT
-        axes.text(*place_of_mark, mark, color="black", size=7, ha="right", va="center", bbox=style, zorder=4)
+        axes.text(*place_of_mark, mark, color="black", size=7, ha="right", va="center", bbox=label, zorder=4)
 
 
 def _first_user(nodes: Sequence[Node], number: int) -> Node:
