@@ -26,6 +26,7 @@ MAY_IMPORT_HYDRA = {
     "trainer.arguments",
     "trainer.config",
     "trainer.overrides",
+    "trainer.sweep.jobs",
     "trainer.sweep.sweeping",
 }
 

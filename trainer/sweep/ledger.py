@@ -1,6 +1,7 @@
 """What has become of each job of a sweep: a line of JSON for each event, added to and never changed.
 
     {"event": "sweep", "command": [...], "samples": {...}, "time": ...}          how it was begun
+    {"event": "preflight", "seconds": 240.0, "metric": "accuracy", "higher_is_better": true, "time": ...}
     {"event": "started", "job": 3, "overrides": [...], "hash": ..., "time": ...}
     {"event": "finished", "job": 3, "overrides": [...], "objective": 0.97, "seconds": 12.3, ...}
 
@@ -15,7 +16,7 @@ import os
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,6 +26,14 @@ from trainer.resume import FREE_IN_SWEEP
 ENDED = ("finished", "failed", "pruned")  # these are not run again, unless failed ones are asked for
 NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 Event = dict[str, Any]
+
+
+class Outlook(NamedTuple):
+    """What the preflight tells of a sweep."""
+
+    seconds: float  # that all jobs may take, one after the other
+    metric: str  # that ranks them
+    higher_is_better: bool
 
 
 class Ledger:
@@ -60,6 +69,11 @@ class Ledger:
             if isinstance(event, dict) and "event" in event:
                 found.append(event)
         return found
+
+    def outlook(self) -> Outlook | None:
+        """What the preflight has found, if it came to its end."""
+        found = [event for event in self.events() if event["event"] == "preflight"]
+        return Outlook(*(found[-1][name] for name in Outlook._fields)) if found else None
 
     def jobs(self) -> dict[int, Event]:
         """Number of each job that was begun -> the last that happened to it, its folder and its overrides included."""
