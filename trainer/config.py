@@ -65,6 +65,10 @@ class SweepConfig:
 
     fail_fast: bool = knob(False, "begin no job of a sweep after one that failed")
     retry: bool = knob(False, "with resume=: run failed jobs of the sweep again")
+    prune: Any = knob(
+        "off", "stop hopeless jobs early; see trainer/sweep/pruning.py", choices=("halving", "median", "off")
+    )
+    factor: int = knob(2, "halving: one configuration in so many goes on at each rung", least=2)
 
 
 @dataclass

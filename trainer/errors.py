@@ -16,8 +16,9 @@ Everything else that escapes ends with exit code 1 and its traceback in the run'
 
 import difflib
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 
 class DltrainError(Exception):
@@ -80,6 +81,19 @@ class Stopped(BaseException):
     def __init__(self, signum: int, where: str = "") -> None:
         super().__init__(f"{'interrupted' if signum == signal.SIGINT else 'terminated'} {where}".strip())
         self.signum, self.code = signum, 128 + signum
+
+
+Halt = Callable[[int, float], bool]  # epoch, best value of the monitor so far -> whether to stop there, with all saved
+
+
+class Halted(BaseException):
+    """A sweep stops a job after an epoch, for now or for good. `about` is what is known of it by then."""
+
+    code = 75  # EX_TEMPFAIL: it may be gone on with
+
+    def __init__(self, epoch: int, about: Mapping[str, Any]) -> None:
+        super().__init__(f"halted after epoch {epoch}")
+        self.about = {"epochs": epoch, **about}
 
 
 def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:

@@ -10,22 +10,33 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from trainer import run
-from trainer.errors import DltrainError, Stopped, for_the_user
+from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user
 
 log = logging.getLogger("dltrain")
 
 
-def run_job(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str]) -> float:
-    """Train as `cfg` says; the best value of the monitored metric.
+def run_job(
+    cfg: DictConfig,
+    folder: Path,
+    names: Mapping[str, str],
+    command: Sequence[str],
+    halt: Halt = lambda epoch, best: False,
+) -> float:
+    """Train as `cfg` says; the best value of the monitored metric. `halt` is as `train` says.
 
     Raises:
         DltrainError: what ended it, for the user; the traceback is in the folder's log.
+        Halted: as `halt` has said.
     """
     from trainer.train import train
 
     try:
         with run.lock(folder):
-            return train(cfg, folder, names, command)
+            return train(cfg, folder, names, command, halt)
+    except Halted as halted:
+        log.info("%s", halted)
+        run.write_json(folder / "summary.json", {"status": "interrupted", **halted.about})
+        raise
     except BaseException as error:
         log.exception("the run ended early")
         told = error

@@ -14,7 +14,7 @@ from trainer.errors import CheckpointError
 from trainer.run import read_json
 
 ROOT = Path("outputs")
-STATES = ("finished", "running", "interrupted", "failed", "damaged")
+STATES = ("finished", "running", "interrupted", "pruned", "failed", "damaged")
 
 
 class Run(NamedTuple):

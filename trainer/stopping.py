@@ -100,6 +100,15 @@ class Best:
         """What was seen so far."""
         return {"metrics": self.metrics, "epoch": self.epoch, "epochs_without": self.epochs_without}
 
+    def about(self) -> dict[str, Any]:
+        """The same for whoever reads the run's summary."""
+        return {
+            "best": self.metrics,
+            "best_epoch": self.epoch,
+            "monitor": self.monitor,
+            "higher_is_better": self.sign > 0,
+        }
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from there."""
         vars(self).update(state)

@@ -15,7 +15,7 @@ from trainer.advice import advice
 from trainer.baseline import baselines
 from trainer.clock import Clock
 from trainer.data import description
-from trainer.errors import NumericalError, Stopped
+from trainer.errors import Halt, Halted, NumericalError, Stopped
 from trainer.fingerprint import fingerprints
 from trainer.loop import Report, evaluate, fit
 from trainer.optim.search import Search
@@ -36,14 +36,22 @@ if TYPE_CHECKING:
     from trainer.compiled import CompiledUpdate
 
 
-def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str] = ()) -> float:
+def train(
+    cfg: DictConfig,
+    folder: Path,
+    names: Mapping[str, str],
+    command: Sequence[str] = (),
+    halt: Halt = lambda epoch, best: False,
+) -> float:
     """Train as `cfg` says, with all files in `folder`.
 
     `names` says what was chosen, such as model -> resnet, and `command` how; both are only noted down.
-    A folder that holds a checkpoint is gone on with. Returns the best value of the monitored validation metric.
+    A folder that holds a checkpoint is gone on with. `halt` is asked after each epoch but the last, and told the best
+    value of the monitored validation metric so far, whether the run shall stop there and be saved. Returns that value.
 
     Raises:
         DltrainError: whatever the user can mend.
+        Halted: as `halt` has said.
     """
     memory.keep()
     store = checkpoint.Store(folder / "checkpoints", cfg.checkpoint.keep)
@@ -156,9 +164,14 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
                 clock.lap("checkpoints")
                 if over():
                     break
+                if report.epoch < cfg.epochs and halt(report.epoch, best.metrics[best.monitor]):
+                    raise Halted(report.epoch, best.about() | {"names": dict(names), "train_s": saver.trained_s})
             saver.save()
             clock.lap("checkpoints")
             signals.check()
+        except Halted:
+            saver.save()
+            raise
         except Stopped as stopped:
             saver.save()
             where = f"in epoch {saver.position.epoch}, after {update.num_steps:,} updates"
@@ -184,13 +197,10 @@ def train(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
     summary = {
         "status": "finished",
         "names": dict(names),
-        "best": best.metrics,
-        "best_epoch": best.epoch,
+        **best.about(),
         "test": test,
         "baseline": floor[list(floor)[-1]],
         "baselines": floor,
-        "monitor": best.monitor,
-        "higher_is_better": best.sign > 0,
         "epochs": saver.position.epoch - 1,
         "steps": update.num_steps,
         "skipped_steps": update.num_skipped,

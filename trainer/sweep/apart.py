@@ -19,7 +19,7 @@ from types import FrameType
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.errors import DltrainError, Stopped
+from trainer.errors import DltrainError, Halt, Halted, Stopped
 from trainer.job import run_job
 
 PRELOAD = ["trainer.train", "torch._dynamo", "sklearn.datasets", "sklearn.linear_model"]  # what most jobs import
@@ -33,7 +33,14 @@ def context() -> ForkServerContext:
     return made
 
 
-def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str], threads: int = 0) -> int:
+def run_apart(
+    cfg: DictConfig,
+    folder: Path,
+    names: Mapping[str, str],
+    command: Sequence[str],
+    threads: int = 0,
+    halt: Halt | None = None,
+) -> int:
     """Train in a process of its own and wait for its end; its exit code, negative for a signal that killed it.
 
     Ctrl-C and SIGTERM are passed on, once each: the job saves what it has.
@@ -42,7 +49,7 @@ def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: 
         Stopped: a signal has come, and the job has ended.
     """
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    process = context().Process(target=_work, args=(plain, folder, dict(names), list(command), threads))
+    process = context().Process(target=_work, args=(plain, folder, dict(names), list(command), threads, halt))
     came: list[int] = []
 
     def pass_on(signum: int, _: FrameType | None) -> None:
@@ -63,7 +70,14 @@ def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: 
     return process.exitcode
 
 
-def _work(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str], threads: int) -> None:
+def _work(
+    cfg: DictConfig,
+    folder: Path,
+    names: Mapping[str, str],
+    command: Sequence[str],
+    threads: int,
+    halt: Halt | None,
+) -> None:
     """What the process does. The terminal is not its own: what it says is in its log."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -82,10 +96,10 @@ def _work(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequ
 
         torch.set_num_threads(threads)
     try:
-        run_job(cfg, folder, names, command)
+        run_job(cfg, folder, names, command, *([halt] if halt else []))
     except DltrainError as error:
         sys.exit(error.code)
-    except Stopped as stopped:
+    except (Halted, Stopped) as stopped:
         sys.exit(stopped.code)
     except KeyboardInterrupt:
         sys.exit(130)

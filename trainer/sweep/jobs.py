@@ -13,9 +13,10 @@ from omegaconf import DictConfig
 
 from trainer import run
 from trainer.config import SLOTS
-from trainer.errors import Stopped
+from trainer.errors import Halt, Halted, Stopped
 from trainer.sweep.apart import run_apart
 from trainer.sweep.ledger import Ledger, config_hash
+from trainer.sweep.pruning import AtRung, BelowMedian
 
 
 class Plan(NamedTuple):
@@ -26,6 +27,9 @@ class Plan(NamedTuple):
     fail_fast: bool
     retry: bool
     threads: int  # of a job; 0: as many as torch takes
+    prune: str  # off, halving or median
+    factor: int  # of halving
+    rung: int = 0  # the epoch that the jobs are to come to; 0: their end
 
 
 def job(plan: Plan, cfg: DictConfig) -> float:
@@ -39,7 +43,8 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     ledger, folder = Ledger(plan.folder), Path(settings.runtime.output_dir)
     known = ledger.jobs()
     before = known.get(number, {})
-    if before.get("event") == "finished":
+    waits = before.get("event") == "paused" and before["epoch"] >= plan.rung > 0
+    if before.get("event") in ("finished", "pruned") or waits:
         return before["objective"]
     failed = before.get("event") == "failed"
     if failed and not plan.retry:
@@ -48,23 +53,40 @@ def job(plan: Plan, cfg: DictConfig) -> float:
         return math.nan
     if failed:
         run.forget(folder)
-    about = {"job": number, "overrides": overrides, "hash": config_hash(cfg), "folder": folder.name}
-    ledger.append("started", **about)
+        before = {}
+    ledger.append("started", job=number, overrides=overrides, hash=config_hash(cfg), folder=folder.name)
     start = time.monotonic()
+
+    def spent() -> float:
+        return round(before.get("seconds", 0) + time.monotonic() - start, 3)
+
     names = {slot: str(settings.runtime.choices[slot]) for slot in SLOTS}
     try:
-        code = run_apart(cfg, folder, names, ["dltrain", *plan.flags, *overrides], plan.threads)
+        command = ["dltrain", *plan.flags, *overrides]
+        code = run_apart(cfg, folder, names, command, plan.threads, _halt(plan, ledger, folder))
     except Stopped:
-        ledger.append("interrupted", job=number, seconds=time.monotonic() - start)
+        ledger.append("interrupted", job=number, seconds=spent())
         raise
     summary = run.read_json(folder / "summary.json")
-    about = {"job": number, "seconds": round(time.monotonic() - start, 3)}
-    if code == 0 and summary.get("status") == "finished":
-        objective = float(summary["best"][summary["monitor"]])  # one that is no number is text there
-        ledger.append("finished", **about, objective=objective, metric=summary["monitor"])
-        return objective
-    ledger.append("failed", **about, code=code, error=_why(code, summary))
-    return math.nan
+    if code not in (0, Halted.code) or "best" not in summary:
+        ledger.append("failed", job=number, seconds=spent(), code=code, error=_why(code, summary))
+        return math.nan
+    objective = float(summary["best"][summary["monitor"]])  # one that is no number is text there
+    about = {"seconds": spent(), "objective": objective, "metric": summary["monitor"], "epoch": summary["epochs"]}
+    event = "finished" if code == 0 else "paused" if plan.rung else "pruned"
+    ledger.append(event, job=number, **about)
+    if event == "pruned":
+        run.write_json(folder / "summary.json", summary | {"status": event})
+    return objective
+
+
+def _halt(plan: Plan, ledger: Ledger, folder: Path) -> Halt | None:
+    if plan.rung:
+        return AtRung(plan.rung)
+    outlook = ledger.outlook()
+    if plan.prune == "median" and outlook:
+        return BelowMedian(plan.folder, folder.name, outlook.metric, outlook.higher_is_better)
+    return None
 
 
 def _why(code: int, summary: Mapping) -> str:

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from trainer.sweep.leaderboard import leaderboard, table
-from trainer.sweep.ledger import Event, Ledger
+from trainer.sweep.ledger import ENDED, Event, Ledger
 
 EVERY_S = 0.5
 
@@ -44,9 +44,7 @@ class Screen:
         self._show()
         if self.live:
             self.live.stop()
-        left = self.num_jobs - sum(
-            event["event"] in ("finished", "failed") for event in Ledger(self.folder).jobs().values()
-        )
+        left = self.num_jobs - sum(event["event"] in ENDED for event in Ledger(self.folder).jobs().values())
         if error is not None and left:
             print(f"stopped with {left} of {self.num_jobs} jobs to do; dltrain -m resume={self.folder} goes on")
 
@@ -59,8 +57,11 @@ class Screen:
         events = ledger.events()
         jobs = ledger.jobs()
         for event in events[self.seen :]:
-            if event["event"] in ("finished", "failed"):
+            if event["event"] in ENDED:
                 self.console.print(line(jobs[event["job"]], self.num_jobs))
+            if event["event"] == "rung":
+                went_on = f"{event['kept']} of {event['configurations']} configurations go on"
+                self.console.print(f"rung  after epoch {event['epoch']} {went_on}")
         changed, self.seen = len(events) > self.seen, len(events)
         if self.live and (changed or self.live.renderable is None):
             running = [f"job {n}  {' '.join(e['overrides'])}" for n, e in jobs.items() if e["event"] == "started"]
@@ -71,7 +72,9 @@ class Screen:
 
 def line(job: Event, num_jobs: int) -> str:
     """How a job has ended, in a line."""
-    result = f"{job['metric']} {job['objective']:.5g}" if job["event"] == "finished" else job.get("error", "")
+    result = job.get("error", "") if job["event"] == "failed" else f"{job['metric']} {job['objective']:.5g}"
+    if job["event"] == "pruned":
+        result += f" after epoch {job['epoch']}"
     what = " ".join(job["overrides"])
     return f"job {job['job'] + 1}/{num_jobs}  {job['event']}  {job['seconds']:.1f} s  {what}  {result}"
 

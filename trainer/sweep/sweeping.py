@@ -23,6 +23,7 @@ from trainer.sweep.jobs import Plan, job
 from trainer.sweep.leaderboard import report
 from trainer.sweep.ledger import Ledger, Outlook, config_hash
 from trainer.sweep.preflight import preflight
+from trainer.sweep.pruning import planned, prune
 from trainer.sweep.screen import Screen, duration
 
 FOLDER = "hydra.sweep.dir"
@@ -45,7 +46,9 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             preflight(flags, Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
-    num_jobs = math.prod(len(axis) for axis in sweep_axes(flags.overrides, flags.config_dir))
+    axes = sweep_axes(flags.overrides, flags.config_dir)
+    num_jobs = math.prod(map(len, axes))
+    rungs, share = planned(cfg, axes)
     if not folder:
         folder = (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
         Ledger(folder).append("sweep", command=command, samples=_hashes(flags), jobs=num_jobs)
@@ -55,18 +58,32 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         cfg.sweep.fail_fast,
         cfg.sweep.retry,
         _threads(cfg),
+        str(cfg.sweep.prune),
+        cfg.sweep.factor,
     )
     arguments += ["hydra/hydra_logging=disabled", f"{FOLDER}={quoted(str(folder))}"]
     with run.lock(folder):
-        Ledger(folder).outlook() or _look_ahead(folder, flags, num_jobs)
+        Ledger(folder).outlook() or _look_ahead(folder, flags, num_jobs, share)
         with Screen(folder, num_jobs):
-            launch(arguments, partial(job, plan))
+            _run(arguments, plan, rungs)
     if cfg.plots not in ("off", False):
         _draw(folder)
     report(folder)
 
 
-def _look_ahead(folder: Path, flags: Namespace, num_jobs: int) -> Outlook:
+def _run(arguments: list[str], plan: Plan, rungs: list[int]) -> None:
+    """Have Hydra make the jobs, of a pruned sweep once for each rung that they have not come to."""
+    ledger = Ledger(plan.folder)
+    passed = {event["epoch"] for event in ledger.events() if event["event"] == "rung"}
+    for rung in (rung for rung in rungs if rung not in passed):
+        launch(arguments, partial(job, plan._replace(rung=rung)))
+        if plan.fail_fast and any(event["event"] == "failed" for event in ledger.jobs().values()):
+            return
+        prune(plan.folder, rung, plan.factor)
+    launch(arguments, partial(job, plan))
+
+
+def _look_ahead(folder: Path, flags: Namespace, num_jobs: int, share: float) -> Outlook:
     """Try what can be tried in seconds; where that fails nothing has begun, and nothing is left."""
     try:
         outlook = preflight(flags, folder)
@@ -74,7 +91,7 @@ def _look_ahead(folder: Path, flags: Namespace, num_jobs: int) -> Outlook:
         shutil.rmtree(folder)
         raise
     Ledger(folder).append("preflight", **outlook._asdict())
-    print(f"about {duration(outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}")
+    print(f"about {duration(share * outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}")
     return outlook
 
 

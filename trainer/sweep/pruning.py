@@ -1,0 +1,124 @@
+"""Jobs that are not worth their time are stopped early.
+
+With `sweep.prune=halving` the better half of the configurations goes on at each rung, which is an epoch; with `median`
+a job stops once it is worse than most were at its age.
+
+Seeds are no configurations: jobs that differ in their seed alone stay or go together at a rung.
+
+    Successive halving: Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization,
+    AISTATS 2016. The median stopping rule: Golovin et al., Google Vizier, KDD 2017.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise, product
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from trainer.errors import ConfigError
+from trainer.run import MetricsFile, read_json, write_json
+from trainer.sweep.ledger import Event, Ledger
+
+STARTUP = 5  # jobs that have to be as old before the median of them counts, as in Optuna's MedianPruner
+
+
+@dataclass(frozen=True)
+class AtRung:
+    """Says of each epoch whether a job waits there for the others."""
+
+    epoch: int
+
+    def __call__(self, epoch: int, best: float) -> bool:
+        """`best` is the best value of the monitored metric so far."""
+        return epoch >= self.epoch
+
+
+@dataclass(frozen=True)
+class BelowMedian:
+    """Says of each epoch whether a job is worse than the median of the others at the same epoch."""
+
+    sweep: Path
+    folder: str  # of the job, in the sweep's
+    metric: str
+    higher_is_better: bool
+
+    def __call__(self, epoch: int, best: float) -> bool:
+        """`best` is the best value of the monitored metric so far, and so are those that it is compared with."""
+        files = [path for path in self.sweep.glob("*/metrics.csv") if path.parent.name != self.folder]
+        curves = [[row.get(f"val/{self.metric}", math.nan) for row in MetricsFile(path).rows()] for path in files]
+        sign = 1 if self.higher_is_better else -1
+        others = [max(sign * value for value in curve[:epoch]) for curve in curves if len(curve) >= epoch]
+        return len(others) >= STARTUP and not sign * best >= statistics.median(others)
+
+
+def planned(cfg: DictConfig, axes: list[list[str]]) -> tuple[list[int], float]:
+    """The rungs of a sweep, and the share of its epochs that is trained; no rungs and all of it without halving.
+
+    Raises:
+        ConfigError: there is nothing to halve.
+    """
+    if cfg.sweep.prune != "halving":
+        return [], 1.0
+    if any(axis[0].startswith("epochs=") for axis in axes if len(axis) > 1):
+        raise ConfigError("sweep.prune=halving compares jobs after as many epochs: give epochs one value")
+    num_configurations = len({configuration(job) for job in product(*axes)})
+    found = rungs(cfg.epochs, num_configurations, cfg.sweep.factor)
+    if not found:
+        what = f"{num_configurations} configurations of epochs={cfg.epochs}"
+        raise ConfigError(f"sweep.prune=halving: nothing can be left out of {what}; it takes two of each, or more")
+    return found, share(cfg.epochs, num_configurations, cfg.sweep.factor)
+
+
+def rungs(epochs: int, num_configurations: int, factor: int) -> list[int]:
+    """The epochs after which jobs wait for each other: epochs/factor^k, as long as there are configurations to drop."""
+    most = int(math.log(num_configurations, factor) + 1e-9)
+    found = {epochs // factor**k for k in range(1, most + 1)} - {0}
+    return sorted(found)
+
+
+def share(epochs: int, num_configurations: int, factor: int) -> float:
+    """Of the epochs of all jobs, how much is trained."""
+    left, trained = num_configurations, 0
+    for before, rung in pairwise([0, *rungs(epochs, num_configurations, factor), epochs]):
+        trained += left * (rung - before)
+        left = math.ceil(left / factor)
+    return trained / (num_configurations * epochs)
+
+
+def prune(sweep: Path, rung: int, factor: int) -> None:
+    """Of the configurations that have come to a rung, let the best one in `factor` go on; the ledger says which not."""
+    ledger = Ledger(sweep)
+    outlook = ledger.outlook()
+    assert outlook
+    groups: dict[tuple, dict[int, Event]] = {}
+    for number, job in ledger.jobs().items():
+        if job["event"] != "pruned" or job["epoch"] == rung:  # those of this rung were said before a kill
+            groups.setdefault(configuration(job["overrides"]), {})[number] = job
+
+    def score(jobs: dict[int, Event]) -> float:
+        values = [
+            job["objective"] for job in jobs.values() if job["event"] != "failed" and math.isfinite(job["objective"])
+        ]
+        mean = statistics.fmean(values) if values else math.nan
+        return -math.inf if math.isnan(mean) else mean if outlook.higher_is_better else -mean
+
+    kept = math.ceil(len(groups) / factor)
+    ranked = sorted(groups.values(), key=score, reverse=True)
+    for jobs in ranked[kept:]:
+        for number, job in jobs.items():
+            if job["event"] == "paused":
+                note = sweep / job["folder"] / "summary.json"
+                write_json(note, read_json(note) | {"status": "pruned"})
+                about = {key: job[key] for key in ("objective", "metric", "epoch")}
+                ledger.append("pruned", job=number, **about)
+    ledger.append("rung", epoch=rung, configurations=len(groups), kept=kept)
+
+
+def configuration(overrides: Sequence[str]) -> tuple[str, ...]:
+    """What a job is but for its seed."""
+    return tuple(line for line in overrides if line.split("=")[0].lstrip("+") != "seed")
