@@ -46,7 +46,7 @@ def checked(
     Raises:
         ConfigError: a key that does not exist, or a value that cannot be; with the nearest names.
     """
-    with _hydra(config_dir):
+    with hydra(config_dir):
         parsed = _parse(overrides)
         list_groups = cache(_loader().list_groups)  # Hydra looks through the folders at each call
         choices = [o for o in parsed if _is_choice(o, list_groups)]
@@ -65,12 +65,14 @@ def checked(
 def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
     """For each override the lines that it stands for: one, or one for each value of a sweep."""
     axes = []
-    with _hydra(config_dir):
+    with hydra(config_dir):
         for override in _parse(overrides):
             key, line = str(override.input_line).split("=", 1)[0], str(override.input_line)
             if override.is_interval_sweep():
                 raise ConfigError(f"{line}: an interval has no end of values; list some, as in {key}=1,2,3")
             sweeps = override.is_discrete_sweep()
+            if sweeps and is_of_hydra(key):
+                raise ConfigError(f"{line}: what is Hydra's own holds for a whole sweep: give it one value")
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
     return axes
 
@@ -82,8 +84,32 @@ def sweep_samples(axes: list[list[str]]) -> list[list[str]]:
     return [first, *others]
 
 
+def is_of_hydra(line: str) -> bool:
+    """Whether an override is of how jobs are run, and not of a job."""
+    return line.lstrip("+~").startswith(("hydra.", "hydra/"))
+
+
+def check_jobs(jobs: list[list[str]], config_dir: str | None = None, config_name: str = "config") -> None:
+    """Compose every job of a sweep whose values were checked.
+
+    Raises:
+        ConfigError: one whose values do not go together, with its overrides.
+    """
+    with hydra(config_dir):
+        for job in jobs:
+            try:
+                _compose(config_name, job)
+            except ConfigError as error:
+                raise ConfigError(f"{' '.join(job)}: {error}") from error
+
+
 @contextmanager
-def _hydra(config_dir: str | None) -> Iterator[None]:
+def hydra(config_dir: str | None) -> Iterator[None]:
+    """Hydra, with the folders that configs are looked for in.
+
+    Raises:
+        ConfigError: no such folder, or one whose files hide those that came along.
+    """
     own = Path(config_dir or CONF).absolute()
     if not own.is_dir():
         raise ConfigError(f"--config-dir {config_dir}: no such folder ({own})")

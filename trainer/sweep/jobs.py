@@ -15,7 +15,7 @@ from trainer import run
 from trainer.config import SLOTS
 from trainer.errors import Halt, Halted, Stopped
 from trainer.sweep.apart import run_apart
-from trainer.sweep.ledger import Ledger, config_hash
+from trainer.sweep.ledger import Event, Ledger, config_hash
 from trainer.sweep.pruning import AtRung, BelowMedian
 
 
@@ -39,19 +39,15 @@ def job(plan: Plan, cfg: DictConfig) -> float:
         Stopped: a signal has come.
     """
     settings = HydraConfig.get()
-    number, overrides = settings.job.num, list(settings.overrides.task)
-    ledger, folder = Ledger(plan.folder), Path(settings.runtime.output_dir)
+    folder, overrides = Path(settings.runtime.output_dir), list(settings.overrides.task)
+    ledger, number = Ledger(plan.folder), int(folder.name)
     known = ledger.jobs()
     before = known.get(number, {})
-    waits = before.get("event") == "paused" and before["epoch"] >= plan.rung > 0
-    if before.get("event") in ("finished", "pruned") or waits:
-        return before["objective"]
-    failed = before.get("event") == "failed"
-    if failed and not plan.retry:
-        return math.nan
-    if plan.fail_fast and any(event["event"] == "failed" for n, event in known.items() if n != number):
-        return math.nan
-    if failed:
+    if is_over(before, plan) or (
+        plan.fail_fast and any(event["event"] == "failed" for n, event in known.items() if n != number)
+    ):
+        return before.get("objective", math.nan)
+    if before.get("event") == "failed":
         run.forget(folder)
         before = {}
     ledger.append("started", job=number, overrides=overrides, hash=config_hash(cfg), folder=folder.name)
@@ -78,6 +74,13 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     if event == "pruned":
         run.write_json(folder / "summary.json", summary | {"status": event})
     return objective
+
+
+def is_over(job: Event, plan: Plan) -> bool:
+    """Whether nothing is left to do of a job, for now."""
+    event = job.get("event")
+    waits = event == "paused" and job["epoch"] >= plan.rung > 0
+    return waits or event in ("finished", "pruned") or (event == "failed" and not plan.retry)
 
 
 def _halt(plan: Plan, ledger: Ledger, folder: Path) -> Halt | None:

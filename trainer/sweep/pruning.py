@@ -15,7 +15,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import pairwise
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -56,7 +56,7 @@ class BelowMedian:
         return len(others) >= STARTUP and not sign * best >= statistics.median(others)
 
 
-def planned(cfg: DictConfig, axes: list[list[str]]) -> tuple[list[int], float]:
+def planned(cfg: DictConfig, jobs: list[list[str]]) -> tuple[list[int], float]:
     """The rungs of a sweep, and the share of its epochs that is trained; no rungs and all of it without halving.
 
     Raises:
@@ -64,9 +64,9 @@ def planned(cfg: DictConfig, axes: list[list[str]]) -> tuple[list[int], float]:
     """
     if cfg.sweep.prune != "halving":
         return [], 1.0
-    if any(axis[0].startswith("epochs=") for axis in axes if len(axis) > 1):
+    if len({line for job in jobs for line in job if line.startswith("epochs=")}) > 1:
         raise ConfigError("sweep.prune=halving compares jobs after as many epochs: give epochs one value")
-    num_configurations = len({configuration(job) for job in product(*axes)})
+    num_configurations = len({configuration(job) for job in jobs})
     found = rungs(cfg.epochs, num_configurations, cfg.sweep.factor)
     if not found:
         what = f"{num_configurations} configurations of epochs={cfg.epochs}"

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import sys
 from argparse import Namespace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig, OmegaConf
 
 from trainer import run, runs
-from trainer.arguments import again, checked_flags, parse, quoted, without
+from trainer.arguments import again, checked_flags, parse, without
 from trainer.errors import CheckpointError
-from trainer.overrides import checked, sweep_axes, sweep_samples
+from trainer.overrides import check_jobs, checked, is_of_hydra, sweep_axes, sweep_samples
 from trainer.resume import FREE_IN_SWEEP
-from trainer.start import launch
-from trainer.sweep.jobs import Plan, job
+from trainer.sweep.jobs import Plan, is_over, job
+from trainer.sweep.launching import launch
 from trainer.sweep.leaderboard import report
 from trainer.sweep.ledger import Ledger, Outlook, config_hash
 from trainer.sweep.preflight import preflight
@@ -40,15 +40,15 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     if names:
         folder, flags = resumed(names[-1], flags)
     cfg, overrides = checked_flags(flags)
-    arguments, is_named = without(flags, overrides, FOLDER)
+    _, is_named = without(flags, overrides, FOLDER)
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
             preflight(flags, Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
-    axes = sweep_axes(flags.overrides, flags.config_dir)
-    num_jobs = math.prod(map(len, axes))
-    rungs, share = planned(cfg, axes)
+    jobs = [list(job) for job in product(*sweep_axes([o for o in overrides if not is_of_hydra(o)], flags.config_dir))]
+    num_jobs = len(jobs)
+    rungs, share = planned(cfg, jobs)
     if not folder:
         folder = (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
         Ledger(folder).append("sweep", command=command, samples=_hashes(flags), jobs=num_jobs)
@@ -61,37 +61,39 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         str(cfg.sweep.prune),
         cfg.sweep.factor,
     )
-    arguments += ["hydra/hydra_logging=disabled", f"{FOLDER}={quoted(str(folder))}"]
     with run.lock(folder):
-        Ledger(folder).outlook() or _look_ahead(folder, flags, num_jobs, share)
+        Ledger(folder).outlook() or _look_ahead(folder, flags, jobs, share)
         with Screen(folder, num_jobs):
-            _run(arguments, plan, rungs)
+            _grid(flags, plan, jobs, rungs)
     if cfg.plots not in ("off", False):
         _draw(folder)
     report(folder)
 
 
-def _run(arguments: list[str], plan: Plan, rungs: list[int]) -> None:
-    """Have Hydra make the jobs, of a pruned sweep once for each rung that they have not come to."""
+def _grid(flags: Namespace, plan: Plan, jobs: list[list[str]], rungs: list[int]) -> None:
+    """Launch what is left of the jobs; with rungs, in as many rounds, each with those that have come so far."""
     ledger = Ledger(plan.folder)
     passed = {event["epoch"] for event in ledger.events() if event["event"] == "rung"}
-    for rung in (rung for rung in rungs if rung not in passed):
-        launch(arguments, partial(job, plan._replace(rung=rung)))
-        if plan.fail_fast and any(event["event"] == "failed" for event in ledger.jobs().values()):
+    for rung in [*(rung for rung in rungs if rung not in passed), 0]:
+        plan, known = plan._replace(rung=rung), ledger.jobs()
+        left = {number: lines for number, lines in enumerate(jobs) if not is_over(known.get(number, {}), plan)}
+        launch(flags, plan.folder, partial(job, plan), left)
+        if plan.fail_fast and any(job["event"] == "failed" for job in ledger.jobs().values()):
             return
-        prune(plan.folder, rung, plan.factor)
-    launch(arguments, partial(job, plan))
+        if rung:
+            prune(plan.folder, rung, plan.factor)
 
 
-def _look_ahead(folder: Path, flags: Namespace, num_jobs: int, share: float) -> Outlook:
+def _look_ahead(folder: Path, flags: Namespace, jobs: list[list[str]], share: float) -> Outlook:
     """Try what can be tried in seconds; where that fails nothing has begun, and nothing is left."""
     try:
+        check_jobs(jobs, flags.config_dir, flags.config_name)
         outlook = preflight(flags, folder)
     except BaseException:
         shutil.rmtree(folder)
         raise
     Ledger(folder).append("preflight", **outlook._asdict())
-    print(f"about {duration(share * outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}")
+    print(f"about {duration(share * outlook.seconds)} for {len(jobs)} jobs, ranked by {outlook.metric}")
     return outlook
 
 
