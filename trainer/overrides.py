@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -78,29 +79,48 @@ def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list
 
 
 def sweep_samples(axes: list[list[str]]) -> list[list[str]]:
-    """Command lines of single runs in which every value of a sweep occurs once: enough to check them all."""
+    """Command lines of single runs that check all values of a sweep: every word occurs once, of numbers the ends."""
     first = [values[0] for values in axes]
-    others = ([*first[:n], value, *first[n + 1 :]] for n, values in enumerate(axes) for value in values[1:])
+    others = ([*first[:n], value, *first[n + 1 :]] for n, values in enumerate(axes) for value in _telling(values)[1:])
     return [first, *others]
+
+
+def _telling(axis: list[str]) -> list[str]:
+    """The first value, and those that may be wrong in a way of their own: what is allowed of numbers is a range."""
+    numbers = {line: number(line) for line in axis}
+    whole = [line for line in axis if isinstance(numbers[line], int)]
+    broken = [line for line, n in numbers.items() if isinstance(n, float) and math.isfinite(n) and n % 1]
+    ends = {end(lines, key=lambda line: numbers[line] or 0) for lines in (whole, broken) if lines for end in (min, max)}
+    return [axis[0], *(line for line in axis[1:] if line in ends or line not in (*whole, *broken))]
+
+
+def number(line: str) -> int | float | None:
+    """The value of an override that is a number."""
+    text = line.split("=", 1)[-1]
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return None
+
+
+def check_jobs(axes: list[list[str]], config_dir: str | None = None, config_name: str = "config") -> None:
+    """Compose every job of a sweep whose values were checked, but for numbers, of which one is as good as another.
+
+    Raises:
+        ConfigError: one whose values do not go together, with its overrides.
+    """
+    kept = [axis[:1] if all(number(line) is not None for line in axis) else axis for axis in axes]
+    with hydra(config_dir):
+        for job in product(*kept):
+            try:
+                _compose(config_name, list(job))
+            except ConfigError as error:
+                raise ConfigError(f"{' '.join(job)}: {error}") from error
 
 
 def is_of_hydra(line: str) -> bool:
     """Whether an override is of how jobs are run, and not of a job."""
     return line.lstrip("+~").startswith(("hydra.", "hydra/"))
-
-
-def check_jobs(jobs: list[list[str]], config_dir: str | None = None, config_name: str = "config") -> None:
-    """Compose every job of a sweep whose values were checked.
-
-    Raises:
-        ConfigError: one whose values do not go together, with its overrides.
-    """
-    with hydra(config_dir):
-        for job in jobs:
-            try:
-                _compose(config_name, job)
-            except ConfigError as error:
-                raise ConfigError(f"{' '.join(job)}: {error}") from error
 
 
 @contextmanager

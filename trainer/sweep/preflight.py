@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from trainer import run
 from trainer.config import SLOTS
 from trainer.errors import ConfigError
-from trainer.overrides import checked, sweep_axes
+from trainer.overrides import checked, number, sweep_axes
 from trainer.sweep.apart import run_apart
 from trainer.sweep.ledger import Outlook
 
@@ -29,10 +29,10 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
     """
     axes = sweep_axes(flags.overrides, flags.config_dir)
     seconds, summary = [], {}
-    for number, sample in enumerate(samples(axes)):
+    for count, sample in enumerate(samples(axes)):
         cfg, _ = checked([*sample, *QUICK], flags.config_dir, flags.config_name)
         whole, _ = checked(sample, flags.config_dir, flags.config_name)
-        place = folder / f".preflight-{number}"
+        place = folder / f".preflight-{count}"
         place.mkdir()
         code = run_apart(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
         summary = run.read_json(place / "summary.json")
@@ -53,21 +53,13 @@ def samples(axes: list[list[str]]) -> list[list[str]]:
         found = [[*sample, value] for sample in found for value in values]
     for place, axis in enumerate(axes):
         if _key(axis[0]) not in COMBINED:
-            words = [value for value in axis[1:] if not _is_number(value.split("=", 1)[-1])]
+            words = [value for value in axis[1:] if number(value) is None]
             found += [[*first[:place], value, *first[place + 1 :]] for value in words]
     return found
 
 
 def _key(line: str) -> str:
     return line.split("=")[0].lstrip("+")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _seconds(cfg: DictConfig, summary: Mapping) -> float:

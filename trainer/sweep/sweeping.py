@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sys
@@ -46,7 +47,8 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             preflight(flags, Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
-    jobs = [list(job) for job in product(*sweep_axes([o for o in overrides if not is_of_hydra(o)], flags.config_dir))]
+    axes = sweep_axes([line for line in overrides if not is_of_hydra(line)], flags.config_dir)
+    jobs = [list(job) for job in product(*axes)]
     num_jobs = len(jobs)
     rungs, share = planned(cfg, jobs)
     if not folder:
@@ -62,7 +64,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         cfg.sweep.factor,
     )
     with run.lock(folder):
-        Ledger(folder).outlook() or _look_ahead(folder, flags, jobs, share)
+        Ledger(folder).outlook() or _look_ahead(folder, flags, axes, share)
         with Screen(folder, num_jobs):
             _grid(flags, plan, jobs, rungs)
     if cfg.plots not in ("off", False):
@@ -84,16 +86,16 @@ def _grid(flags: Namespace, plan: Plan, jobs: list[list[str]], rungs: list[int])
             prune(plan.folder, rung, plan.factor)
 
 
-def _look_ahead(folder: Path, flags: Namespace, jobs: list[list[str]], share: float) -> Outlook:
+def _look_ahead(folder: Path, flags: Namespace, axes: list[list[str]], share: float) -> Outlook:
     """Try what can be tried in seconds; where that fails nothing has begun, and nothing is left."""
     try:
-        check_jobs(jobs, flags.config_dir, flags.config_name)
+        check_jobs(axes, flags.config_dir, flags.config_name)
         outlook = preflight(flags, folder)
     except BaseException:
         shutil.rmtree(folder)
         raise
     Ledger(folder).append("preflight", **outlook._asdict())
-    print(f"about {duration(share * outlook.seconds)} for {len(jobs)} jobs, ranked by {outlook.metric}")
+    print(f"about {duration(share * outlook.seconds)} for {math.prod(map(len, axes))} jobs, ranked by {outlook.metric}")
     return outlook
 
 
