@@ -11,11 +11,13 @@ from typing import NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from trainer import run
+from trainer import run, runs
 from trainer.config import SLOTS
 from trainer.errors import Stopped
 from trainer.sweep.apart import run_apart
 from trainer.sweep.ledger import Ledger, config_hash
+
+FORKSERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know
 
 
 class Plan(NamedTuple):
@@ -37,17 +39,18 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     settings = HydraConfig.get()
     number, overrides = settings.job.num, list(settings.overrides.task)
     ledger, folder = Ledger(plan.folder), Path(settings.runtime.output_dir)
-    known = ledger.jobs()
-    before = known.get(number, {})
+    before = ledger.jobs().get(number, {})
     if before.get("event") == "finished":
         return before["objective"]
     failed = before.get("event") == "failed"
     if failed and not plan.retry:
         return math.nan
-    if plan.fail_fast and any(event["event"] == "failed" for n, event in known.items() if n != number):
+    if plan.fail_fast and ledger.has_failed():
         return math.nan
     if failed:
         run.forget(folder)
+    if before:
+        _wait_for_the_end_of(folder)
     about = {"job": number, "overrides": overrides, "hash": config_hash(cfg), "folder": folder.name}
     ledger.append("started", **about)
     start = time.monotonic()
@@ -63,11 +66,21 @@ def job(plan: Plan, cfg: DictConfig) -> float:
         objective = float(summary["best"][summary["monitor"]])  # one that is no number is text there
         ledger.append("finished", **about, objective=objective, metric=summary["monitor"])
         return objective
-    ledger.append("failed", **about, code=code, error=_why(code, summary))
+    ledger.append("failed", **about, code=code, error=why(code, summary))
     return math.nan
 
 
-def _why(code: int, summary: Mapping) -> str:
+def _wait_for_the_end_of(folder: Path) -> None:
+    """Processes that read data for a job that was killed notice that it is gone after some seconds."""
+    deadline = time.monotonic() + 15
+    while runs.is_running(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def why(code: int, summary: Mapping) -> str:
+    """What ended a job, in a line."""
     if code < 0:
         return f"killed by signal {-code}" + ("; out of memory?" if code == -9 else "")
+    if code == FORKSERVER_KILLED:
+        return "killed, or the process that begins the jobs was"
     return str(summary.get("error") or f"the process ended with {code}")

@@ -15,13 +15,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import run, runs
 from trainer.arguments import again, checked_flags, parse, quoted, without
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, ConfigError
 from trainer.overrides import checked, sweep_axes, sweep_samples
-from trainer.resume import FREE_IN_SWEEP
+from trainer.resume import FREE_IN_SWEEP, differences
 from trainer.start import launch
 from trainer.sweep.jobs import Plan, job
 from trainer.sweep.leaderboard import report
-from trainer.sweep.ledger import Ledger, Outlook, config_hash
+from trainer.sweep.ledger import ENDED, NOT_HASHED, Event, Ledger, config_hash
 from trainer.sweep.preflight import preflight
 from trainer.sweep.screen import Screen, duration
 
@@ -34,11 +34,13 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     Raises:
         SweepError: jobs have failed.
     """
-    names = [line.split("=", 1)[1] for line in flags.overrides if line.startswith("resume=")]
+    names = [line.split("=", 1)[1].strip("'\"") for line in flags.overrides if line.startswith("resume=")]
     folder = None
     if names:
         folder, flags = resumed(names[-1], flags)
     cfg, overrides = checked_flags(flags)
+    if without(flags, overrides, "hydra.sweep.subdir")[1]:
+        raise ConfigError(f"hydra.sweep.subdir: the folders of jobs are their numbers; {FOLDER}=... names the sweep's")
     arguments, is_named = without(flags, overrides, FOLDER)
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
@@ -46,9 +48,8 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
     num_jobs = math.prod(len(axis) for axis in sweep_axes(flags.overrides, flags.config_dir))
-    if not folder:
-        folder = (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
-        Ledger(folder).append("sweep", command=command, samples=_hashes(flags), jobs=num_jobs)
+    begun = {"samples": _hashes(flags), "jobs": num_jobs, "cwd": os.getcwd()} if not folder else {}
+    folder = folder or (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
     plan = Plan(
         folder.absolute(),
         again(flags, "config_dir", "config_name"),
@@ -58,7 +59,11 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     )
     arguments += ["hydra/hydra_logging=disabled", f"{FOLDER}={quoted(str(folder))}"]
     with run.lock(folder):
-        Ledger(folder).outlook() or _look_ahead(folder, flags, num_jobs)
+        Ledger(folder).append("sweep" if begun else "resumed", command=command, **begun)
+        if not Ledger(folder).outlook() or _began_elsewhere(folder):
+            _look_ahead(folder, flags, num_jobs)
+        if _left(folder, num_jobs) == 0 and not cfg.sweep.retry:
+            print(f"{folder}: all {num_jobs} jobs have ended, nothing is left to do")
         with Screen(folder, num_jobs):
             launch(arguments, partial(job, plan))
     if cfg.plots not in ("off", False):
@@ -66,16 +71,20 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     report(folder)
 
 
-def _look_ahead(folder: Path, flags: Namespace, num_jobs: int) -> Outlook:
-    """Try what can be tried in seconds; where that fails nothing has begun, and nothing is left."""
+def _left(folder: Path, num_jobs: int) -> int:
+    return num_jobs - sum(event["event"] in ENDED for event in Ledger(folder).jobs().values())
+
+
+def _look_ahead(folder: Path, flags: Namespace, num_jobs: int) -> None:
+    """Try what can be tried in seconds; where that fails no job has begun, and nothing is left."""
     try:
         outlook = preflight(flags, folder)
     except BaseException:
-        shutil.rmtree(folder)
+        if not Ledger(folder).jobs():
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     Ledger(folder).append("preflight", **outlook._asdict())
-    print(f"about {duration(outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}")
-    return outlook
+    print(f"about {duration(outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}", flush=True)
 
 
 def _draw(folder: Path) -> None:
@@ -95,6 +104,15 @@ def _threads(cfg: DictConfig) -> int:
     return 0 if num_jobs == 1 else max(1, cores // (num_jobs if num_jobs > 0 else cores))
 
 
+def _header(folder: Path) -> Event:
+    return next((event for event in Ledger(folder).events() if event["event"] == "sweep"), {})
+
+
+def _began_elsewhere(folder: Path) -> bool:
+    """Whether paths without a beginning mean something else now than when the sweep was begun."""
+    return _header(folder).get("cwd") != os.getcwd()
+
+
 def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
     """The folder of a sweep to go on with, and the command line that began it, with what may change as it is now.
 
@@ -102,22 +120,42 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
         CheckpointError: there is none, it was another sweep, or what its values stand for has changed since.
     """
     folder = runs.find_sweep(name, key="resume")
-    header = next((event for event in Ledger(folder).events() if event["event"] == "sweep"), {})
-    if not header.get("command"):
+    header = _header(folder)
+    if not {"command", "samples", "jobs"} <= header.keys():
         raise CheckpointError(f"{folder / 'sweep.jsonl'}: does not say how the sweep was begun; start a new one")
+    if _began_elsewhere(folder):
+        print(f"begun in {header.get('cwd')}; relative paths are looked for in {os.getcwd()} now", flush=True)
     began = parse(header["command"])
     began.config_dir = flags.config_dir or began.config_dir
     now = _hashes(began)
-    for line, known in header["samples"].items():
-        if now.get(line) != known:
-            raise CheckpointError(f"resume={name}: what {line or 'the defaults'} stands for has changed since then")
-    given = [line for line in flags.overrides if not line.startswith("resume=")]
-    free = [line for line in given if line.split("=")[0] in FREE_IN_SWEEP]
-    if others := [line for line in given if line not in began.overrides and line not in free]:
-        raise CheckpointError(f"resume={name}: {others[0]} is not how {folder} was begun; a new sweep may have it")
-    kept = [line for line in began.overrides if line.split("=")[0] not in {f.split("=")[0] for f in free}]
-    began.overrides = kept + free
+    for line, known in {**now, **header["samples"]}.items():
+        if now.get(line) != known or line not in header["samples"]:
+            how = _changes(folder, line, began)
+            raise CheckpointError(f"resume={name}: what {line or 'the defaults'} stands for has changed since{how}")
+    given = {_key(line): line.lstrip("+") for line in flags.overrides if not line.startswith("resume=")}
+    before = {_key(line): line.lstrip("+") for line in began.overrides}
+    for key, line in given.items():
+        if before.get(key) != line and (key not in FREE_IN_SWEEP or _is_swept(line, before.get(key, line), began)):
+            raise CheckpointError(f"resume={name}: {line} is not how {folder} was begun; a new sweep may have it")
+    began.overrides = list((before | given).values())  # each in its place: the order is that of the jobs
     return folder, began
+
+
+def _key(line: str) -> str:
+    return line.split("=", 1)[0].lstrip("+")
+
+
+def _is_swept(line: str, before: str, flags: Namespace) -> bool:
+    return any(len(axis) > 1 for axis in sweep_axes([line, before], flags.config_dir))
+
+
+def _changes(folder: Path, line: str, flags: Namespace) -> str:
+    """What is different now, where a job of these overrides has begun and so says what it was."""
+    for event in Ledger(folder).jobs().values():
+        if line == " ".join(event["overrides"]) and (folder / event["folder"] / "config.yaml").is_file():
+            cfg, _ = checked(event["overrides"], flags.config_dir, flags.config_name)
+            return f": {'; '.join(differences(folder / event['folder'], cfg, NOT_HASHED).values())}"
+    return ""
 
 
 def _hashes(flags: Namespace) -> dict[str, str]:
