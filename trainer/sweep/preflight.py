@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
 import statistics
@@ -18,14 +19,13 @@ from omegaconf import DictConfig
 from trainer import run
 from trainer.config import SLOTS
 from trainer.errors import ConfigError, DltrainError
-from trainer.overrides import checked, sweep_axes
+from trainer.overrides import checked_all, sweep_axes
 from trainer.sweep.apart import run_apart, warm_up
 from trainer.sweep.jobs import why
 from trainer.sweep.ledger import Outlook
 
 COMBINED = ("data", "model", "loss", "experiment", "data.batch_size")  # which decide whether, and how fast, a job runs
-QUICK = ["epochs=1", "limit_batches=30", "max_minutes=0.02", "checkpoint.min_seconds=1e9"]
-PLAIN = ["plots=off", "tensorboard=off"]
+NUM_BATCHES, MINUTES = 30, 0.02  # at most
 LEARNING = ("data", "forward", "backward", "update")
 PATIENCE_S = 20
 KINDS = {kind.code: kind for kind in DltrainError.__subclasses__()}
@@ -42,22 +42,30 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
     axes = sweep_axes(flags.overrides, flags.config_dir)
     tried = samples(axes)
     print(f"trying a few batches of {len(tried)} jobs first", flush=True)
+    configs = checked_all(tried, flags.config_dir, flags.config_name)
     warm_up()
     jobs, fixed = [], 0.0
-    for number, sample in enumerate(tried):
-        cfg, _ = checked([*sample, *QUICK, *(PLAIN if number else [])], flags.config_dir, flags.config_name)
+    for number, (sample, (cfg, _)) in enumerate(zip(tried, configs, strict=True)):
         place = folder / f".preflight-{number}"
         start = time.monotonic()
-        summary = _tried(cfg, sample, place)
+        summary = _tried(_shortened(cfg, drawn=not number), sample, place)
         shutil.rmtree(place)
         fixed = max(fixed, time.monotonic() - start - sum(summary["seconds"].values()))
-        whole, _ = checked(sample, flags.config_dir, flags.config_name)
-        jobs.append(_seconds(whole, summary))
+        jobs.append(_seconds(cfg, summary))
     combined = jobs[: math.prod(len(axis) for axis in axes if _key(axis[0]) in COMBINED)]
     seconds = fixed + sum(combined) / len(combined) * _longer(axes)
     return Outlook(
         seconds * math.prod(len(axis) for axis in axes), str(summary["monitor"]), bool(summary["higher_is_better"])
     )
+
+
+def _shortened(cfg: DictConfig, drawn: bool) -> DictConfig:
+    short = copy.deepcopy(cfg)
+    short.epochs, short.limit_batches = 1, min(NUM_BATCHES, cfg.limit_batches)
+    short.max_minutes, short.checkpoint.min_seconds = min(MINUTES, cfg.max_minutes), math.inf
+    if not drawn:
+        short.plots, short.tensorboard = "off", "off"
+    return short
 
 
 def _tried(cfg: DictConfig, sample: list[str], place: Path) -> dict[str, Any]:

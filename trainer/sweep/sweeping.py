@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from argparse import Namespace
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +15,9 @@ from tempfile import TemporaryDirectory
 from omegaconf import DictConfig, OmegaConf
 
 from trainer import run, runs
-from trainer.arguments import again, checked_flags, parse, quoted, without
+from trainer.arguments import again, checked_sweep, parse, quoted, without
 from trainer.errors import CheckpointError, ConfigError
-from trainer.overrides import checked, sweep_axes, sweep_samples
+from trainer.overrides import sweep_axes
 from trainer.resume import FREE_IN_SWEEP, differences
 from trainer.start import launch
 from trainer.sweep.jobs import Plan, job
@@ -38,7 +39,11 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     folder = None
     if names:
         folder, flags = resumed(names[-1], flags)
-    cfg, overrides = checked_flags(flags)
+    configs, overrides = checked_sweep(flags)
+    cfg = next(iter(configs.values()))
+    hashes = {line: config_hash(each) for line, each in configs.items()}
+    if folder:
+        _check_unchanged(folder, hashes, configs)
     if without(flags, overrides, "hydra.sweep.subdir")[1]:
         raise ConfigError(f"hydra.sweep.subdir: the folders of jobs are their numbers; {FOLDER}=... names the sweep's")
     arguments, is_named = without(flags, overrides, FOLDER)
@@ -48,7 +53,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
     num_jobs = math.prod(len(axis) for axis in sweep_axes(flags.overrides, flags.config_dir))
-    begun = {"samples": _hashes(flags), "jobs": num_jobs, "cwd": os.getcwd()} if not folder else {}
+    begun = {"samples": hashes, "jobs": num_jobs, "cwd": os.getcwd()} if not folder else {}
     folder = folder or (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
     plan = Plan(
         folder.absolute(),
@@ -117,21 +122,16 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
     """The folder of a sweep to go on with, and the command line that began it, with what may change as it is now.
 
     Raises:
-        CheckpointError: there is none, it was another sweep, or what its values stand for has changed since.
+        CheckpointError: there is none, or it was another sweep.
     """
     folder = runs.find_sweep(name, key="resume")
     header = _header(folder)
-    if not {"command", "samples", "jobs"} <= header.keys():
+    if not {"command", "samples"} <= header.keys():
         raise CheckpointError(f"{folder / 'sweep.jsonl'}: does not say how the sweep was begun; start a new one")
     if _began_elsewhere(folder):
         print(f"begun in {header.get('cwd')}; relative paths are looked for in {os.getcwd()} now", flush=True)
     began = parse(header["command"])
     began.config_dir = flags.config_dir or began.config_dir
-    now = _hashes(began)
-    for line, known in {**now, **header["samples"]}.items():
-        if now.get(line) != known or line not in header["samples"]:
-            how = _changes(folder, line, began)
-            raise CheckpointError(f"resume={name}: what {line or 'the defaults'} stands for has changed since{how}")
     given = {_key(line): line.lstrip("+") for line in flags.overrides if not line.startswith("resume=")}
     before = {_key(line): line.lstrip("+") for line in began.overrides}
     for key, line in given.items():
@@ -149,16 +149,19 @@ def _is_swept(line: str, before: str, flags: Namespace) -> bool:
     return any(len(axis) > 1 for axis in sweep_axes([line, before], flags.config_dir))
 
 
-def _changes(folder: Path, line: str, flags: Namespace) -> str:
-    """What is different now, where a job of these overrides has begun and so says what it was."""
+def _check_unchanged(folder: Path, hashes: Mapping[str, str], configs: Mapping[str, DictConfig]) -> None:
+    """Raises CheckpointError if what the values of a sweep stand for has changed since it was begun."""
+    known = _header(folder)["samples"]
+    if len(known) != len(hashes):  # such as a glob() that finds another file now
+        raise CheckpointError(f"resume={folder}: the sweep has {len(hashes)} values to check now, and had {len(known)}")
+    for (line, was), now, cfg in zip(known.items(), hashes.values(), configs.values(), strict=True):
+        if was != now:
+            raise CheckpointError(f"resume={folder}: what {line} stands for has changed{_changes(folder, was, cfg)}")
+
+
+def _changes(folder: Path, was: str, cfg: DictConfig) -> str:
+    """What is different now, where a job of the config that was has begun and so says what that is."""
     for event in Ledger(folder).jobs().values():
-        if line == " ".join(event["overrides"]) and (folder / event["folder"] / "config.yaml").is_file():
-            cfg, _ = checked(event["overrides"], flags.config_dir, flags.config_name)
+        if event["hash"] == was and (folder / event["folder"] / "config.yaml").is_file():
             return f": {'; '.join(differences(folder / event['folder'], cfg, NOT_HASHED).values())}"
     return ""
-
-
-def _hashes(flags: Namespace) -> dict[str, str]:
-    """The overrides of jobs in which every value occurs once -> the hash of their config."""
-    samples = sweep_samples(sweep_axes(flags.overrides, flags.config_dir))
-    return {" ".join(s): config_hash(checked(s, flags.config_dir, flags.config_name)[0]) for s in samples}
