@@ -61,7 +61,15 @@ def sweeps(bench: Bench) -> None:
     ]
     assert unbroken.wait() == 8
     expected = _end_of(place / "unbroken")
-    results = [held and _end_of(place / name) == expected for name, held in trials]
+    results = []
+    for name, held in trials:
+        end = _end_of(place / name)
+        results.append(held and end == expected)
+        if end != expected:
+            print(
+                f"  {place / name} differs:",
+                *((key, end[key], expected[key]) for key in end if end[key] != expected[key]),
+            )
     bench.row(
         "a sweep of 24 jobs, 3 of which fail, killed 5 times (main process, process group, worker, parent of the "
         "workers) and gone on with: ends as the unbroken one, leaves no process",

@@ -195,6 +195,7 @@ def test_a_sweep_is_gone_on_with_as_it_was_begun(sweep, tmp_path, monkeypatch):
     assert sweep("resume='a sweep'", *reversed(begun[1:4]), "++model=bad", "device=cpu").code == 0
     assert number_of(folder, "started") == 5
     assert [event["overrides"][: len(begun) - 1] for event in Ledger(folder).jobs().values()] == before
+    assert leaderboard(folder).keys == ["log_every"]
     for other in ("seed=1,2,3", "seed=2,1", "log_every=7,8", "log_every=7", "epochs=2", "optim.lr=1"):
         done = sweep("resume=a sweep", other)
         assert (done.code, f"{other} is not how" in done.err) == (4, True)

@@ -28,6 +28,7 @@ class Plan(NamedTuple):
     fail_fast: bool
     retry: bool
     threads: int  # of a job; 0: as many as torch takes
+    as_begun: dict[str, str]  # keys that are set otherwise than when the sweep was begun -> their override then, or ""
 
 
 def job(plan: Plan, cfg: DictConfig) -> float:
@@ -51,7 +52,8 @@ def job(plan: Plan, cfg: DictConfig) -> float:
         run.forget(folder)
     if before:
         _wait_for_the_end_of(folder)
-    about = {"job": number, "overrides": overrides, "hash": config_hash(cfg), "folder": folder.name}
+    as_begun = [plan.as_begun.get(line.split("=")[0].lstrip("+"), line) for line in overrides]
+    about = {"job": number, "overrides": [*filter(None, as_begun)], "hash": config_hash(cfg), "folder": folder.name}
     ledger.append("started", **about)
     start = time.monotonic()
     names = {slot: str(settings.runtime.choices[slot]) for slot in SLOTS}

@@ -36,9 +36,9 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         SweepError: jobs have failed.
     """
     names = [line.split("=", 1)[1].strip("'\"") for line in flags.overrides if line.startswith("resume=")]
-    folder = None
+    folder, as_begun = None, dict[str, str]()
     if names:
-        folder, flags = resumed(names[-1], flags)
+        folder, flags, as_begun = resumed(names[-1], flags)
     configs, overrides = checked_sweep(flags)
     cfg = next(iter(configs.values()))
     hashes = {line: config_hash(each) for line, each in configs.items()}
@@ -61,6 +61,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         cfg.sweep.fail_fast,
         cfg.sweep.retry,
         _threads(cfg),
+        as_begun,
     )
     arguments += ["hydra/hydra_logging=disabled", f"{FOLDER}={quoted(str(folder))}"]
     with run.lock(folder):
@@ -118,8 +119,10 @@ def _began_elsewhere(folder: Path) -> bool:
     return _header(folder).get("cwd") != os.getcwd()
 
 
-def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
+def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace, dict[str, str]]:
     """The folder of a sweep to go on with, and the command line that began it, with what may change as it is now.
+
+    And the keys that have changed, with what they were: the leaderboard is to compare nothing but what is swept.
 
     Raises:
         CheckpointError: there is none, or it was another sweep.
@@ -138,7 +141,7 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
         if before.get(key) != line and (key not in FREE_IN_SWEEP or _is_swept(line, before.get(key, line), began)):
             raise CheckpointError(f"resume={name}: {line} is not how {folder} was begun; a new sweep may have it")
     began.overrides = list((before | given).values())  # each in its place: the order is that of the jobs
-    return folder, began
+    return folder, began, {key: before.get(key, "") for key, line in given.items() if before.get(key) != line}
 
 
 def _key(line: str) -> str:
