@@ -1,6 +1,7 @@
 """Kills, damages and starves runs, and writes what came of it to docs/RELIABILITY.md.
 
     python benchmarks/faults.py             # all of it, some minutes
+    python benchmarks/faults.py sweeps      # a part alone, named as its function; writes nothing
     python benchmarks/faults.py --quick     # a part of each, under three minutes; writes nothing, fails if one fails
     DLTRAIN_DATA=... python benchmarks/faults.py     # with the broken files of DLTRAIN_DATA/bad, and MNIST for the cost
 
@@ -37,6 +38,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import sklearn.linear_model  # noqa: F401
 import torch
 import torch._dynamo
+from faults_sweep import sweeps
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -735,16 +737,18 @@ def workplace() -> Iterator[Path]:
 def main() -> None:
     """All parts, and the table."""
     quick = "--quick" in sys.argv
+    named = [word for word in sys.argv[1:] if word != "--quick"]
     sys.argv[1:] = []
     logging.getLogger("tensorboard").setLevel(logging.ERROR)
     started = time.monotonic()
     with workplace() as folder:
         bench = Bench(folder, quick)
-        for part in (kills, signals, damage, full_disk, broken, hostile, folders, fresh, cost):
-            part(bench)
+        for part in (kills, signals, damage, full_disk, broken, hostile, folders, fresh, sweeps, cost):
+            if not named or part.__name__ in named:
+                part(bench)
     seconds = time.monotonic() - started
     print(f"{seconds:.0f} s")
-    if not quick:
+    if not quick and not named:
         write(bench, seconds)
     if any(good < total for _, good, total, _ in bench.rows):
         sys.exit("not all of it held")

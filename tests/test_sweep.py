@@ -2,20 +2,26 @@
 
 import csv
 import json
+import math
 import os
-import random
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from trainer.run import lock
+from trainer.runs import is_running
 from trainer.sweep.leaderboard import leaderboard
 from trainer.sweep.ledger import Ledger
 
+QUIET = ["plots=off", "tensorboard=off"]
 BAD = """
-import os, sys
+import os, signal, subprocess, sys
+from pathlib import Path
 from torch import nn
 
 class Bad(nn.Sequential):
@@ -25,9 +31,16 @@ class Bad(nn.Sequential):
 
     def forward(self, x):
         self.calls += self.training
-        if self.calls > 20:
+        if self.calls > 35:
+            if self.how == "leaves":
+                Path("left").write_text(str(subprocess.Popen(["sleep", "1000"]).pid))
+                os.kill(os.getpid(), signal.SIGSEGV)
+            if self.how == "server":
+                os.kill(os.getppid(), 9)
             if self.how == "kill":
                 os.kill(os.getpid(), 9)
+            if self.how == "vanish":
+                os._exit(0)
             if self.how == "exit":
                 sys.exit(4)
             if self.how == "interrupt":
@@ -38,35 +51,63 @@ class Bad(nn.Sequential):
                 raise RuntimeError("boo")
             if self.how == "diverges":
                 return super().forward(x) * float("nan")
+            if self.how == "stays":
+                signal.pause()
         return super().forward(x)
 """
+SPOKEN = {  # what the model does -> what is said of it
+    "leaves": "signal 11",
+    "server": "the process that begins the jobs was",
+    "kill": "signal 9",
+    "vanish": "ended with 0",
+    "exit": "SystemExit(4)",
+    "interrupt": "KeyboardInterrupt()",
+    "memory": "data.batch_size=16",
+    "raises": "boo",
+    "diverges": "the loss is nan",
+}
 
 
 @pytest.fixture
-def sweep(tmp_path):
-    """Run `dltrain -m` in a process of its own, in a folder with a model that can be told to fail."""
+def bad(tmp_path):
+    """A folder with a model that can be told to fail."""
     (tmp_path / "bad.py").write_text(BAD)
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "bad.yaml").write_text("_target_: bad.Bad\nhow: ok\n")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return tmp_path
 
-    def start(*arguments):
-        command = [sys.executable, "-m", "trainer.cli", "--config-dir", "conf", "-m", *arguments]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(command, cwd=tmp_path, env=environment, text=True, **pipes)
+
+@pytest.fixture
+def sweep(bad, dltrain):
+    """Run `dltrain -m` there. The processes of all such sweeps are forked from one, so that one begins in a moment."""
 
     def run(*arguments):
-        process = start(*arguments)
-        out, err = process.communicate(timeout=300)
-        return process.returncode, out, err
+        return dltrain("--config-dir", "conf", "-m", *arguments)
 
-    run.start = start
-    run.folder = lambda: sorted(tmp_path.glob("outputs/sweeps/*/*"))[-1]
+    run.folder = lambda: sorted(bad.glob("outputs/sweeps/*/*"))[-1]
     return run
+
+
+def until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_alive(pid):
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def states(folder):
     return {n: event["event"] for n, event in Ledger(folder).jobs().items()}
+
+
+def number_of(folder, event):
+    return [found["event"] for found in Ledger(folder).events()].count(event)
 
 
 def table(folder):
@@ -75,36 +116,45 @@ def table(folder):
         return [{k: v for k, v in row.items() if k != "seconds"} for row in csv.DictReader(file)]
 
 
-def test_no_failure_ends_the_sweep(sweep):
-    how = ["ok", "kill", "exit", "interrupt", "memory", "raises", "diverges"]
-    code, out, err = sweep("model=bad", f"model.how={','.join(how)}", "epochs=2")
-    assert code == 8
-    assert "6 of the jobs" in err
+def test_no_failure_ends_the_sweep(sweep, tmp_path):
+    done = sweep("model=bad", f"model.how=ok,{','.join(SPOKEN)}", "epochs=1", *QUIET)
+    assert done.code == 8
+    assert f"{len(SPOKEN)} of the jobs" in done.err
     folder = sweep.folder()
-    assert list(states(folder).values()) == ["finished", *["failed"] * 6]
-    errors = {n: event.get("error", "") for n, event in Ledger(folder).jobs().items()}
-    expected = ["", "signal 9", "SystemExit(4)", "KeyboardInterrupt()", "data.batch_size=16", "boo", "the loss is nan"]
-    assert all(part in errors[n] for n, part in enumerate(expected))
-    assert "RuntimeError: boo" in (folder / "5" / "train.log").read_text()
-    assert "model.how=kill" in out and "5/train.log" in "".join(out.split())  # noqa: PT018
+    assert list(states(folder).values()) == ["finished", *["failed"] * len(SPOKEN)]
+    jobs = Ledger(folder).jobs()
+    assert not [(how, jobs[n]["error"]) for n, how in enumerate(SPOKEN, 1) if SPOKEN[how] not in jobs[n]["error"]]
+    number = [*SPOKEN].index("raises") + 1
+    assert "RuntimeError: boo" in (folder / str(number) / "train.log").read_text()
+    assert "model.how=kill" in done.out
+    assert f"{number}/train.log" in "".join(done.out.split())
     assert [row["model.how"] for row in table(folder)] == ["ok"]
-    # They are tried again when that is asked for, and not otherwise.
-    assert sweep("resume=last")[0] == 8
-    assert [event["event"] for event in Ledger(folder).events()].count("started") == 7
-    assert sweep("resume=last", "sweep.retry=true")[0] == 8
-    assert [event["event"] for event in Ledger(folder).events()].count("started") == 13
+    left = int((tmp_path / "left").read_text())  # what a job has started ends with it
+    until(lambda: not is_alive(left), 5)
 
 
-def test_a_sweep_may_end_with_its_first_failure(sweep):
-    code, _, _ = sweep("model=bad", "model.how=ok,raises,ok", "epochs=2", "sweep.fail_fast=true")
-    assert code == 8
-    assert states(sweep.folder()) == {0: "finished", 1: "failed"}
+def test_a_sweep_may_end_with_its_first_failure_and_go_on_behind_it(sweep):
+    first = sweep("model=bad", "model.how=ok,raises,ok,kill", "epochs=1", "sweep.fail_fast=true", *QUIET)
+    folder = sweep.folder()
+    assert (first.code, states(folder)) == (8, {0: "finished", 1: "failed"})
+    assert "2 of 4 jobs to do" in first.out
+    # To go on is to have seen the failure: it stops nothing any more, and is tried again when that is asked for.
+    assert sweep("resume=last").code == 8
+    assert states(folder) == {0: "finished", 1: "failed", 2: "finished", 3: "failed"}
+    assert number_of(folder, "started") == 4
+    (folder / "1" / "notes.txt").write_text("a user's own")
+    ended = sweep("resume=last", "sweep.retry=true", "sweep.fail_fast=false")
+    assert ended.code == 8
+    assert number_of(folder, "started") == 6
+    assert (folder / "1" / "train.log").read_text().count("RuntimeError: boo") >= 2
+    assert (folder / "1" / "notes.txt").exists()
+    assert "all 4 jobs have ended" in sweep("resume=last").out
 
 
 def test_seeds_are_one_row_with_mean_and_deviation(sweep):
-    assert sweep("model=logistic", "optim.lr=1e-9,0.1", "seed=1,2,3", "epochs=2")[0] == 0
+    assert sweep("model=logistic", "optim.lr=1e-9,0.1", "seed=1,2,3", "epochs=1", *QUIET).code == 0
     rows = table(sweep.folder())
-    assert [row["optim.lr"] for row in rows] == ["0.1", "1e-09"] or [row["optim.lr"] for row in rows] == ["0.1", "1e-9"]
+    assert [float(row["optim.lr"]) for row in rows] == [0.1, 1e-9]
     assert [row["seeds"] for row in rows] == ["3", "3"]
     folder = sweep.folder()
     best = [json.loads((folder / n / "summary.json").read_text())["best"]["accuracy"] for n in rows[0]["jobs"].split()]
@@ -114,68 +164,106 @@ def test_seeds_are_one_row_with_mean_and_deviation(sweep):
     assert leaderboard(folder).keys == ["optim.lr"]
 
 
-def test_what_cannot_run_stops_the_sweep_before_it_begins(sweep, tmp_path):
-    code, _, err = sweep("data=digits", "model=mlp,linear", "loss=auto,huber", "epochs=2")
-    assert code == 2
-    assert "loss=huber" in err
+@pytest.mark.parametrize(
+    ("swept", "code", "said"),
+    [
+        (["model=linear", "loss=auto,huber"], 2, "loss=huber"),
+        (["model=linear", "monitor=accuracy,f2"], 2, "monitor=f2"),
+        (["model=linear", "metrics=[accuracy],[mae]"], 2, "metrics=[mae]"),
+        (["model=linear,gru", "data=diabetes"], 2, "model=gru"),
+        (["model=mlp", "model.hidden=[8],8"], 2, "model.hidden=8"),
+        (["model=mlp", "optim=adam,grid_search"], 2, "optim=grid_search"),
+        (["model=linear", "seed=range(3,3)"], 2, "no value"),
+        (["model=linear", "seed=1,2", "hydra.sweep.subdir=x"], 2, "hydra.sweep.dir"),
+        (["model=linear", "data=csv", "data.path=a.csv,b.csv", "data.target=y"], 3, "a.csv"),
+    ],
+)
+def test_what_cannot_run_stops_the_sweep_before_it_begins(sweep, tmp_path, swept, code, said):
+    done = sweep(*swept, "epochs=1", *QUIET)
+    assert done.code == code, done.err
+    assert said in done.err.splitlines()[-1]
     assert not list(tmp_path.glob("outputs/sweeps/*/*"))
 
 
-def test_a_sweep_whose_values_mean_something_else_now_is_not_gone_on_with(sweep, tmp_path):
-    assert sweep("model=bad", "seed=1,2", "epochs=1")[0] == 0
-    assert sweep("resume=last", "seed=1,2", "log_every=7")[0] == 0
-    (tmp_path / "conf" / "model" / "bad.yaml").write_text("_target_: bad.Bad\nhow: raises\n")
-    for more in ([], ["sweep.retry=true"]):
-        code, _, err = sweep("resume=last", *more)
-        assert code == 4
-        assert "has changed since then" in err
+def test_a_sweep_is_gone_on_with_as_it_was_begun(sweep, tmp_path, monkeypatch):
+    begun = ["model=bad", "log_every=5,6", "seed=1,2", "epochs=1", *QUIET, "hydra.sweep.dir=a sweep"]
+    assert sweep(*begun).code == 0
+    folder, conf = tmp_path / "a sweep", tmp_path / "conf" / "model" / "bad.yaml"
+    before = [event["overrides"] for event in Ledger(folder).jobs().values()]
+    (folder / "sweep.jsonl").write_text("".join((folder / "sweep.jsonl").read_text().splitlines(True)[:-1]))
+    # The order is that of the jobs, however it is said now; a path may need quotes.
+    assert sweep("resume='a sweep'", *reversed(begun[1:4]), "++model=bad", "device=cpu").code == 0
+    assert number_of(folder, "started") == 5
+    assert [event["overrides"][: len(begun) - 1] for event in Ledger(folder).jobs().values()] == before
+    assert leaderboard(folder).keys == ["log_every"]
+    for other in ("seed=1,2,3", "seed=2,1", "log_every=7,8", "log_every=7", "epochs=2", "optim.lr=1"):
+        done = sweep("resume=a sweep", other)
+        assert (done.code, f"{other} is not how" in done.err) == (4, True)
+    conf.write_text("_target_: bad.Bad\nhow: raises\n")
+    done = sweep("resume=a sweep", "sweep.retry=true")
+    assert (done.code, "has changed: model.how: ok -> raises" in done.err) == (4, True)
+    # From elsewhere, what is to be found there is looked for before a job can fail of it.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert "--config-dir conf: no such folder" in sweep(f"resume={folder}").err
+    conf.write_text("_target_: bad.Bad\nhow: ok\n")
+    done = sweep("--config-dir", "../conf", "resume=../a sweep")
+    assert (done.code, "or a module in" in done.err) == (2, True)
+    assert number_of(folder, "started") == 5
+    assert set(states(folder).values()) == {"finished"}
+    assert not list(folder.glob(".preflight*"))
 
 
-def test_ctrl_c_saves_and_says_what_is_left(sweep):
-    process = sweep.start("model=mlp", "seed=1,2", "epochs=2000")
-    deadline = time.monotonic() + 120
-    while not any(sweep_checkpoints(sweep)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert "stopped with 2 of 2 jobs to do" in out
+@pytest.mark.parametrize("swept", [["model=logistic,mlp", "epochs=10,20", *QUIET], ["model=logistic", "epochs=3"]])
+def test_what_a_sweep_may_take_is_told_within_a_factor_of_three(sweep, swept):
+    assert sweep(*swept).code == 0
+    ledger = Ledger(sweep.folder())
+    took = sum(event["seconds"] for event in ledger.jobs().values())
+    assert abs(math.log(ledger.outlook().seconds / took)) < math.log(3)
+
+
+def test_ctrl_c_saves_and_says_what_is_left(sweep, tmp_path):
+    def interrupt():
+        until(lambda: list(tmp_path.glob("outputs/sweeps/*/*/0/checkpoints/last")), 30)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    done = sweep("model=mlp", "seed=1,2", "epochs=2000", *QUIET)
+    assert done.code == 130
+    assert "stopped with 2 of 2 jobs to do" in done.out
     assert states(sweep.folder()) == {0: "interrupted"}
-    # A resumed sweep is the one that was begun: nothing else can be given.
-    assert "is not how" in sweep("resume=last", "seed=1,2,3")[2]
+    assert "interrupted in epoch" in (sweep.folder() / "0" / "summary.json").read_text()
 
 
-def sweep_checkpoints(sweep):
-    try:
-        return sweep.folder().glob("0/checkpoints/last")
-    except IndexError:
-        return []
-
-
-def test_a_sweep_killed_at_random_moments_ends_as_the_unbroken_one(sweep, tmp_path):
-    jobs = ["model=bad,mlp", "seed=1,2", "epochs=30", "checkpoint.min_seconds=0"]
-    assert sweep(*jobs)[0] == 0
-    unbroken = sweep.folder()
-    process = sweep.start(*jobs, "hydra.sweep.dir=broken")
-    rng = random.Random(0)
-    for _ in range(3):
-        deadline = time.monotonic() + 120
-        while not list((tmp_path / "broken").glob("*/metrics.csv")) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(rng.uniform(0, 1.5))
+def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, tmp_path):
+    jobs = ["model=bad,mlp", "seed=1,2", "epochs=8", "checkpoint.min_seconds=0", *QUIET]
+    assert sweep(*jobs).code == 0
+    unbroken, broken = sweep.folder(), tmp_path / "broken"
+    command = [sys.executable, "-m", "trainer.cli", "--config-dir", "conf", "-m", *jobs, "hydra.sweep.dir=broken"]
+    with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
+        until(lambda: list(broken.glob("1/checkpoints/last")))
         process.kill()
-        process.communicate()
-        process = sweep.start("resume=broken")
-    _, err = process.communicate(timeout=300)
-    assert process.returncode == 0, err
-    assert table(tmp_path / "broken") == table(unbroken)
+    until(lambda: not is_running(broken / "1"), 5)
+    # As if it had been killed in its preflight too.
+    lines = Ledger(broken).path.read_text().splitlines(keepends=True)
+    Ledger(broken).path.write_text("".join(line for line in lines if '"preflight"' not in line))
+    (broken / ".preflight-0").mkdir()
+    with lock(broken):
+        assert sweep("resume=broken").code == 7
+    done = sweep("resume=broken")
+    assert done.code == 0, done.err
+    assert table(broken) == table(unbroken)
+    assert number_of(broken, "started") == 5
+    assert {path.name for path in broken.iterdir()} == {path.name for path in unbroken.iterdir()}
 
 
-def test_a_ledger_survives_a_line_that_was_cut_off(tmp_path):
+def test_a_ledger_survives_whatever_was_written_to_it(tmp_path):
     ledger = Ledger(tmp_path)
     ledger.append("started", job=0, overrides=["a=1"], folder="0")
-    with ledger.path.open("a") as file:
-        file.write('{"event": "finished", "job": 0, "obj')
+    with ledger.path.open("ab") as file:
+        file.write(b'\xff\xfe\n[1]\n{"event": "finished", "job": 0, "obj')
     assert ledger.jobs()[0]["event"] == "started"
-    ledger.append("finished", job=0, objective=1.0)
+    odd = "\u2028 \x85 \udc80 ü"  # ends of lines to some, no text to others
+    ledger.append("finished", job=0, objective=1.0, error=odd)
     assert ledger.jobs()[0] == {**ledger.jobs()[0], "event": "finished", "objective": 1.0, "overrides": ["a=1"]}
+    assert ledger.jobs()[0]["error"] == odd

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from trainer import __version__
 from trainer.config import KNOBS, SLOTS
 from trainer.errors import ConfigError
-from trainer.overrides import checked, sweep_axes, sweep_samples
+from trainer.overrides import checked, checked_all, sweep_axes, sweep_samples
 
 
 def again(flags: Namespace, *names: str) -> list[str]:
@@ -62,12 +62,19 @@ def checked_flags(flags: Namespace) -> tuple[DictConfig, list[str]]:
     """The config of the run, or of a sweep's first job, and the overrides for Hydra; every job's values are checked."""
     if not flags.multirun:
         return checked(flags.overrides, flags.config_dir, flags.config_name)
+    configs, overrides = checked_sweep(flags)
+    return next(iter(configs.values())), overrides
+
+
+def checked_sweep(flags: Namespace) -> tuple[dict[str, DictConfig], list[str]]:
+    """The overrides of jobs in which every value occurs once -> their config; and the overrides for Hydra."""
     samples = sweep_samples(sweep_axes(flags.overrides, flags.config_dir))
-    jobs = [checked(sample, flags.config_dir, flags.config_name) for sample in samples]
+    jobs = checked_all(samples, flags.config_dir, flags.config_name)
     if len({cfg.dry_run for cfg, _ in jobs}) > 1:
         raise ConfigError("dry_run holds for a whole sweep: give it one value")
     # A job's lines say what stands before each key; the values are the sweep's.
     keys = (line.split("=")[0] for line in jobs[0][1])
     before = {key.lstrip("+"): key[: len(key) - len(key.lstrip("+"))] for key in keys}
     given = [line.lstrip("+") for line in flags.overrides]
-    return jobs[0][0], [f"{before.get(line.split('=')[0], '')}{line}" for line in given]
+    configs = {" ".join(sample): cfg for sample, (cfg, _) in zip(samples, jobs, strict=True)}
+    return configs, [f"{before.get(line.split('=')[0], '')}{line}" for line in given]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from functools import cache
@@ -47,20 +47,32 @@ def checked(
     Raises:
         ConfigError: a key that does not exist, or a value that cannot be; with the nearest names.
     """
+    return checked_all([overrides], config_dir, config_name)[0]
+
+
+def checked_all(
+    runs: Sequence[list[str]], config_dir: str | None = None, config_name: str = "config"
+) -> list[tuple[DictConfig, list[str]]]:
+    """`checked` of several runs, in a fraction of the time: most choose the same parts."""
+    found = []
     with hydra(config_dir):
-        parsed = _parse(overrides)
+        composed = cache(lambda *lines: _compose(config_name, list(lines)))
+        shipped = cache(lambda: _compose("config", []).hydra)
         list_groups = cache(_loader().list_groups)  # Hydra looks through the folders at each call
-        choices = [o for o in parsed if _is_choice(o, list_groups)]
-        lines = [str(o.input_line) for o in choices]
-        cfg = base = _compose(config_name, lines)
-        if len(choices) < len(parsed):
-            lines += [_check_value(o, base) for o in parsed if o not in choices]
-            cfg = _compose(config_name, lines)
-        # What came along is known to be harmless, and a second look at it would cost a tenth of the start.
-        if config_dir or config_name != "config" or any("hydra" in line for line in lines):
-            _check_hydra(cfg.hydra, _compose("config", []).hydra)
-    _check_knobs(cfg)
-    return cfg, lines
+        for overrides in runs:
+            parsed = _parse(overrides)
+            choices = [o for o in parsed if _is_choice(o, list_groups)]
+            lines = [str(o.input_line) for o in choices]
+            cfg = base = composed(*lines)
+            if len(choices) < len(parsed):
+                lines += [_check_value(o, base) for o in parsed if o not in choices]
+                cfg = _compose(config_name, lines)
+            # What came along is known to be harmless, and a second look at it would cost a tenth of the start.
+            if config_dir or config_name != "config" or any("hydra" in line for line in lines):
+                _check_hydra(cfg.hydra, shipped())
+            _check_knobs(cfg)
+            found.append((cfg, lines))
+    return found
 
 
 def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
@@ -75,6 +87,8 @@ def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list
             if sweeps and is_of_hydra(key):
                 raise ConfigError(f"{line}: what is Hydra's own holds for a whole sweep: give it one value")
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
+            if not axes[-1]:
+                raise ConfigError(f"{line}: there is no value to run")
     return axes
 
 

@@ -138,9 +138,12 @@ def forget_logs(folder: Path) -> None:
 
 
 def forget(folder: Path) -> None:
-    """Empty the folder of a run that failed, so that it can be begun again."""
-    for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    """Take away what a run that failed has come to, so that it can be begun again. Its log is gone on with."""
+    forget_logs(folder)
+    for name in ("checkpoints", "plots"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in ("config.yaml", "environment.json", "summary.json"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def begin(folder: Path, config: str, environment: dict[str, Any]) -> None:

@@ -13,6 +13,8 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType
@@ -24,13 +26,29 @@ from trainer.job import run_job
 
 PRELOAD = ["trainer.train", "torch._dynamo", "sklearn.datasets", "sklearn.linear_model"]  # what most jobs import
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def context() -> ForkServerContext:
-    """The processes' parent is begun with the first of them."""
+    """Has the parent of the processes running. Ctrl-C, which reaches it too, leaves it alone: it ends with this one."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOAD)
+    resource_tracker.ensure_running()  # it would be started with the other, and let the signals through again
+    os.environ["PYTHONSAFEPATH"] = "1"  # a user's own trainer.py or random.py is not what is to be imported
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        del os.environ["PYTHONSAFEPATH"]
     return made
+
+
+def warm_up() -> None:
+    """Wait until the parent of the processes has imported what it has to."""
+    process = context().Process()
+    process.start()
+    process.join()
 
 
 def run_apart(
@@ -43,7 +61,7 @@ def run_apart(
 ) -> int:
     """Train in a process of its own and wait for its end; its exit code, negative for a signal that killed it.
 
-    Ctrl-C and SIGTERM are passed on, once each: the job saves what it has.
+    Ctrl-C and SIGTERM are passed on: the job saves what it has. The third of them kills it.
 
     Raises:
         Stopped: a signal has come, and the job has ended.
@@ -54,13 +72,18 @@ def run_apart(
 
     def pass_on(signum: int, _: FrameType | None) -> None:
         came.append(signum)
-        if process.pid and process.is_alive():
-            os.kill(process.pid, signum)
+        if process.pid:
+            _tell(process.pid, signal.SIGKILL if len(came) > 2 else signum)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, pass_on) for number in STOPS}
     try:
         process.start()
+        assert process.pid is not None
+        for signum in came:  # while it was being started
+            _tell(process.pid, signum)
         process.join()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it has started goes with it
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -68,6 +91,11 @@ def run_apart(
         raise Stopped(came[0])
     assert process.exitcode is not None
     return process.exitcode
+
+
+def _tell(pid: int, signum: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signum)
 
 
 def _work(
@@ -81,6 +109,9 @@ def _work(
     """What the process does. The terminal is not its own: what it says is in its log."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    sweep = multiprocessing.parent_process()
+    if sweep and not sweep.is_alive():  # it was killed in the moment before
+        os._exit(1)
     os.setpgid(0, 0)  # Ctrl-C reaches the process that waits, and that one alone
     log = os.open(folder / "train.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -96,6 +127,7 @@ def _work(
 
         torch.set_num_threads(threads)
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
         run_job(cfg, folder, names, command, *([halt] if halt else []))
     except DltrainError as error:
         sys.exit(error.code)

@@ -11,12 +11,14 @@ from typing import NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from trainer import run
+from trainer import run, runs
 from trainer.config import SLOTS
 from trainer.errors import Halt, Halted, Stopped
 from trainer.sweep.apart import run_apart
 from trainer.sweep.ledger import Event, Ledger, config_hash
 from trainer.sweep.pruning import AtRung, BelowMedian
+
+FORKSERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know
 
 
 class Plan(NamedTuple):
@@ -29,6 +31,7 @@ class Plan(NamedTuple):
     threads: int  # of a job; 0: as many as torch takes
     prune: str  # off, halving or median
     factor: int  # of halving
+    as_begun: dict[str, str]  # keys that are set otherwise than when the sweep was begun -> their override then, or ""
     rung: int = 0  # the epoch that the jobs are to come to; 0: their end
 
 
@@ -41,16 +44,17 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     settings = HydraConfig.get()
     folder, overrides = Path(settings.runtime.output_dir), list(settings.overrides.task)
     ledger, number = Ledger(plan.folder), int(folder.name)
-    known = ledger.jobs()
-    before = known.get(number, {})
-    if is_over(before, plan) or (
-        plan.fail_fast and any(event["event"] == "failed" for n, event in known.items() if n != number)
-    ):
+    before = ledger.jobs().get(number, {})
+    if is_over(before, plan) or (plan.fail_fast and ledger.has_failed()):
         return before.get("objective", math.nan)
     if before.get("event") == "failed":
         run.forget(folder)
         before = {}
-    ledger.append("started", job=number, overrides=overrides, hash=config_hash(cfg), folder=folder.name)
+    if before:
+        _wait_for_the_end_of(folder)
+    as_begun = [plan.as_begun.get(line.split("=")[0].lstrip("+"), line) for line in overrides]
+    about = {"overrides": [*filter(None, as_begun)], "hash": config_hash(cfg), "folder": folder.name}
+    ledger.append("started", job=number, **about)
     start = time.monotonic()
 
     def spent() -> float:
@@ -65,12 +69,12 @@ def job(plan: Plan, cfg: DictConfig) -> float:
         raise
     summary = run.read_json(folder / "summary.json")
     if code not in (0, Halted.code) or "best" not in summary:
-        ledger.append("failed", job=number, seconds=spent(), code=code, error=_why(code, summary))
+        ledger.append("failed", job=number, seconds=spent(), code=code, error=why(code, summary))
         return math.nan
     objective = float(summary["best"][summary["monitor"]])  # one that is no number is text there
-    about = {"seconds": spent(), "objective": objective, "metric": summary["monitor"], "epoch": summary["epochs"]}
+    reached = {"objective": objective, "metric": summary["monitor"], "epoch": summary["epochs"]}
     event = "finished" if code == 0 else "paused" if plan.rung else "pruned"
-    ledger.append(event, job=number, **about)
+    ledger.append(event, job=number, seconds=spent(), **reached)
     if event == "pruned":
         run.write_json(folder / "summary.json", summary | {"status": event})
     return objective
@@ -92,7 +96,17 @@ def _halt(plan: Plan, ledger: Ledger, folder: Path) -> Halt | None:
     return None
 
 
-def _why(code: int, summary: Mapping) -> str:
+def _wait_for_the_end_of(folder: Path) -> None:
+    """Processes that read data for a job that was killed notice that it is gone after some seconds."""
+    deadline = time.monotonic() + 15
+    while runs.is_running(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def why(code: int, summary: Mapping) -> str:
+    """What ended a job, in a line."""
     if code < 0:
         return f"killed by signal {-code}" + ("; out of memory?" if code == -9 else "")
+    if code == FORKSERVER_KILLED:
+        return "killed, or the process that begins the jobs was"
     return str(summary.get("error") or f"the process ended with {code}")

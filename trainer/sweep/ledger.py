@@ -2,6 +2,7 @@
 
     {"event": "sweep", "command": [...], "samples": {...}, "time": ...}          how it was begun
     {"event": "preflight", "seconds": 240.0, "metric": "accuracy", "higher_is_better": true, "time": ...}
+    {"event": "resumed", "command": [...], "time": ...}
     {"event": "started", "job": 3, "overrides": [...], "hash": ..., "time": ...}
     {"event": "finished", "job": 3, "overrides": [...], "objective": 0.97, "seconds": 12.3, ...}
 
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.differences import flat
+from trainer.errors import FileSystemError
 from trainer.resume import FREE_IN_SWEEP
 
 ENDED = ("finished", "failed", "pruned")  # these are not run again, unless failed ones are asked for
@@ -43,25 +45,30 @@ class Ledger:
         self.path = folder / "sweep.jsonl"
 
     def append(self, event: str, **about: Any) -> None:
-        """Note an event."""
+        """Note an event.
+
+        Raises:
+            FileSystemError: it cannot be written.
+        """
         about = {"event": event, **about, "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}
-        line = json.dumps(about, ensure_ascii=False) + "\n"
-        file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        line = json.dumps(about).encode() + b"\n"
         try:
-            size = os.fstat(file).st_size
-            if size and os.pread(file, 1, size - 1) != b"\n":
-                line = "\n" + line  # a kill has cut off the line before
-            os.write(file, line.encode())
-            os.fsync(file)
-        finally:
-            os.close(file)
+            with self.path.open("ab+", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                    line = b"\n" + line  # a kill has cut off the line before
+                while line:  # a disk that is nearly full takes a part, and refuses the rest
+                    line = line[file.write(line) :]
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise FileSystemError(f"{self.path}: {error.strerror or error}") from error
 
     def events(self) -> list[Event]:
         """All that can be read, in their order."""
         if not self.path.exists():
             return []
         found = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in self.path.read_bytes().split(b"\n"):
             try:
                 event = json.loads(line)
             except ValueError:
@@ -74,6 +81,13 @@ class Ledger:
         """What the preflight has found, if it came to its end."""
         found = [event for event in self.events() if event["event"] == "preflight"]
         return Outlook(*(found[-1][name] for name in Outlook._fields)) if found else None
+
+    def has_failed(self) -> bool:
+        """Whether a job has failed since the sweep was begun or, if it was, gone on with."""
+        failed = False
+        for event in self.events():
+            failed = event["event"] == "failed" or (failed and event["event"] != "resumed")
+        return failed
 
     def jobs(self) -> dict[int, Event]:
         """Number of each job that was begun -> the last that happened to it, its folder and its overrides included."""

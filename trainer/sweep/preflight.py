@@ -2,46 +2,91 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import shutil
+import statistics
+import sys
+import threading
+import time
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from trainer import run
 from trainer.config import SLOTS
-from trainer.errors import ConfigError
-from trainer.overrides import checked, number, sweep_axes
-from trainer.sweep.apart import run_apart
+from trainer.errors import ConfigError, DltrainError
+from trainer.overrides import checked_all, number, sweep_axes
+from trainer.sweep.apart import run_apart, warm_up
+from trainer.sweep.jobs import why
 from trainer.sweep.ledger import Outlook
 
-COMBINED = ("data", "model", "loss", "experiment")  # whose combinations decide whether a job can run at all
-QUICK = ["epochs=1", "limit_batches=3", "plots=off", "tensorboard=off", "checkpoint.min_seconds=1e9"]
+COMBINED = ("data", "model", "loss", "experiment", "data.batch_size")  # which decide whether, and how fast, a job runs
+NUM_BATCHES, MINUTES = 30, 0.02  # at most
+LEARNING = ("data", "forward", "backward", "update")
+PATIENCE_S = 20
+KINDS = {kind.code: kind for kind in DltrainError.__subclasses__()}
 
 
 def preflight(flags: Namespace, folder: Path) -> Outlook:
     """Run a few batches of every combination of data, model and loss, and of every other part that is chosen by name.
 
+    The first is drawn too, as its job will be.
+
     Raises:
-        ConfigError: what is wrong with one, and its overrides.
+        DltrainError: what is wrong with one, and its overrides; of the kind that the job would have ended with.
     """
     axes = sweep_axes(flags.overrides, flags.config_dir)
-    seconds, summary = [], {}
-    for count, sample in enumerate(samples(axes)):
-        cfg, _ = checked([*sample, *QUICK], flags.config_dir, flags.config_name)
-        whole, _ = checked(sample, flags.config_dir, flags.config_name)
+    tried = samples(axes)
+    print(f"trying a few batches of {len(tried)} jobs first", flush=True)
+    configs = checked_all(tried, flags.config_dir, flags.config_name)
+    warm_up()
+    jobs, fixed = [], 0.0
+    for count, (sample, (cfg, _)) in enumerate(zip(tried, configs, strict=True)):
         place = folder / f".preflight-{count}"
-        place.mkdir()
-        code = run_apart(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
-        summary = run.read_json(place / "summary.json")
+        start = time.monotonic()
+        summary = _tried(_shortened(cfg, drawn=not count), sample, place)
         shutil.rmtree(place)
-        if code or summary.get("status") != "finished":
-            raise ConfigError(f"{' '.join(sample)}: {summary.get('error') or f'ended with {code}'}")
-        seconds.append(_seconds(whole, summary))
-    num_jobs = math.prod(len(axis) for axis in axes)
-    return Outlook(sum(seconds) / len(seconds) * num_jobs, summary["monitor"], summary["higher_is_better"])
+        fixed = max(fixed, time.monotonic() - start - sum(summary["seconds"].values()))
+        jobs.append(_seconds(cfg, summary))
+    combined = jobs[: math.prod(len(axis) for axis in axes if _key(axis[0]) in COMBINED)]
+    seconds = fixed + sum(combined) / len(combined) * _longer(axes)
+    return Outlook(
+        seconds * math.prod(len(axis) for axis in axes), str(summary["monitor"]), bool(summary["higher_is_better"])
+    )
+
+
+def _shortened(cfg: DictConfig, drawn: bool) -> DictConfig:
+    short = copy.deepcopy(cfg)
+    short.epochs, short.limit_batches = 1, min(NUM_BATCHES, cfg.limit_batches)
+    short.max_minutes, short.checkpoint.min_seconds = min(MINUTES, cfg.max_minutes), math.inf
+    if not drawn:
+        short.plots, short.tensorboard = "off", "off"
+    return short
+
+
+def _tried(cfg: DictConfig, sample: list[str], place: Path) -> dict[str, Any]:
+    """The summary of a few batches of a job, in a folder for them."""
+    shutil.rmtree(place, ignore_errors=True)  # a kill has left it
+    place.mkdir()
+    what = " ".join(sample)
+    slow = threading.Timer(PATIENCE_S, print, [f"{what}: still at its first batches; Ctrl-C ends it"], {"flush": True})
+    slow.daemon = True
+    slow.start()
+    try:
+        code = run_apart(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
+    finally:
+        slow.cancel()
+    summary = run.read_json(place / "summary.json")
+    if code == 0 and summary.get("status") == "finished":
+        return summary
+    error, _, is_unexpected = why(code, summary).partition("; the traceback is in")
+    if is_unexpected:  # and will be gone with the folder
+        print((place / "train.log").read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
+    raise KINDS.get(code, ConfigError)(f"{what}: {error}")
 
 
 def samples(axes: list[list[str]]) -> list[list[str]]:
@@ -63,9 +108,16 @@ def _key(line: str) -> str:
 
 
 def _seconds(cfg: DictConfig, summary: Mapping) -> float:
-    """Of a run, from those of a few updates; the first of them is slow, so it is rather too much."""
-    size = cfg.data.batch_size
+    """Of a run's loop, from those of a few updates; the first of them is slow, so it is rather too much."""
+    size, seconds = cfg.data.batch_size, summary["seconds"]
     batches = 1 if size == "full" else math.ceil(summary["num_train"] / size)
     steps = min(cfg.max_steps, cfg.epochs * min(batches, cfg.limit_batches) / cfg.accumulate)
-    learning = sum(summary["seconds"][part] for part in ("data", "forward", "backward", "update"))
-    return steps * learning / max(1, summary["steps"])
+    learning = sum(seconds[part] for part in LEARNING)
+    rest = sum(seconds.values()) - learning  # of the one epoch that was tried
+    return min(60 * cfg.max_minutes, steps * learning / max(1, summary["steps"]) + cfg.epochs * rest)
+
+
+def _longer(axes: list[list[str]]) -> float:
+    """The epochs of all jobs together, over those that they would have with the first of the values alone."""
+    epochs = [[float(line.split("=")[1]) for line in axis] for axis in axes if _key(axis[0]) == "epochs"]
+    return statistics.fmean(epochs[-1]) / epochs[-1][0] if epochs else 1

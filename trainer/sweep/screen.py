@@ -45,7 +45,7 @@ class Screen:
         if self.live:
             self.live.stop()
         left = self.num_jobs - sum(event["event"] in ENDED for event in Ledger(self.folder).jobs().values())
-        if error is not None and left:
+        if left:
             print(f"stopped with {left} of {self.num_jobs} jobs to do; dltrain -m resume={self.folder} goes on")
 
     def _follow(self) -> None:

@@ -1,8 +1,7 @@
-"""A sweep: begun or gone on with, and its end. Hydra makes the jobs and calls `trainer.sweep.jobs.job` for each."""
+"""A sweep: begun or gone on with, its jobs launched as long as some are left, and its end."""
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import sys
@@ -14,17 +13,17 @@ from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer import run, runs
-from trainer.arguments import again, checked_flags, parse, without
-from trainer.errors import CheckpointError
-from trainer.overrides import check_jobs, checked, is_of_hydra, sweep_axes, sweep_samples
-from trainer.resume import FREE_IN_SWEEP
+from trainer import run
+from trainer.arguments import again, checked_sweep, without
+from trainer.errors import ConfigError
+from trainer.overrides import check_jobs, is_of_hydra, sweep_axes
 from trainer.sweep.jobs import Plan, is_over, job
 from trainer.sweep.launching import launch
 from trainer.sweep.leaderboard import report
-from trainer.sweep.ledger import Ledger, Outlook, config_hash
+from trainer.sweep.ledger import ENDED, Ledger, config_hash
 from trainer.sweep.preflight import preflight
 from trainer.sweep.pruning import planned, prune
+from trainer.sweep.resuming import began_elsewhere, check_unchanged, resumed
 from trainer.sweep.screen import Screen, duration
 
 FOLDER = "hydra.sweep.dir"
@@ -36,11 +35,17 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     Raises:
         SweepError: jobs have failed.
     """
-    names = [line.split("=", 1)[1] for line in flags.overrides if line.startswith("resume=")]
-    folder = None
+    names = [line.split("=", 1)[1].strip("'\"") for line in flags.overrides if line.startswith("resume=")]
+    folder, as_begun = None, dict[str, str]()
     if names:
-        folder, flags = resumed(names[-1], flags)
-    cfg, overrides = checked_flags(flags)
+        folder, flags, as_begun = resumed(names[-1], flags)
+    configs, overrides = checked_sweep(flags)
+    cfg = next(iter(configs.values()))
+    hashes = {line: config_hash(each) for line, each in configs.items()}
+    if folder:
+        check_unchanged(folder, hashes, configs)
+    if without(flags, overrides, "hydra.sweep.subdir")[1]:
+        raise ConfigError(f"hydra.sweep.subdir: the folders of jobs are their numbers; {FOLDER}=... names the sweep's")
     _, is_named = without(flags, overrides, FOLDER)
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
@@ -49,11 +54,9 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         return
     axes = sweep_axes([line for line in overrides if not is_of_hydra(line)], flags.config_dir)
     jobs = [list(job) for job in product(*axes)]
-    num_jobs = len(jobs)
     rungs, share = planned(cfg, jobs)
-    if not folder:
-        folder = (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
-        Ledger(folder).append("sweep", command=command, samples=_hashes(flags), jobs=num_jobs)
+    begun = {"samples": hashes, "jobs": len(jobs), "cwd": os.getcwd()} if not folder else {}
+    folder = folder or (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
     plan = Plan(
         folder.absolute(),
         again(flags, "config_dir", "config_name"),
@@ -62,10 +65,17 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         _threads(cfg),
         str(cfg.sweep.prune),
         cfg.sweep.factor,
+        as_begun,
     )
     with run.lock(folder):
-        Ledger(folder).outlook() or _look_ahead(folder, flags, axes, share)
-        with Screen(folder, num_jobs):
+        ledger = Ledger(folder)
+        ledger.append("sweep" if begun else "resumed", command=command, **begun)
+        if not ledger.outlook() or began_elsewhere(folder):
+            check_jobs(axes, flags.config_dir, flags.config_name)
+            _look_ahead(folder, flags, len(jobs), share)
+        if not cfg.sweep.retry and len(jobs) == sum(job["event"] in ENDED for job in ledger.jobs().values()):
+            print(f"{folder}: all {len(jobs)} jobs have ended, nothing is left to do")
+        with Screen(folder, len(jobs)):
             _grid(flags, plan, jobs, rungs)
     if cfg.plots not in ("off", False):
         _draw(folder)
@@ -80,23 +90,23 @@ def _grid(flags: Namespace, plan: Plan, jobs: list[list[str]], rungs: list[int])
         plan, known = plan._replace(rung=rung), ledger.jobs()
         left = {number: lines for number, lines in enumerate(jobs) if not is_over(known.get(number, {}), plan)}
         launch(flags, plan.folder, partial(job, plan), left)
-        if plan.fail_fast and any(job["event"] == "failed" for job in ledger.jobs().values()):
+        plan = plan._replace(retry=False)  # once is enough
+        if plan.fail_fast and ledger.has_failed():
             return
         if rung:
             prune(plan.folder, rung, plan.factor)
 
 
-def _look_ahead(folder: Path, flags: Namespace, axes: list[list[str]], share: float) -> Outlook:
-    """Try what can be tried in seconds; where that fails nothing has begun, and nothing is left."""
+def _look_ahead(folder: Path, flags: Namespace, num_jobs: int, share: float) -> None:
+    """Try what can be tried in seconds; where that fails no job has begun, and nothing is left."""
     try:
-        check_jobs(axes, flags.config_dir, flags.config_name)
         outlook = preflight(flags, folder)
     except BaseException:
-        shutil.rmtree(folder)
+        if not Ledger(folder).jobs():
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     Ledger(folder).append("preflight", **outlook._asdict())
-    print(f"about {duration(share * outlook.seconds)} for {math.prod(map(len, axes))} jobs, ranked by {outlook.metric}")
-    return outlook
+    print(f"about {duration(share * outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}", flush=True)
 
 
 def _draw(folder: Path) -> None:
@@ -114,34 +124,3 @@ def _threads(cfg: DictConfig) -> int:
     num_jobs = OmegaConf.select(cfg, "hydra.launcher.n_jobs") or 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return 0 if num_jobs == 1 else max(1, cores // (num_jobs if num_jobs > 0 else cores))
-
-
-def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
-    """The folder of a sweep to go on with, and the command line that began it, with what may change as it is now.
-
-    Raises:
-        CheckpointError: there is none, it was another sweep, or what its values stand for has changed since.
-    """
-    folder = runs.find_sweep(name, key="resume")
-    header = next((event for event in Ledger(folder).events() if event["event"] == "sweep"), {})
-    if not header.get("command"):
-        raise CheckpointError(f"{folder / 'sweep.jsonl'}: does not say how the sweep was begun; start a new one")
-    began = parse(header["command"])
-    began.config_dir = flags.config_dir or began.config_dir
-    now = _hashes(began)
-    for line, known in header["samples"].items():
-        if now.get(line) != known:
-            raise CheckpointError(f"resume={name}: what {line or 'the defaults'} stands for has changed since then")
-    given = [line for line in flags.overrides if not line.startswith("resume=")]
-    free = [line for line in given if line.split("=")[0] in FREE_IN_SWEEP]
-    if others := [line for line in given if line not in began.overrides and line not in free]:
-        raise CheckpointError(f"resume={name}: {others[0]} is not how {folder} was begun; a new sweep may have it")
-    kept = [line for line in began.overrides if line.split("=")[0] not in {f.split("=")[0] for f in free}]
-    began.overrides = kept + free
-    return folder, began
-
-
-def _hashes(flags: Namespace) -> dict[str, str]:
-    """The overrides of jobs in which every value occurs once -> the hash of their config."""
-    samples = sweep_samples(sweep_axes(flags.overrides, flags.config_dir))
-    return {" ".join(s): config_hash(checked(s, flags.config_dir, flags.config_name)[0]) for s in samples}

@@ -1,0 +1,170 @@
+"""Kills sweeps at random moments and goes on with them, as `python benchmarks/faults.py sweeps`.
+
+A sweep of 24 jobs, of which one raises, one is killed and one diverges, is killed five times: its main process alone,
+the whole process group, the worker of a job or the parent of the workers, and then the main process. Gone on with each
+time, it has to end as one that nobody touched: leaderboard.csv and every job's metrics.csv without their clocks, the
+states of the jobs, and the names in its folder. Nothing that it has started may outlive it.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainer.sweep.ledger import Ledger
+
+if TYPE_CHECKING:
+    from faults import Bench
+
+MODEL = """
+import os, signal, torch
+from torch import nn
+
+class Flaky(nn.Sequential):
+    def __init__(self, in_shape, out_features, width=8):
+        wide = nn.Linear(64, width)
+        super().__init__(nn.Flatten(), wide, nn.ReLU(), nn.Dropout(), nn.Linear(width, out_features))
+        self.fails, self.calls = width == 13 and torch.initial_seed(), 0
+
+    def forward(self, x):
+        self.calls += self.training
+        if self.calls > 60 and self.fails == 1:
+            raise RuntimeError("boo")
+        if self.calls > 60 and self.fails == 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().forward(x) * (float("nan") if self.calls > 60 and self.fails == 3 else 1)
+"""
+WIDTHS = "8,13,16,24,32,48,64,96"
+ALWAYS = ["epochs=3", "checkpoint.min_seconds=0", "plots=off", "tensorboard=off"]
+KILLED = ("main", "group", "worker", "parent", "main")
+
+
+def sweeps(bench: Bench) -> None:
+    """SIGKILL to sweeps."""
+    place = bench.new()
+    (place / "conf" / "model").mkdir(parents=True)
+    (place / "flaky.py").write_text(MODEL)
+    (place / "conf" / "model" / "flaky.yaml").write_text("_target_: flaky.Flaky\nwidth: 8\n")
+    widths = ",".join(WIDTHS.split(",")[: 2 if bench.quick else None])
+    arguments = ["--config-dir", "conf", "-m", "model=flaky", f"model.width={widths}", "seed=1,2,3", *ALWAYS]
+    unbroken = _begin(place, [*arguments, "hydra.sweep.dir=unbroken"])
+    trials = [
+        _trial(place, arguments, f"broken-{number}", _order(number)[: 1 if bench.quick else None], bench.draw)
+        for number in range(1 if bench.quick else 5)
+    ]
+    assert unbroken.wait() == 8
+    expected = _end_of(place / "unbroken")
+    results = []
+    for name, held in trials:
+        end = _end_of(place / name)
+        results.append(held and end == expected)
+        if end != expected:
+            print(
+                f"  {place / name} differs:",
+                *((key, end[key], expected[key]) for key in end if end[key] != expected[key]),
+            )
+    bench.row(
+        "a sweep of 24 jobs, 3 of which fail, killed 5 times (main process, process group, worker, parent of the "
+        "workers) and gone on with: ends as the unbroken one, leaves no process",
+        results,
+    )
+
+
+def _order(number: int) -> list[str]:
+    """Each trial begins with another kind of kill."""
+    return [*KILLED[number:], *KILLED[:number]]
+
+
+def _trial(place: Path, arguments: list[str], name: str, killed: list[str], draw: random.Random) -> tuple[str, bool]:
+    """The folder of a sweep that was killed and gone on with, and whether nothing has outlived it."""
+    folder, alone = place / name, True
+    command = [*arguments, f"hydra.sweep.dir={name}"]
+    for kind in killed:
+        process = _begin(place, command)
+        _wait_for(folder, process, draw)
+        alone &= _killed(process, kind)
+        if (folder / "sweep.jsonl").exists():  # or it was killed before it had begun
+            command = ["-m", f"resume={name}"]
+    code = _begin(place, [*command, "sweep.retry=true"]).wait()  # a job whose worker was killed has failed
+    if not (alone and code == 8):
+        print(f"  {folder}: exit {code}, nothing outlived it: {alone}; {(place / 'said').read_text()[-500:]}")
+    return name, alone and code == 8
+
+
+def _begin(place: Path, arguments: list[str]) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "trainer.cli", *arguments]
+    with (place / "said").open("a") as said:
+        return subprocess.Popen(command, cwd=place, env=environment, stdout=said, stderr=said, start_new_session=True)
+
+
+def _wait_for(folder: Path, process: subprocess.Popen, draw: random.Random) -> None:
+    """Until a random moment: of the time before the first job, or within one of the next jobs."""
+    jobs, moment = draw.choice([0, 1, 2, 3]), draw.uniform(0, 0.7)
+    if not jobs:
+        time.sleep(10 * moment)
+        return
+    before = _num_begun(folder)
+    while _num_begun(folder) < before + jobs and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(moment)
+
+
+def _num_begun(folder: Path) -> int:
+    return sum(event["event"] == "started" for event in Ledger(folder).events())
+
+
+def _killed(process: subprocess.Popen, kind: str) -> bool:
+    """Kill it, or what it has started and then it; whether all of that is gone after ten seconds."""
+    started = [parent for parent in _children(process.pid) if b"forkserver" in _read(parent, "cmdline")]
+    workers = [worker for parent in started for worker in _children(parent)]
+    for pid in {"worker": workers, "parent": started}.get(kind, []):
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.5)
+    workers += [worker for parent in started for worker in _children(parent)]
+    (os.killpg if kind == "group" else os.kill)(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    deadline = time.monotonic() + 10
+    while any(map(_is_alive, started + workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not any(map(_is_alive, started + workers))
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in _read(pid, f"task/{pid}/children").split()]
+
+
+def _is_alive(pid: int) -> bool:
+    state = _read(pid, "stat").rpartition(b")")[2].split()[:1]
+    return state not in ([], [b"Z"])
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""
+
+
+def _end_of(folder: Path) -> dict[str, object]:
+    """All that a sweep has come to, but for the clock."""
+    jobs = Ledger(folder).jobs()
+    return {
+        "states": {number: (job["event"], job["overrides"], job.get("objective")) for number, job in jobs.items()},
+        "folders": {number: job["folder"] for number, job in jobs.items()},
+        "leaderboard": _without_clock(folder / "leaderboard.csv"),
+        "metrics": {str(file.parent.name): _without_clock(file) for file in folder.glob("*/metrics.csv")},
+        "names": sorted(path.name for path in folder.iterdir()),
+    }
+
+
+def _without_clock(file: Path) -> list[dict[str, str]]:
+    with file.open(newline="") as lines:
+        return [{k: v for k, v in row.items() if "seconds" not in k} for row in csv.DictReader(lines)]
