@@ -15,7 +15,8 @@ from trainer import run
 from trainer.config import SLOTS
 from trainer.errors import Stopped
 from trainer.sweep.apart import run_apart
-from trainer.sweep.ledger import Ledger, config_hash
+from trainer.sweep.hashing import config_hash
+from trainer.sweep.ledger import Ledger
 
 
 class Plan(NamedTuple):

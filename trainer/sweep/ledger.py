@@ -10,7 +10,6 @@ A line is written at once, so that processes do not mix; one that a kill has cut
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -18,13 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
-
-from trainer.differences import flat
-from trainer.resume import FREE_IN_SWEEP
-
 ENDED = ("finished", "failed", "pruned")  # these are not run again, unless failed ones are asked for
-NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 Event = dict[str, Any]
 
 
@@ -82,14 +75,6 @@ class Ledger:
             if isinstance(event.get("job"), int):
                 found[event["job"]] = {**found.get(event["job"], {}), **event}
         return dict(sorted(found.items()))
-
-
-def config_hash(cfg: DictConfig) -> str:
-    """Of all that makes a run what it is."""
-    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    found = flat(OmegaConf.to_container(plain, resolve=True))
-    text = json.dumps({k: v for k, v in found.items() if k not in NOT_HASHED}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def key_values(overrides: Sequence[str]) -> dict[str, str]:

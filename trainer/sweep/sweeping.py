@@ -15,15 +15,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import run, runs
 from trainer.arguments import again, checked_flags, parse, quoted, without
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, SweepError
 from trainer.overrides import checked, sweep_axes, sweep_samples
 from trainer.resume import FREE_IN_SWEEP
 from trainer.start import launch
+from trainer.sweep.hashing import config_hash
 from trainer.sweep.jobs import Plan, job
-from trainer.sweep.leaderboard import report
-from trainer.sweep.ledger import Ledger, Outlook, config_hash
+from trainer.sweep.ledger import Ledger, Outlook
 from trainer.sweep.preflight import preflight
-from trainer.sweep.screen import Screen, duration
+from trainer.sweep.report import report
+from trainer.sweep.screen import Screen
+from trainer.view.words import duration
 
 FOLDER = "hydra.sweep.dir"
 
@@ -61,9 +63,12 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         Ledger(folder).outlook() or _look_ahead(folder, flags, num_jobs)
         with Screen(folder, num_jobs):
             launch(arguments, partial(job, plan))
+    board = report(folder)
     if cfg.plots not in ("off", False):
         _draw(folder)
-    report(folder)
+    if board.failed:
+        again_with = f"resume={folder} sweep.retry=true tries again"
+        raise SweepError(f"{len(board.failed)} of the jobs of {folder} failed; {again_with}")
 
 
 def _look_ahead(folder: Path, flags: Namespace, num_jobs: int) -> Outlook:
