@@ -50,7 +50,7 @@ def _results(metric: str, row: Row, plus_minus: str) -> Cells:
         f"val/{metric}": around(row.objective, plus_minus),
         f"test/{metric}": "" if is_pruned else around(row.test, plus_minus),
         "seeds": f"{num_seeds} of {num_seeds + row.missing}" if row.missing else str(num_seeds),
-        "state": f"pruned after epoch {row.pruned_after}" if is_pruned else "",
+        "pruned after": f"epoch {row.pruned_after}" if is_pruned else "",
         "time": "" if math.isnan(row.seconds) else duration(row.seconds),
         "jobs": ranges(job.number for job in row.jobs),
     }

@@ -7,6 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from trainer.commands._table import GAP, Column, can_say, fitting, plain, say
@@ -17,8 +18,9 @@ from trainer.view.words import shown
 
 MOST_ROWS = 20  # of a data set, in the terminal; the files have them all
 MOST_FAILURES = 10
+_wrap = partial(textwrap.wrap, break_on_hyphens=False, break_long_words=False)  # a path stays one
 BOLD, BEST, PLAIN = "\x1b[1m", "\x1b[1;32m", "\x1b[0m"
-KEEP = {"rank": 9, "state": 6, "test": 5, "seeds": 4, "jobs": 3, "time": 2, "val": 9}  # keys that differ: 7
+KEEP = {"rank": 9, "pruned after": 6, "test": 5, "seeds": 4, "jobs": 3, "time": 2, "val": 9}  # keys that differ: 7
 
 
 def report(folder: Path, place: Path | None = None) -> Leaderboard:
@@ -53,24 +55,29 @@ def tables(board: Leaderboard, width: int | None, colour: bool, most: int = MOST
         rows = cells(board, groups, most, sign)
         every = _columns(rows, keys_of(board, groups), width)
         columns = every if width is None else fitting(every, width)
-        narrow = [column for column in every if column not in columns]
-        titles, *rest = [line or " " for line in plain(columns)]
-        rule = ("─" if can_say("─") else "-") * max(map(len, [titles, *rest]))
-        rest = [
-            f"{BEST}{line}{PLAIN}" if colour and row.get("rank") == "1" else line
-            for row, line in zip(rows, rest, strict=True)
-            if line != "baseline"  # there was no room for its number
-        ]
-        titles = f"{BOLD}{titles}{PLAIN}" if colour else titles
+        narrow = [column.title for column in every if column not in columns]
         hidden = sum(max(0, len(group.rows) - most) for group in groups)
         notes = [
-            f"and {hidden} more rows" if hidden else "",
+            f"and {hidden} more" if hidden else "",
             reading(groups, sign),
             *map(lead, groups),
-            "no room for " + ", ".join(column.title for column in narrow) if narrow else "",
+            f"no room for {', '.join(narrow)}" if narrow else "",
         ]
-        found += ["", titles, rule, *rest, *wrapped(notes, width)]
+        found += ["", *_lines(columns, rows, colour), *wrapped(notes, width)]
     return found
+
+
+def _lines(columns: Sequence[Column], rows: Sequence[Cells], colour: bool) -> list[str]:
+    """Titles, a rule, and the rows but for a baseline that has no column; in colour, the best rows are green."""
+    titles, *lines = plain(columns)
+    rule = ("─" if can_say("─") else "-") * max(map(len, [titles, *lines]))
+    has_test = any(column.title.startswith("test") for column in columns)
+    lines = [
+        f"{BEST}{line}{PLAIN}" if colour and row.get("rank") == "1" else line or " "
+        for row, line in zip(rows, lines, strict=True)
+        if has_test or row.get("rank") != "baseline"
+    ]
+    return [f"{BOLD}{titles}{PLAIN}" if colour else titles, rule, *lines]
 
 
 def _columns(rows: Sequence[Cells], keys: Sequence[str], width: int | None) -> list[Column]:
@@ -81,7 +88,7 @@ def _columns(rows: Sequence[Cells], keys: Sequence[str], width: int | None) -> l
         return Column(
             said,
             [row.get(title, "") for row in rows],
-            right=not is_key and title not in ("state", "jobs"),
+            right=not is_key and title not in ("pruned after", "jobs"),
             keep=7 if is_key else KEEP[title.split("/")[0]],
         )
 
@@ -89,7 +96,7 @@ def _columns(rows: Sequence[Cells], keys: Sequence[str], width: int | None) -> l
     columns = [column(title, title) for title in titles]
     if width is None or sum(c.width + len(GAP) for c in columns) - len(GAP) <= width:
         return columns
-    short = [title.split("/")[0].rpartition(".")[2] for title in titles]
+    short = [title.split("/")[0].split()[0].rpartition(".")[2] for title in titles]
     return [column(t, s if short.count(s) == 1 else t) for t, s in zip(titles, short, strict=True)]
 
 
@@ -109,4 +116,4 @@ def wrapped(lines: Sequence[str], width: int | None, indent: str = "") -> list[s
     """Lines with something in them, broken where they are too long."""
     if width is None:
         return [line for line in lines if line]
-    return [part for line in lines for part in textwrap.wrap(line, max(width, 20), subsequent_indent=indent)]
+    return [part for line in lines for part in _wrap(line, max(width, 20), subsequent_indent=indent)]
