@@ -115,7 +115,7 @@ def one_line(text: str) -> str:
 
 
 def progress(board: Leaderboard) -> str:
-    """What has become of the jobs, where it is not the same of all."""
+    """What has become of the jobs."""
     ranked = [row for group in board.groups for row in group.rows]
     counts = {
         "finished": sum(len(row.jobs) for row in ranked if row.pruned_after is None),
@@ -123,4 +123,5 @@ def progress(board: Leaderboard) -> str:
         "failed": len(board.failed),
     }
     counts["to do"] = max(0, board.num_jobs - sum(counts.values()))
-    return f"{board.num_jobs} jobs: {', '.join(f'{count} {what}' for what, count in counts.items() if count)}"
+    said = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"{board.num_jobs} jobs" + (f": {', '.join(said)}" if len(said) > 1 or board.failed else "")

@@ -44,7 +44,7 @@ def show(board: Leaderboard) -> None:
     width = shutil.get_terminal_size().columns if is_terminal else None
     colour = is_terminal and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
     found, told = tables(board, width, colour), progress(board)
-    say(*found, *wrapped([told] if not found or "," in told else [], width), *failures(board, width))
+    say(*found, *wrapped([told] if not found or ":" in told else [], width), *failures(board, width))
 
 
 def tables(board: Leaderboard, width: int | None, colour: bool, most: int = MOST_ROWS) -> list[str]:
