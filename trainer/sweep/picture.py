@@ -67,7 +67,7 @@ def figure(board: Leaderboard) -> Figure | None:
     known: dict[str, Any] = {}
     for panel in grid.flat:
         known |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
-    made.legend([*known.values()], [*known], loc="outside lower left", ncols=2 + across)
+    made.legend([*known.values()], [*known], loc="outside lower left", ncols=min(2 * across, 5))
     return made
 
 
@@ -98,7 +98,7 @@ def _draw(panel: Axes, board: Leaderboard, group: Group, shown: Heights, key: st
     _means(panel, group, axis, key)
     if group.baseline:
         of = f" of {group.data}" if len(board.groups) > 1 else ""
-        label = f"baseline{of}, on the test split: {number(group.baseline.mean)}"
+        label = f"baseline{of} on the test split: {number(group.baseline.mean)}"
         panel.axhline(group.baseline.mean, color=style.ORANGE, linestyle="--", linewidth=1.2, label=label, zorder=1)
     for rank, (row, places) in enumerate(zip(group.rows, _places(group.rows, axis, key), strict=True)):
         heights = [job.objective if math.isfinite(job.objective) else worst for job in row.jobs]

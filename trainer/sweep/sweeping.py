@@ -84,8 +84,8 @@ def _look_ahead(folder: Path, flags: Namespace, num_jobs: int) -> Outlook:
 
 
 def _draw(folder: Path) -> None:
-    """The curves of all jobs in one picture; a sweep has not failed because that does."""
-    from trainer.commands.compare import draw_sweep
+    """Its leaderboard and the curves of its jobs as pictures; a sweep has not failed because that does."""
+    from trainer.commands._sweep import draw_sweep
 
     try:
         draw_sweep(folder)
