@@ -7,13 +7,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from trainer.commands._comparison import Side, drift, sides
+from trainer.commands._comparison import drift, sides
 from trainer.commands._curves import draw
 from trainer.commands._table import say
 from trainer.errors import FileSystemError
 from trainer.runs import jobs
 from trainer.sweep.leaderboard import Group, Leaderboard, Spread, leaderboard
-from trainer.sweep.report import report
+from trainer.sweep.report import report, show
 from trainer.view.words import shown
 
 
@@ -23,22 +23,31 @@ def compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
     Raises:
         FileSystemError: what cannot be written.
     """
-    compared = sides(begun_in(sweep))
-    elsewhere = drift(compared)
+    elsewhere = drift(sides(begun_in(sweep)))
     if as_json:
         say(json.dumps(_record(leaderboard(sweep)) | {"elsewhere": elsewhere}, indent=2, ensure_ascii=False))
         return
     path = Path(output).expanduser() if output else sweep
-    place = path.parent if path.suffix == ".png" else path
-    report(sweep, place)
+    is_picture = path.suffix == ".png"
+    if is_picture:
+        show(leaderboard(sweep))
+        say("")
+    else:
+        report(sweep, path)
     if elsewhere:
-        say("", "code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere), "")
-    _draw(sweep, compared, path if path.suffix == ".png" else place / "leaderboard.png", place / "compare.png")
+        say("code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere), "")
+    if is_picture:
+        _draw_board(sweep, path)
+    else:
+        draw_sweep(sweep, path)
 
 
-def draw_sweep(sweep: Path) -> None:
-    """Both pictures of a sweep, in its folder, and a line that says so of each."""
-    _draw(sweep, sides(begun_in(sweep)), sweep / "leaderboard.png", sweep / "compare.png")
+def draw_sweep(sweep: Path, place: Path) -> None:
+    """The metric against the keys and, if at least two jobs have some, the curves; of each a line that says so."""
+    _draw_board(sweep, place / "leaderboard.png")
+    drawn = [side for side in sides(begun_in(sweep)) if side.history]
+    if len(drawn) > 1:
+        say(f"picture      {shown(draw(drawn, place / 'compare.png'))}")
 
 
 def begun_in(sweep: Path) -> list[Path]:
@@ -46,18 +55,15 @@ def begun_in(sweep: Path) -> list[Path]:
     return [job for job in jobs(sweep) if (job / "config.yaml").is_file()]
 
 
-def _draw(sweep: Path, compared: list[Side], board: Path, curves: Path) -> None:
-    """The metric against the keys, unless no job has ended; the curves, unless fewer than two have any."""
+def _draw_board(sweep: Path, path: Path) -> None:
     from trainer.sweep import picture  # imports what draws
 
     try:
-        if picture.draw(leaderboard(sweep), board):
-            say(f"picture      {shown(board)}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if picture.draw(leaderboard(sweep), path):
+            say(f"picture      {shown(path)}")
     except OSError as error:
-        raise FileSystemError(f"{board.absolute()}: {error.strerror or error}") from error
-    drawn = [side for side in compared if side.history]
-    if len(drawn) > 1:
-        say(f"picture      {shown(draw(drawn, curves))}")
+        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
 
 
 def _record(board: Leaderboard) -> dict[str, Any]:

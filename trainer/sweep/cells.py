@@ -44,6 +44,12 @@ def cells(board: Leaderboard, groups: Sequence[Group], most: int, plus_minus: st
     return found
 
 
+def titles(rows: Sequence[Cells]) -> list[str]:
+    """Of the columns that have something in them, in their order."""
+    every = dict.fromkeys(title for row in rows for title in row)
+    return [title for title in every if any(row.get(title) for row in rows)]
+
+
 def _results(metric: str, row: Row, plus_minus: str) -> Cells:
     num_seeds, is_pruned = len(row.jobs), row.pruned_after is not None
     return {

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainer.errors import FileSystemError
-from trainer.sweep.cells import by_metric, cells, keys_of, lead, one_line, progress, reading
+from trainer.sweep.cells import by_metric, cells, keys_of, lead, one_line, progress, reading, titles
 from trainer.sweep.leaderboard import Leaderboard
 
 
@@ -49,10 +49,10 @@ def _markdown(board: Leaderboard) -> str:
     lines: list[str] = []
     for groups in by_metric(board):
         rows, keys = cells(board, groups, max(len(group.rows) for group in groups)), keys_of(board, groups)
-        titles = list(dict.fromkeys(title for row in rows for title, cell in row.items() if cell))
-        lines += [_line(titles), _line([":---" if title in keys else "---:" for title in titles])]
+        named = titles(rows)
+        lines += [_line(named), _line([":---" if title in keys else "---:" for title in named])]
         for row in filter(None, rows):
-            lines.append(_line([_code(row.get(t, "")) if t in keys else row.get(t, "") for t in titles]))
+            lines.append(_line([_code(row.get(t, "")) if t in keys else row.get(t, "") for t in named]))
         lines += ["", *(f"{line}." for line in [reading(groups), *map(lead, groups)] if line), ""]
     lines += [f"{progress(board)}.", ""]
     if board.failed:

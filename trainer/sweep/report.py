@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from trainer.commands._table import GAP, Column, can_say, fitting, plain, say
-from trainer.sweep.cells import Cells, by_metric, cells, differing, keys_of, lead, one_line, progress, reading
+from trainer.sweep.cells import Cells, by_metric, cells, differing, keys_of, lead, one_line, progress, reading, titles
 from trainer.sweep.files import save
 from trainer.sweep.leaderboard import Leaderboard, leaderboard
 from trainer.view.words import shown
@@ -69,15 +69,15 @@ def tables(board: Leaderboard, width: int | None, colour: bool, most: int = MOST
 
 def _lines(columns: Sequence[Column], rows: Sequence[Cells], colour: bool) -> list[str]:
     """Titles, a rule, and the rows but for a baseline that has no column; in colour, the best rows are green."""
-    titles, *lines = plain(columns)
-    rule = ("─" if can_say("─") else "-") * max(map(len, [titles, *lines]))
+    head, *lines = plain(columns)
+    rule = ("─" if can_say("─") else "-") * max(map(len, [head, *lines]))
     has_test = any(column.title.startswith("test") for column in columns)
     lines = [
         f"{BEST}{line}{PLAIN}" if colour and row.get("rank") == "1" else line or " "
         for row, line in zip(rows, lines, strict=True)
         if has_test or row.get("rank") != "baseline"
     ]
-    return [f"{BOLD}{titles}{PLAIN}" if colour else titles, rule, *lines]
+    return [f"{BOLD}{head}{PLAIN}" if colour else head, rule, *lines]
 
 
 def _columns(rows: Sequence[Cells], keys: Sequence[str], width: int | None) -> list[Column]:
@@ -92,12 +92,12 @@ def _columns(rows: Sequence[Cells], keys: Sequence[str], width: int | None) -> l
             keep=7 if is_key else KEEP[title.split("/")[0]],
         )
 
-    titles = dict.fromkeys(title for row in rows for title, cell in row.items() if cell)
-    columns = [column(title, title) for title in titles]
+    named = titles(rows)
+    columns = [column(title, title) for title in named]
     if width is None or sum(c.width + len(GAP) for c in columns) - len(GAP) <= width:
         return columns
-    short = [title.split("/")[0].split()[0].rpartition(".")[2] for title in titles]
-    return [column(t, s if short.count(s) == 1 else t) for t, s in zip(titles, short, strict=True)]
+    short = [title.split("/")[0].split()[0].rpartition(".")[2] for title in named]
+    return [column(t, s if short.count(s) == 1 else t) for t, s in zip(named, short, strict=True)]
 
 
 def failures(board: Leaderboard, width: int | None) -> list[str]:

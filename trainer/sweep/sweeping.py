@@ -88,7 +88,7 @@ def _draw(folder: Path) -> None:
     from trainer.commands._sweep import draw_sweep
 
     try:
-        draw_sweep(folder)
+        draw_sweep(folder, folder)
     except Exception as error:
         print(f"warning: no picture of the sweep: {error}", file=sys.stderr)
 
