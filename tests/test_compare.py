@@ -1,13 +1,15 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.commands import _comparison, compare
+from trainer.commands import _sweep
 from trainer.differences import differing, flat, history
+from trainer.directions import HIGHER_IS_BETTER
 from trainer.metrics import METRICS
-from trainer.runs import look
+from trainer.runs import find, look
 from trainer.view.sparkline import ASCII, sparkline
 
 
@@ -67,19 +69,33 @@ def test_other_data_is_only_said_where_the_config_does_not_say_it(dltrain, two):
 
 def test_a_sweep_is_drawn_at_its_end_and_compared_by_its_folder(dltrain, tmp_path):
     outcome = dltrain("-m", "model=linear,mlp", "optim.lr=0.001,0.01,0.1", "epochs=1")
-    (picture,) = tmp_path.glob("outputs/sweeps/*/*/compare.png")
-    assert f"picture  {picture.relative_to(tmp_path)}" in outcome.out
-    rows = dltrain("compare", "sweep=last", "output=x.png").out.splitlines()
+    (folder,) = {file.parent for file in tmp_path.glob("outputs/sweeps/*/*/sweep.jsonl")}
+    for name in ("leaderboard.png", "compare.png"):
+        assert (folder / name).is_file()
+        assert f"picture      {folder.relative_to(tmp_path) / name}" in outcome.out
+    # The same table again, whichever way the sweep is named.
+    table = outcome.out[outcome.out.index("    rank") : outcome.out.index("leaderboard  ")]
+    for name in ("sweep=last", str(folder)):
+        assert table in dltrain("compare", name, "output=x.png").out
+    assert not list(tmp_path.glob("*.csv"))
+    found = json.loads(dltrain("compare", str(folder), "--json").out)
+    assert found["keys"] == ["model", "optim.lr"]
+    # What is used by run=best is what leads.
+    assert dltrain("eval", "run=best").code == 0
+    assert find("best").resolve() == Path(found["groups"][0]["best"]).resolve()
+    # With another run beside it, its jobs are runs as any others.
+    dltrain("model=linear", "epochs=1", "plots=off")
+    rows = dltrain("compare", str(folder), "last", "output=x.png").out.splitlines()
     assert rows[0].split()[:2] == ["model", "optim.lr"]  # model.hidden came with the model
     assert [row.split()[:3] for row in rows[1:4]] == [
-        ["0", "linear", "0.001"],
-        ["1", "linear", "0.01"],
-        ["2", "linear", "0.1"],
+        ["A", "linear", "0.001"],
+        ["B", "linear", "0.01"],
+        ["C", "linear", "0.1"],
     ]
 
 
 def test_a_picture_that_fails_is_no_failure_of_the_sweep(dltrain, monkeypatch):
-    monkeypatch.setattr(compare, "draw_sweep", lambda sweep: 1 / 0)
+    monkeypatch.setattr(_sweep, "draw_sweep", lambda sweep, place: 1 / 0)
     outcome = dltrain("-m", "model=linear", "seed=1,2", "epochs=1")
     assert outcome.code == 0
     assert "warning: no picture of the sweep: division by zero" in outcome.err
@@ -103,9 +119,7 @@ def test_what_cannot_be_compared_is_said_in_one_line(dltrain, arguments, code, m
 
 
 def test_the_directions_are_those_of_the_metrics():
-    assert {name: metric.higher_is_better for name, metric in METRICS.items()} | {"loss": False} == (
-        _comparison.HIGHER_IS_BETTER
-    )
+    assert {name: metric.higher_is_better for name, metric in METRICS.items()} | {"loss": False} == (HIGHER_IS_BETTER)
 
 
 def test_keys_differ_by_value_and_by_kind():

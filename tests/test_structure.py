@@ -20,6 +20,7 @@ LEAVES = (
     "trainer.metrics",
     "trainer.schedules",
     "trainer.errors",
+    "trainer.directions",
 )
 MAY_IMPORT_HYDRA = {
     "trainer.start",
@@ -108,7 +109,7 @@ def test_nobody_imports_train_but_a_job():
         ("run", ["start", "job", "resume", "runs", "differences", "trained", "commands", "sweep"]),
         ("searching", []),
         ("trained", ["commands"]),
-        ("view", ["commands"]),
+        ("view", ["commands", "sweep"]),
     ],
 )
 def test_what_a_run_is_made_of_is_put_together_in_train_alone(part, others):

@@ -177,11 +177,13 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
 
 
 def _best(sweep: Path) -> Path:
-    """The job with the best validation metric; the first of several."""
-    finished = [job for job in jobs(sweep) if math.isfinite(objective(read_json(job / "summary.json")))]
-    if not finished:
+    """The best job of the row that leads the leaderboard."""
+    from trainer.sweep.leaderboard import leaderboard
+
+    best = next((group.best for group in leaderboard(sweep).groups if group.best), None)
+    if not best:
         raise CheckpointError(f"{sweep}: no job of this sweep has finished")
-    return max(finished, key=lambda job: objective(read_json(job / "summary.json")))
+    return best.folder
 
 
 def objective(summary: dict[str, Any]) -> float:

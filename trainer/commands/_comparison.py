@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 
 from trainer.commands._table import can_say
 from trainer.differences import config, differing, history, place
+from trainer.directions import HIGHER_IS_BETTER
 from trainer.runs import Run, look
 from trainer.view.sparkline import ASCII, BLOCKS, sparkline
 from trainer.view.words import duration, number
 
-HIGHER_IS_BETTER = {"accuracy": True, "f1": True, "top5": True, "auc": True, "r2": True}
-HIGHER_IS_BETTER |= {"loss": False, "mse": False, "rmse": False, "mae": False}
 SPLITS = {"best": "validation", "test": "test"}
 WIDEST = 40  # characters of a value
 

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from trainer import run
-from trainer.commands._comparison import Side, drift, fewer, keys, lines, monitor, sides, telling
+from trainer.commands._comparison import Side, drift, fewer, keys, lines, monitor, sides
+from trainer.commands._curves import draw
 from trainer.commands._settings import Setting, help_of, settings
+from trainer.commands._sweep import begun_in, compare_sweep
 from trainer.commands._table import Column, say, show
-from trainer.errors import ConfigError, FileSystemError
-from trainer.runs import ROOT, begun, find, find_sweep, jobs, objective
+from trainer.errors import ConfigError
+from trainer.runs import ROOT, begun, find, find_sweep
 from trainer.view.words import shown
 
 KNOWN = {
-    "sweep": Setting("all jobs of a sweep: its folder, or last", ""),
+    "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
     "last": Setting("so many runs, the newest ones", ""),
-    "output": Setting("the picture, a .png or a folder for it; else a new folder in outputs", ""),
+    "output": Setting("the picture, a .png or a folder for it; else a new folder in outputs, or the sweep's", ""),
     "json": Setting("the same for a program, without a picture; --json is short for it", "false", ("true", "false")),
 }
 EXAMPLES = (
@@ -28,7 +30,6 @@ EXAMPLES = (
     "dltrain compare outputs/2026-11-21/20-42-20-mlp-digits last",
     "dltrain compare sweep=last",
 )
-WIDEST = 80  # characters of a label in the picture
 COLUMNS = 4  # runs beside each other; more are below each other
 
 
@@ -44,6 +45,9 @@ def main(arguments: list[str]) -> None:
         print(help_of("compare", "runs beside each other; words are run folders, sweeps or last", KNOWN, EXAMPLES))
         return
     given = settings("compare", KNOWN, arguments, words="run folders")
+    if sweep := _only_sweep(given.words, given.values):
+        compare_sweep(sweep, given.values["output"], given.values["json"] == "true")
+        return
     compared = sides(_chosen(given.words, given.values))
     if given.values["json"] == "true":
         say(json.dumps(_record(compared), indent=2, ensure_ascii=False))
@@ -56,18 +60,16 @@ def main(arguments: list[str]) -> None:
     if not any(side.history for side in compared):
         return  # there is nothing to draw
     path = Path(given.values["output"] or _new_folder()).expanduser()
-    say("", f"picture  {shown(_draw(compared, path if path.suffix == '.png' else path / 'compare.png'))}")
+    say("", f"picture  {shown(draw(compared, path if path.suffix == '.png' else path / 'compare.png'))}")
 
 
-def draw_sweep(sweep: Path) -> None:
-    """The picture of a sweep's jobs, in its folder, and a line that says so; of fewer than two that began, none."""
-    compared = [side for side in sides(_begun_in(sweep)) if side.history]
-    if len(compared) > 1:
-        say(f"picture  {shown(_draw(compared, sweep / 'compare.png'))}")
-
-
-def _begun_in(sweep: Path) -> list[Path]:
-    return [job for job in jobs(sweep) if (job / "config.yaml").is_file()]
+def _only_sweep(words: list[str], values: dict[str, str]) -> Path | None:
+    """The sweep that is asked for, where that is all."""
+    names = [*words, *([values["sweep"]] if values["sweep"] else [])]
+    if len(names) != 1 or values["last"]:
+        return None
+    folder = find_sweep(names[0]) if values["sweep"] else Path(names[0]).expanduser()
+    return folder if (folder / "sweep.jsonl").is_file() else None
 
 
 def _new_folder() -> Path:
@@ -82,9 +84,9 @@ def _chosen(words: list[str], values: dict[str, str]) -> list[Path]:
         raise ConfigError(f"dltrain compare: last={last}: expected a number of runs, as in last=2")
     found: list[Path] = []
     for word in words:
-        found += _begun_in(Path(word).expanduser()) or [find(word)]
+        found += begun_in(Path(word).expanduser()) or [find(word)]
     if values["sweep"]:
-        found += _begun_in(find_sweep(values["sweep"]))
+        found += begun_in(find_sweep(values["sweep"]))
     if last:
         found += [folder for folder in begun() if (folder / "config.yaml").is_file()][-int(last) :]
     found = list({folder.resolve(): folder for folder in found}.values())
@@ -109,42 +111,6 @@ def _columns(compared: Sequence[Side]) -> list[Column]:
     cells = zip(*(line.cells for line in found), strict=True)
     titles = Column("", [line.title for line in found])
     return [titles, *(Column(label, column) for label, column in zip(labels, cells, strict=True))]
-
-
-def _draw(compared: Sequence[Side], path: Path) -> Path:
-    """The curves of the runs, of too many of the best ones, each with the keys that make it what it is."""
-    from trainer.view.overlay import LINES, overlay
-
-    best = sorted(compared, key=lambda side: _worst_last(objective(side.run.summary)))[:LINES]
-    drawn = [side for side in compared if side in best]
-    curves = {_label(side, telling(compared)): side.history for side in drawn}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        overlay(path, curves, _metric(drawn), _title(compared, len(drawn)))
-    except OSError as error:
-        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
-    return path
-
-
-def _metric(drawn: Sequence[Side]) -> str:
-    """What is drawn beside the loss: the monitored metric or, where that is the loss, the first one measured."""
-    measured = [key.removeprefix("val/") for side in drawn for row in side.history[:1] for key in row if "val/" in key]
-    return next((name for name in [monitor(drawn), *measured] if name != "loss"), "loss")
-
-
-def _title(compared: Sequence[Side], num_drawn: int) -> str:
-    some = "" if num_drawn == len(compared) else f"the best {num_drawn} of "
-    same = [slot for slot in ("model", "data") if slot in compared[0].config and slot not in keys(compared)]
-    return f"{some}{len(compared)} runs: {', '.join(str(compared[0].config[slot]) for slot in same)}".rstrip(": ")
-
-
-def _label(side: Side, telling_keys: Sequence[str]) -> str:
-    label = "  ".join([side.label, *(f"{key}={side.config[key]}" for key in telling_keys if key in side.config)])
-    return label if len(label) <= WIDEST else f"{label[: WIDEST - 3]}..."
-
-
-def _worst_last(value: float) -> tuple[bool, float]:
-    return value != value, -value
 
 
 def _record(compared: Sequence[Side]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from trainer import run, runs
 from trainer.config import SLOTS
 from trainer.errors import Halt, Halted, Stopped
 from trainer.sweep.apart import run_apart
-from trainer.sweep.ledger import Event, Ledger, config_hash
+from trainer.sweep.hashing import config_hash
+from trainer.sweep.ledger import Event, Ledger
 from trainer.sweep.pruning import AtRung, BelowMedian
 
 FORKSERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know

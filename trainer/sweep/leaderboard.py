@@ -1,179 +1,184 @@
-"""What a sweep has found: jobs that differ in their seed alone are one row, ranked by the metric that was monitored."""
+"""What a sweep has found: jobs that differ in their seed alone are a row, ranked by the metric that was monitored.
+
+Nothing here prints, and nothing imports torch.
+"""
 
 from __future__ import annotations
 
-import csv
 import math
 import statistics
-import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from trainer.errors import SweepError
+from trainer.directions import HIGHER_IS_BETTER
 from trainer.run import read_json
-from trainer.sweep.ledger import Event, Ledger, key_values
+from trainer.sweep.ledger import ENDED, Event, Ledger, key_values
 
-MOST_ROWS = 20  # in the terminal; the files have them all
+
+class Spread(NamedTuple):
+    """Mean and sample standard deviation; of a single value, or of one that is no number, the latter is NaN."""
+
+    mean: float
+    std: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Of at least one value."""
+    mean = sum(values) / len(values)
+    return Spread(mean, statistics.stdev(values) if len(values) > 1 and math.isfinite(mean) else math.nan)
+
+
+class Job(NamedTuple):
+    """One that has a result."""
+
+    number: int
+    folder: Path
+    values: dict[str, str]  # key -> value of its overrides
+    metric: str
+    objective: float  # that metric on the validation split, in the best epoch
+    test: float  # the same on the test split; NaN of a job that was pruned
+    seconds: float
+    pruned_after: int | None  # epochs
+    data: str
+    baseline: float  # on the test split
 
 
 class Row(NamedTuple):
-    """Jobs with everything but the seed equal."""
+    """Jobs with everything but the seed equal; pruned ones are rows of their own."""
 
-    values: dict[str, str]  # the keys that differ in the sweep
-    jobs: list[int]
-    objectives: list[float]
-    tests: list[float]  # the same metric on the test split
-    seconds: float
+    values: dict[str, str]  # of the leaderboard's keys
+    jobs: list[Job]
+    missing: int  # seeds of the same values that have failed, were pruned, or are not done
 
     @property
-    def mean(self) -> float:
-        """Of the objective."""
-        return statistics.fmean(self.objectives)
+    def objective(self) -> Spread:
+        """Over the seeds."""
+        return spread([job.objective for job in self.jobs])
+
+    @property
+    def test(self) -> Spread:
+        """Over the seeds."""
+        return spread([job.test for job in self.jobs])
+
+    @property
+    def seconds(self) -> float:
+        """Of a job, on average."""
+        return spread([job.seconds for job in self.jobs]).mean
+
+    @property
+    def pruned_after(self) -> int | None:
+        """Epochs."""
+        return self.jobs[0].pruned_after
+
+
+class Group(NamedTuple):
+    """Rows that can be ranked, the best first: values of another metric, or on other data, say nothing about these."""
+
+    metric: str
+    data: str
+    rows: list[Row]
+    baseline: Spread | None  # over the seeds, since they draw the splits
+
+    @property
+    def higher_is_better(self) -> bool:
+        """What is better of two values of the metric."""
+        return HIGHER_IS_BETTER[self.metric]
+
+    @property
+    def best(self) -> Job | None:
+        """The best job of the first row, if one has finished with a number."""
+        row, sign = self.rows[0], 1 if self.higher_is_better else -1
+        finite = [job for job in row.jobs if math.isfinite(job.objective)]
+        return max(finite, key=lambda job: sign * job.objective) if finite and row.pruned_after is None else None
 
 
 class Leaderboard(NamedTuple):
-    """The rows from the best to the worst, and what there is beside them."""
+    """All groups, in the order in which their first jobs were begun, and what there is beside them."""
 
-    metric: str
-    higher_is_better: bool
+    folder: Path
     keys: list[str]  # that differ, the seed apart
-    rows: list[Row]
+    groups: list[Group]
     failed: dict[int, Event]
-    pending: dict[int, Event]
-    baseline: dict[str, float]
+    pending: dict[int, Event]  # begun, and neither finished nor failed
+    num_jobs: int  # of the whole sweep
 
 
 def leaderboard(folder: Path) -> Leaderboard:
     """Of the sweep in `folder`, as far as it has come."""
-    jobs = Ledger(folder).jobs()
-    values = {number: key_values(event["overrides"]) for number, event in jobs.items()}
-    every = list(dict.fromkeys(key for v in values.values() for key in v))
-    differ = [key for key in every if len({v.get(key) for v in values.values()}) > 1]
-    keys = [key for key in differ if key != "seed"]
-    finished = {n: event for n, event in jobs.items() if event["event"] == "finished"}
-    summaries = {n: read_json(folder / event["folder"] / "summary.json") for n, event in finished.items()}
-    grouped: dict[tuple, list[int]] = {}
-    for number in finished:
-        grouped.setdefault(tuple(values[number].get(key, "") for key in keys), []).append(number)
-    first: Mapping[str, Any] = next(iter(summaries.values()), {})
-    metric = first.get("monitor", "")
-    rows = [
-        Row(
-            dict(zip(keys, found, strict=True)),
-            numbers,
-            [float(finished[n]["objective"]) for n in numbers],
-            [float(summaries[n].get("test", {}).get(metric, math.nan)) for n in numbers],
-            sum(finished[n]["seconds"] for n in numbers),
-        )
-        for found, numbers in grouped.items()
-    ]
-    sign = -1 if first.get("higher_is_better") else 1
-    rows.sort(key=lambda row: math.inf if math.isnan(row.mean) else sign * row.mean)
+    ledger = Ledger(folder)
+    events = ledger.jobs()
+    header: Event = next((event for event in ledger.events() if event["event"] == "sweep"), {})
+    values = {number: key_values(event["overrides"]) for number, event in events.items()}
+    every = dict.fromkeys(key for found in values.values() for key in found)
+    keys = [key for key in every if key != "seed" and len({found.get(key) for found in values.values()}) > 1]
+    begun = Counter(_chosen(found, keys) for found in values.values())
+    comparable: dict[tuple[str, ...], list[Job]] = {}
+    for number, event in events.items():
+        if event["event"] in ("finished", "pruned"):
+            job = _job(folder, event, values[number])
+            comparable.setdefault(_scale(job), []).append(job)
     return Leaderboard(
-        metric,
-        bool(first.get("higher_is_better")),
+        folder,
         keys,
-        rows,
-        {n: event for n, event in jobs.items() if event["event"] == "failed"},
-        {n: event for n, event in jobs.items() if event["event"] in ("started", "interrupted")},
-        first.get("baseline", {}),
+        [_group(jobs, keys, begun) for jobs in comparable.values()],
+        {n: event for n, event in events.items() if event["event"] == "failed"},
+        {n: event for n, event in events.items() if event["event"] not in ENDED},
+        header.get("jobs", len(events)),
     )
 
 
-def report(folder: Path) -> None:
-    """Print the leaderboard and save it: leaderboard.csv, .md and .png.
-
-    Raises:
-        SweepError: jobs have failed.
-    """
-    board = leaderboard(folder)
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
-    console.print(table(board))
-    _save(folder, board)
-    print(f"leaderboard   {folder / 'leaderboard.csv'}")
-    if board.failed:
-        console.print(_failures(folder, board.failed))
-        raise SweepError(
-            f"{len(board.failed)} of the jobs of {folder} failed; resume={folder} sweep.retry=true tries again"
-        )
-
-
-def table(board: Leaderboard) -> Table:
-    """Rank, keys, metric with its deviation over the seeds, test metric, seconds."""
-    shown = Table(box=box.SIMPLE_HEAD)
-    lines = _lines(board)
-    for name in lines[0]:
-        shown.add_column(name, justify="left" if name in (*board.keys, "jobs") else "right", overflow="fold")
-    for line in lines[1:][:MOST_ROWS]:
-        shown.add_row(*line)
-    if len(lines) - 1 > MOST_ROWS:
-        shown.add_row("...", f"{len(lines) - 1 - MOST_ROWS} more in leaderboard.csv")
-    if board.metric in board.baseline:
-        shown.add_row("", *_baseline(board))
-    return shown
+def _job(folder: Path, event: Event, values: dict[str, str]) -> Job:
+    place = folder / event["folder"]
+    summary, names = _result(place, event["time"])
+    metric, is_pruned = event["metric"], event["event"] == "pruned"
+    return Job(
+        event["job"],
+        place,
+        values,
+        metric,
+        float(event["objective"]),
+        math.nan if is_pruned else float(summary.get("test", {}).get(metric, math.nan)),
+        float(event.get("seconds", math.nan)),
+        event["epoch"] if is_pruned else None,
+        str(names.get("data", "")),
+        float(summary.get("baseline", {}).get(metric, math.nan)),
+    )
 
 
-def _lines(board: Leaderboard) -> list[list[str]]:
-    """The header, and a line of text for each row."""
-    head = ["rank", *board.keys, f"val/{board.metric}", f"test/{board.metric}", "seconds", "jobs"]
-    return [head] + [
-        [
-            str(rank),
-            *(row.values.get(key, "") for key in board.keys),
-            _spread(row.objectives),
-            _spread(row.tests),
-            f"{row.seconds / len(row.jobs):.1f}",
-            ",".join(map(str, row.jobs)),
-        ]
-        for rank, row in enumerate(board.rows, 1)
+@lru_cache(maxsize=10_000)
+def _result(folder: Path, ended: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a job has written at its end, and what was chosen; read again if it has ended again."""
+    summary = read_json(folder / "summary.json")
+    return summary, summary.get("names") or read_json(folder / "environment.json").get("names", {})
+
+
+def _scale(job: Job) -> tuple[str, ...]:
+    """What objectives that can be compared have in common; a loss is no better for being smaller than another's."""
+    return job.metric, job.data, job.values.get("loss", "") if job.metric == "loss" else ""
+
+
+def _chosen(values: Mapping[str, str], keys: Sequence[str]) -> tuple[str, ...]:
+    return tuple(values.get(key, "") for key in keys)
+
+
+def _group(jobs: Sequence[Job], keys: Sequence[str], begun: Mapping[tuple[str, ...], int]) -> Group:
+    metric, data = jobs[0].metric, jobs[0].data
+    same: dict[tuple[Any, ...], list[Job]] = {}
+    for job in jobs:
+        same.setdefault((_chosen(job.values, keys), job.pruned_after), []).append(job)
+    rows = [
+        Row(dict(zip(keys, chosen, strict=True)), found, begun[chosen] - len(found))
+        for (chosen, _), found in same.items()
     ]
+    sign = -1 if HIGHER_IS_BETTER[metric] else 1
 
+    def order(row: Row) -> tuple[bool, bool, int, float]:
+        """What ended counts more than what was pruned, what went further than what did not; no number comes last."""
+        mean, is_number = row.objective.mean, math.isfinite(row.objective.mean)
+        return not is_number, row.pruned_after is not None, -(row.pruned_after or 0), sign * mean if is_number else 0.0
 
-def _baseline(board: Leaderboard) -> list[str]:
-    words = ["baseline", *[""] * (len(board.keys) - 1)] if board.keys else []
-    return [*words, "", _spread([board.baseline[board.metric]]), "", ""]
-
-
-def _spread(values: Sequence[float]) -> str:
-    """Mean and, of several, standard deviation."""
-    mean = f"{statistics.fmean(values):.5g}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2g}"
-
-
-def _failures(folder: Path, failed: Mapping[int, Event]) -> Table:
-    shown = Table(box=box.SIMPLE_HEAD, title="failed", title_justify="left")
-    for name in ("job", "overrides", "error", "log"):
-        shown.add_column(name, overflow="fold")
-    for number, event in failed.items():
-        log = folder / event["folder"] / "train.log"
-        shown.add_row(str(number), " ".join(event["overrides"]), str(event.get("error", "")), str(log))
-    return shown
-
-
-def _save(folder: Path, board: Leaderboard) -> None:
-    head = ["rank", *board.keys, "seeds", "val_mean", "val_std", "test_mean", "test_std", "seconds", "jobs"]
-    with (folder / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(head)
-        for rank, row in enumerate(board.rows, 1):
-            numbers = [
-                number
-                for values in (row.objectives, row.tests)
-                for number in (statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else "")
-            ]
-            keys = [row.values.get(key, "") for key in board.keys]
-            jobs = " ".join(map(str, row.jobs))
-            writer.writerow([rank, *keys, len(row.jobs), *numbers, round(row.seconds, 3), jobs])
-    lines = _lines(board)
-    text = [f"| {' | '.join(line)} |" for line in lines]
-    text.insert(1, f"|{'---|' * len(lines[0])}")
-    if board.metric in board.baseline:
-        text.append(f"| | {' | '.join(_baseline(board))} |")
-    for number, event in board.failed.items():
-        text.append(f"\njob {number} failed: `{' '.join(event['overrides'])}`: {event.get('error', '')}")
-    (folder / "leaderboard.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+    baselines = {job.values.get("seed"): job.baseline for job in jobs if math.isfinite(job.baseline)}
+    return Group(metric, data, sorted(rows, key=order), spread([*baselines.values()]) if baselines else None)

@@ -3,6 +3,7 @@
     {"event": "sweep", "command": [...], "samples": {...}, "time": ...}          how it was begun
     {"event": "preflight", "seconds": 240.0, "metric": "accuracy", "higher_is_better": true, "time": ...}
     {"event": "resumed", "command": [...], "time": ...}
+    {"event": "rung", "epoch": 2, "configurations": 8, "kept": 4, "time": ...}
     {"event": "started", "job": 3, "overrides": [...], "hash": ..., "time": ...}
     {"event": "finished", "job": 3, "overrides": [...], "objective": 0.97, "seconds": 12.3, ...}
 
@@ -11,7 +12,6 @@ A line is written at once, so that processes do not mix; one that a kill has cut
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Sequence
@@ -19,14 +19,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, OmegaConf
-
-from trainer.differences import flat
 from trainer.errors import FileSystemError
-from trainer.resume import FREE_IN_SWEEP
 
 ENDED = ("finished", "failed", "pruned")  # these are not run again, unless failed ones are asked for
-NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 Event = dict[str, Any]
 
 
@@ -89,6 +84,10 @@ class Ledger:
             failed = event["event"] == "failed" or (failed and event["event"] != "resumed")
         return failed
 
+    def rungs(self) -> list[Event]:
+        """Those that the jobs of a pruned sweep have passed."""
+        return [event for event in self.events() if event["event"] == "rung"]
+
     def jobs(self) -> dict[int, Event]:
         """Number of each job that was begun -> the last that happened to it, its folder and its overrides included."""
         found: dict[int, Event] = {}
@@ -96,14 +95,6 @@ class Ledger:
             if isinstance(event.get("job"), int):
                 found[event["job"]] = {**found.get(event["job"], {}), **event}
         return dict(sorted(found.items()))
-
-
-def config_hash(cfg: DictConfig) -> str:
-    """Of all that makes a run what it is."""
-    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    found = flat(OmegaConf.to_container(plain, resolve=True))
-    text = json.dumps({k: v for k, v in found.items() if k not in NOT_HASHED}, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def key_values(overrides: Sequence[str]) -> dict[str, str]:

@@ -14,7 +14,8 @@ from trainer.arguments import parse
 from trainer.errors import CheckpointError
 from trainer.overrides import sweep_axes
 from trainer.resume import FREE_IN_SWEEP, differences
-from trainer.sweep.ledger import NOT_HASHED, Event, Ledger
+from trainer.sweep.hashing import NOT_HASHED
+from trainer.sweep.ledger import Event, Ledger
 
 
 def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace, dict[str, str]]:

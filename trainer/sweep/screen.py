@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from trainer.sweep.leaderboard import leaderboard, table
+from trainer.commands._table import say
+from trainer.sweep.cells import one_line, progress
+from trainer.sweep.leaderboard import leaderboard
 from trainer.sweep.ledger import ENDED, Event, Ledger
+from trainer.sweep.report import tables
+from trainer.view.words import duration, number
 
 EVERY_S = 0.5
+SHARE = 0.01  # of a core that may be spent here
+MOST_ROWS, MOST_RUNNING = 10, 8
+WIDEST = 100  # characters of an error; the whole of it is said at the end
 
 
 class Screen:
     """Follows the ledger, whoever writes to it. Use as a context manager."""
 
     def __init__(self, folder: Path, num_jobs: int) -> None:
-        self.folder, self.num_jobs = folder, num_jobs
-        self.console = Console(highlight=False, markup=False, soft_wrap=True)
-        self.done = threading.Event()
-        self.seen = len(Ledger(folder).events())  # of a sweep that goes on: they were shown
+        self.folder, self.num_jobs, self.ledger = folder, num_jobs, Ledger(folder)
+        self.over = threading.Event()
+        self.jobs, self.rungs = self.ledger.jobs(), self.ledger.rungs()
+        self.board = leaderboard(folder)
+        self.size = self._size()
+        self.before = sum(event["event"] in ENDED for event in self.jobs.values())  # of a sweep that goes on
+        header: Event = next((event for event in self.ledger.events() if event["event"] == "sweep"), {})
+        self.constant = {word.lstrip("+") for word in header.get("command", [])}
         self.live: Live | None = None
 
     def __enter__(self) -> Screen:
-        if self.console.is_terminal:
-            self.live = Live(console=self.console, transient=True, auto_refresh=False)
-            self.live.start()
         self.start = time.monotonic()
+        console = Console(highlight=False, markup=False)
+        if console.is_terminal and not console.is_dumb_terminal:
+            self.live = Live(console=console, transient=True, auto_refresh=False)
+            self.live.start()
         self.thread = threading.Thread(target=self._follow, daemon=True)
         self.thread.start()
         return self
@@ -39,48 +55,93 @@ class Screen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.done.set()
+        self.over.set()
         self.thread.join()
         self._show()
         if self.live:
             self.live.stop()
-        left = self.num_jobs - sum(event["event"] in ENDED for event in Ledger(self.folder).jobs().values())
+        left = self.num_jobs - self._num_ended()
         if left:
             print(f"stopped with {left} of {self.num_jobs} jobs to do; dltrain -m resume={self.folder} goes on")
 
     def _follow(self) -> None:
-        while not self.done.wait(EVERY_S):
+        wait = EVERY_S
+        while not self.over.wait(wait):
+            before = time.thread_time()
             self._show()
+            wait = max(EVERY_S, (time.thread_time() - before) / SHARE)
 
     def _show(self) -> None:
-        ledger = Ledger(self.folder)
-        events = ledger.events()
-        jobs = ledger.jobs()
-        for event in events[self.seen :]:
-            if event["event"] in ENDED:
-                self.console.print(line(jobs[event["job"]], self.num_jobs))
-            if event["event"] == "rung":
-                went_on = f"{event['kept']} of {event['configurations']} configurations go on"
-                self.console.print(f"rung  after epoch {event['epoch']} {went_on}")
-        changed, self.seen = len(events) > self.seen, len(events)
-        if self.live and (changed or self.live.renderable is None):
-            running = [f"job {n}  {' '.join(e['overrides'])}" for n, e in jobs.items() if e["event"] == "started"]
-            self.live.update(
-                Group(table(leaderboard(self.folder)), Text("running  " + "; ".join(running))), refresh=True
-            )
+        if (size := self._size()) != self.size:
+            self.size, known = size, self.jobs
+            self.jobs, self.board = self.ledger.jobs(), leaderboard(self.folder)
+            ended = [
+                e for n, e in self.jobs.items() if e["event"] in ENDED and e["time"] != known.get(n, {}).get("time")
+            ]
+            for place, event in enumerate(ended, self._num_ended() - len(ended) + 1):
+                self._say(f"[{place}/{self.num_jobs}]  {line(event, self.constant)}")
+            rungs, self.rungs = self.rungs, self.ledger.rungs()
+            for rung in self.rungs[len(rungs) :]:
+                told = f"{rung['kept']} of {rung['configurations']} configurations go on"
+                self._say(f"rung  after epoch {rung['epoch']}  {told}")
+        if self.live:
+            self.live.update(Text.from_ansi("\n".join(self._below())), refresh=True)
+
+    def _below(self) -> list[str]:
+        """The best rows, how far the sweep is, and what runs; as much as the terminal has room for."""
+        assert self.live
+        width, height = self.live.console.size
+        running = [event for event in self.jobs.values() if event["event"] == "started"][:MOST_RUNNING]
+        most = max(1, min(MOST_ROWS, height - len(running) - 9))
+        now = datetime.now(timezone.utc)
+        said = [
+            f"running  {what(event, self.constant)}  {duration((now - _time(event)).total_seconds())}"
+            for event in running
+        ]
+        return [
+            *tables(self.board, width, self.live.console.color_system is not None, most),
+            "",
+            *(text[:width] for text in [f"{progress(self.board)}{self._time_left()}", *said]),
+        ]
+
+    def _time_left(self) -> str:
+        """By the jobs that have ended since."""
+        ended, left = self._num_ended() - self.before, self.num_jobs - self._num_ended()
+        seconds = (time.monotonic() - self.start) / ended * left if ended else 0
+        return f"; about {duration(seconds)} left" if seconds else ""
+
+    def _size(self) -> int:
+        return self.ledger.path.stat().st_size if self.ledger.path.exists() else 0
+
+    def _num_ended(self) -> int:
+        return sum(event["event"] in ENDED for event in self.jobs.values())
+
+    def _say(self, text: str) -> None:
+        if self.live:
+            self.live.console.print(text, soft_wrap=True)
+            return
+        with suppress(BrokenPipeError):  # the reader, such as `head`, has gone; the jobs go on
+            say(text)
+            sys.stdout.flush()
 
 
-def line(job: Event, num_jobs: int) -> str:
-    """How a job has ended, in a line."""
-    result = job.get("error", "") if job["event"] == "failed" else f"{job['metric']} {job['objective']:.5g}"
-    if job["event"] == "pruned":
-        result += f" after epoch {job['epoch']}"
-    what = " ".join(job["overrides"])
-    return f"job {job['job'] + 1}/{num_jobs}  {job['event']}  {job['seconds']:.1f} s  {what}  {result}"
+def line(job: Event, constant: Collection[str]) -> str:
+    """How a job has ended."""
+    result = one_line(str(job.get("error", "")))
+    if job["event"] != "failed":
+        result = f"{job['metric']} {number(job['objective'])}"
+    if len(result) > WIDEST:
+        result = f"{result[: WIDEST - 3]}..."
+    ended = f"pruned after epoch {job['epoch']}" if job["event"] == "pruned" else job["event"]
+    seconds = f"  {duration(job['seconds'])}" if "seconds" in job else ""
+    return f"{what(job, constant)}  {ended}{seconds}  {result}"
 
 
-def duration(seconds: float) -> str:
-    """As a person would say it."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+def what(job: Event, constant: Collection[str]) -> str:
+    """Its number, which is its folder, and the overrides that are not those of every job."""
+    overrides = [line.lstrip("+") for line in job["overrides"]]
+    return "  ".join([f"job {job['job']}", " ".join(line for line in overrides if line not in constant)])
+
+
+def _time(event: Event) -> datetime:
+    return datetime.fromisoformat(event["time"])

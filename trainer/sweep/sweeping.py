@@ -15,16 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import run
 from trainer.arguments import again, checked_sweep, without
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, SweepError
 from trainer.overrides import check_jobs, is_of_hydra, sweep_axes
+from trainer.sweep.hashing import config_hash
 from trainer.sweep.jobs import Plan, is_over, job
 from trainer.sweep.launching import launch
-from trainer.sweep.leaderboard import report
-from trainer.sweep.ledger import ENDED, Ledger, config_hash
+from trainer.sweep.ledger import ENDED, Ledger
 from trainer.sweep.preflight import preflight
 from trainer.sweep.pruning import planned, prune
+from trainer.sweep.report import report
 from trainer.sweep.resuming import began_elsewhere, check_unchanged, resumed
-from trainer.sweep.screen import Screen, duration
+from trainer.sweep.screen import Screen
+from trainer.view.words import duration
 
 FOLDER = "hydra.sweep.dir"
 
@@ -77,15 +79,18 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             print(f"{folder}: all {len(jobs)} jobs have ended, nothing is left to do")
         with Screen(folder, len(jobs)):
             _grid(flags, plan, jobs, rungs)
+    board = report(folder)
     if cfg.plots not in ("off", False):
         _draw(folder)
-    report(folder)
+    if board.failed:
+        again_with = f"resume={folder} sweep.retry=true tries again"
+        raise SweepError(f"{len(board.failed)} of the jobs of {folder} failed; {again_with}")
 
 
 def _grid(flags: Namespace, plan: Plan, jobs: list[list[str]], rungs: list[int]) -> None:
     """Launch what is left of the jobs; with rungs, in as many rounds, each with those that have come so far."""
     ledger = Ledger(plan.folder)
-    passed = {event["epoch"] for event in ledger.events() if event["event"] == "rung"}
+    passed = {event["epoch"] for event in ledger.rungs()}
     for rung in [*(rung for rung in rungs if rung not in passed), 0]:
         plan, known = plan._replace(rung=rung), ledger.jobs()
         left = {number: lines for number, lines in enumerate(jobs) if not is_over(known.get(number, {}), plan)}
@@ -110,11 +115,11 @@ def _look_ahead(folder: Path, flags: Namespace, num_jobs: int, share: float) -> 
 
 
 def _draw(folder: Path) -> None:
-    """The curves of all jobs in one picture; a sweep has not failed because that does."""
-    from trainer.commands.compare import draw_sweep
+    """Its leaderboard and the curves of its jobs as pictures; a sweep has not failed because that does."""
+    from trainer.commands._sweep import draw_sweep
 
     try:
-        draw_sweep(folder)
+        draw_sweep(folder, folder)
     except Exception as error:
         print(f"warning: no picture of the sweep: {error}", file=sys.stderr)
 
