@@ -117,9 +117,16 @@ def train(
     def over() -> bool:
         return budget.spent or best.epochs_without >= patience
 
+    def check_halt() -> None:
+        epoch = saver.position.epoch - 1
+        if epoch < cfg.epochs and halt(epoch, best.metrics[best.monitor]):
+            raise Halted(epoch, best.about() | {"names": dict(names), "train_s": saver.trained_s})
+
     with console, Signals() as signals:
         clock.start()
         try:
+            if saved and best.epoch and not saver.position.batch and not over():
+                check_halt()  # it was not heard, or what it says has changed
             for report in fit(
                 model,
                 loss,
@@ -164,8 +171,7 @@ def train(
                 clock.lap("checkpoints")
                 if over():
                     break
-                if report.epoch < cfg.epochs and halt(report.epoch, best.metrics[best.monitor]):
-                    raise Halted(report.epoch, best.about() | {"names": dict(names), "train_s": saver.trained_s})
+                check_halt()
             saver.save()
             clock.lap("checkpoints")
             signals.check()
