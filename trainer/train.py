@@ -28,7 +28,8 @@ from trainer.stopping import Budget, Signals
 from trainer.update import Update
 from trainer.view import console as view
 from trainer.view import pictures
-from trainer.view.board import hyper_parameters, open_board
+from trainer.view.board import open_board
+from trainer.view.board.columns import hyper_parameters
 from trainer.view.layers import layers_of
 from trainer.view.outcome import Outcome
 
@@ -88,7 +89,8 @@ def train(
     rows = run.MetricsFile(folder / "metrics.csv")
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
     goes_on_at = saved and saved.about["step"] + 1
-    board = open_board(cfg.tensorboard, folder / "tensorboard", hyper_parameters(cfg, names), results, goes_on_at)
+    columns = hyper_parameters(cfg, names, command, folder)
+    board = open_board(cfg.tensorboard, folder / "tensorboard", columns, results, goes_on_at)
     layers = layers_of(model, sample)
     board.describe(model, sample, layers, config, environment)
     shown = best.monitor if best.monitor != "loss" else meter.names[-1]
@@ -182,6 +184,9 @@ def train(
             saver.save()
             where = f"in epoch {saver.position.epoch}, after {update.num_steps:,} updates"
             raise Stopped(stopped.signum, f"{where}, which are saved; dltrain resume={view.shown(folder)}") from None
+        except Exception:
+            board.fail()
+            raise
     train_s = saver.trained_s
     speed = saver.position.num_examples / train_s
 

@@ -1,12 +1,10 @@
-"""TensorBoard: which board a run writes to, and which of its settings are hyper-parameters."""
+"""TensorBoard: which board a run writes to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
 
 from trainer.view.board.silent import Board
 
@@ -25,24 +23,3 @@ def open_board(
     from trainer.view.board.writing import Basic, Full
 
     return (Basic if str(level).lower() == "basic" else Full)(folder, hyper_parameters, results, goes_on_at)
-
-
-def hyper_parameters(cfg: DictConfig, names: Mapping[str, str]) -> dict[str, Any]:
-    """Dotted key -> value of all that was chosen; a component stands as its name, such as model -> resnet."""
-    plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    found: dict[str, Any] = dict(names)
-    for key, value in plain.items():
-        if key in (
-            "dry_run",
-            "resume",
-            "checkpoint",
-            "plots",
-            "sweep",
-            "tensorboard",
-        ):  # how a run is kept, and not what it is
-            continue
-        if isinstance(value, dict):
-            found |= {f"{key}.{name}": item for name, item in value.items() if name != "_target_"}
-        else:
-            found[key] = value
-    return found

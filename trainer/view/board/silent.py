@@ -39,5 +39,8 @@ class Board:
     def end(self, step: int, results: Mapping[str, float]) -> None:
         """The results that the hyper-parameters led to."""
 
+    def fail(self) -> None:
+        """The run has failed; an error in writing that is none."""
+
     def close(self) -> None:
         """Nothing follows."""

@@ -5,43 +5,44 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
-from trainer.view.board import projector, summaries, text
+from trainer.view.board import projector, session, summaries, text
 from trainer.view.board.histograms import histograms
 from trainer.view.board.silent import Board
 from trainer.view.layers import Layer
 from trainer.view.outcome import Outcome
 
 log = logging.getLogger("dltrain")
+FAILED = ".failed"  # ends the name of the event file that says so
 
 
 class Basic(Board):
-    """Writes to `folder`: scalars as `train/…` `val/…` `update/…` `best/…` `test/…`, HParams, the config as text."""
+    """Writes scalars as `train/…` `val/…` `update/…` `best/…` `test/…`, which share a chart, HParams, the config."""
 
     def __init__(
         self, folder: Path, hyper_parameters: Mapping[str, Any], results: list[str], goes_on_at: int | None = None
     ) -> None:
-        self.folder, self.results, self.start = folder, results, goes_on_at or 0
+        self.folder, self.start = folder, goes_on_at or 0
         self.goes_on = goes_on_at is not None and any(folder.glob("events*"))
         # What an interrupted run has written from that step on is not shown: this one writes it again. A server takes
         # the first such mark of a run for its begin, and heeds those that follow.
         self.writer = SummaryWriter(str(folder), purge_step=self.start)
-        # The dashboard joins a run's hyper-parameters with its scalars only if they lie in the same event file,
-        # which SummaryWriter.add_hparams does not do.
-        values = {k: v if isinstance(v, (bool, int, float, str)) else str(v) for k, v in hyper_parameters.items()}
-        # The first part would name the columns of all runs; without it they are put together, those that differ first.
-        _, start, self.has_ended = hparams(values, {})
+        # The dashboard joins a run's hyper-parameters with its scalars only if they lie in the same folder, where
+        # SummaryWriter.add_hparams does not write them.
         if not self.goes_on:
-            self._add(0, start)
+            self._add(0, session.begun(hyper_parameters))
+            self._add(0, summaries.layout(results))
+        for file in folder.glob(f"events*{FAILED}"):
+            file.unlink()
 
     def _add(self, step: int, summary: Summary) -> None:
         self.writer._get_file_writer().add_summary(summary, step)
@@ -67,8 +68,16 @@ class Basic(Board):
     def end(self, step: int, results: Mapping[str, float]) -> None:
         """The results that the hyper-parameters led to, on disk."""
         self.scalars(step, results)
-        self._add(step, self.has_ended)
+        self._add(step, session.ended(STATUS_SUCCESS))
         self.flush()
+
+    def fail(self) -> None:
+        """Said in a file of its own: the first end of a run that TensorBoard reads is kept, and this may go on."""
+        with suppress(OSError):
+            writer = SummaryWriter(str(self.folder), filename_suffix=FAILED)
+            writer._get_file_writer().add_summary(session.ended(STATUS_FAILURE), 0)
+            writer.close()
+            self.flush()
 
     def close(self) -> None:
         """Nothing follows."""
@@ -81,12 +90,11 @@ class Full(Basic):
     def describe(
         self, model: nn.Module, sample: Tensor, layers: Sequence[Layer], config: str, environment: Mapping[str, Any]
     ) -> None:
-        """Config, environment and layers as text; at its first start also how charts are laid out, and the graph."""
+        """Config, environment and layers as text; at its first start also the graph."""
         super().describe(model, sample, layers, config, environment)
         self.writer.add_text("environment", text.environment(environment), self.start)
         self.writer.add_text("model", text.layers(layers), self.start)
         if not self.goes_on:
-            self._add(0, summaries.layout(self.results))
             self._graph(model, sample)
 
     def _graph(self, model: nn.Module, sample: Tensor) -> None:
