@@ -27,6 +27,7 @@ MAY_IMPORT_HYDRA = {
     "trainer.config",
     "trainer.overrides",
     "trainer.sweep.jobs",
+    "trainer.sweep.search",
     "trainer.sweep.sweeping",
 }
 

@@ -33,6 +33,7 @@ from trainer.config import CONF, KNOBS, SLOTS, groups
 from trainer.errors import ConfigError, nearest
 
 KEYS = (*KNOBS, *SLOTS)
+SEARCH = "hydra/sweeper=optuna"
 
 
 def checked(
@@ -63,16 +64,30 @@ def checked(
 
 
 def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
-    """For each override the lines that it stands for: one, or one for each value of a sweep."""
+    """For each override the lines that it stands for: one, or one for each value of a sweep, or an interval's ends."""
     axes = []
     with _hydra(config_dir):
         for override in _parse(overrides):
             key, line = str(override.input_line).split("=", 1)[0], str(override.input_line)
             if override.is_interval_sweep():
-                raise ConfigError(f"{line}: an interval has no end of values; list some, as in {key}=1,2,3")
+                if SEARCH not in overrides:
+                    raise ConfigError(
+                        f"{line}: an interval has no end of values; add {SEARCH}, or list some, as in {key}=1,2,3"
+                    )
+                axes.append([f"{key}={end}" for end in _ends(line, override.value())])
+                continue
             sweeps = override.is_discrete_sweep()
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
     return axes
+
+
+def _ends(line: str, interval: Any) -> tuple[float, float]:
+    low, high = interval.start, interval.end
+    if not low < high or interval.tags - {"log"} or ("log" in interval.tags and low <= 0):
+        raise ConfigError(
+            f"{line}: expected interval(low,high) with low < high, or tag(log,interval(low,high)) with 0 < low < high"
+        )
+    return low, high
 
 
 def sweep_samples(axes: list[list[str]]) -> list[list[str]]:

@@ -40,8 +40,18 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
         if code or summary.get("status") != "finished":
             raise ConfigError(f"{' '.join(sample)}: {summary.get('error') or f'ended with {code}'}")
         seconds.append(_seconds(whole, summary))
-    num_jobs = math.prod(len(axis) for axis in axes)
-    return Outlook(sum(seconds) / len(seconds) * num_jobs, summary["monitor"], summary["higher_is_better"])
+    total = sum(seconds) / len(seconds) * count_jobs(whole, axes)
+    return Outlook(total, summary["monitor"], summary["higher_is_better"])
+
+
+def count_jobs(cfg: DictConfig, axes: list[list[str]]) -> int:
+    """Of a grid every combination, of a search what it is given."""
+    return cfg.hydra.sweeper.n_trials if is_search(cfg) else math.prod(map(len, axes))
+
+
+def is_search(cfg: DictConfig) -> bool:
+    """Whether jobs follow from what others have come to."""
+    return "n_trials" in cfg.hydra.sweeper
 
 
 def samples(axes: list[list[str]]) -> list[list[str]]:

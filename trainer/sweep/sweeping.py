@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
+import shlex
 import shutil
 import sys
 from argparse import Namespace
@@ -15,14 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import run, runs
 from trainer.arguments import again, checked_flags, parse, quoted, without
-from trainer.errors import CheckpointError
-from trainer.overrides import checked, sweep_axes, sweep_samples
+from trainer.errors import CheckpointError, ConfigError
+from trainer.overrides import SEARCH, checked, sweep_axes, sweep_samples
 from trainer.resume import FREE_IN_SWEEP
 from trainer.start import launch
 from trainer.sweep.jobs import Plan, job
-from trainer.sweep.leaderboard import report
+from trainer.sweep.leaderboard import leaderboard, report
 from trainer.sweep.ledger import Ledger, Outlook, config_hash
-from trainer.sweep.preflight import preflight
+from trainer.sweep.preflight import count_jobs, is_search, preflight
 from trainer.sweep.screen import Screen, duration
 
 FOLDER = "hydra.sweep.dir"
@@ -40,12 +40,15 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         folder, flags = resumed(names[-1], flags)
     cfg, overrides = checked_flags(flags)
     arguments, is_named = without(flags, overrides, FOLDER)
+    axes = sweep_axes(flags.overrides, flags.config_dir)
+    if is_search(cfg):
+        _check_search(cfg, axes)
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
             preflight(flags, Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
-    num_jobs = math.prod(len(axis) for axis in sweep_axes(flags.overrides, flags.config_dir))
+    num_jobs = count_jobs(cfg, axes)
     if not folder:
         folder = (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
         Ledger(folder).append("sweep", command=command, samples=_hashes(flags), jobs=num_jobs)
@@ -63,7 +66,28 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             launch(arguments, partial(job, plan))
     if cfg.plots not in ("off", False):
         _draw(folder)
-    report(folder)
+    try:
+        report(folder)
+    finally:
+        if is_search(cfg):
+            print(f"best          {_best(folder, plan.flags)}")
+
+
+def _check_search(cfg: DictConfig, axes: list[list[str]]) -> None:
+    try:
+        from trainer.sweep.search import check
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{SEARCH}: {error.name} is missing; pip install 'dltrain[optuna]'") from error
+    check(cfg.hydra.sweeper, axes)
+
+
+def _best(folder: Path, flags: list[str]) -> str:
+    """A command line that runs the job at the top of the leaderboard once more."""
+    rows = leaderboard(folder).rows
+    if not rows:
+        return "none has finished"
+    chosen = [flag for flag in flags if flag != "--config-name=config"]
+    return shlex.join(["dltrain", *chosen, *Ledger(folder).jobs()[rows[0].jobs[0]]["overrides"]])
 
 
 def _look_ahead(folder: Path, flags: Namespace, num_jobs: int) -> Outlook:
