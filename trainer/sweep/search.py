@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
@@ -34,6 +36,7 @@ from trainer.errors import ConfigError, nearest
 from trainer.sweep.ledger import Ledger, key_values
 
 STUDY = "study.log"
+LEAST = {"n_trials": 1, "n_jobs": 0, "sampler.seed": 0, "sampler.n_startup_trials": 1}
 SAMPLERS = ("tpe", "random", "qmc")
 KINDS = {CategoricalDistribution: str, IntDistribution: int, FloatDistribution: float}
 
@@ -44,9 +47,10 @@ def check(options: DictConfig, axes: list[list[str]]) -> None:
     Raises:
         ConfigError: a value that cannot be, or nothing to search.
     """
-    for name, value in (("n_trials", options.n_trials), ("n_jobs", options.n_jobs or 1)):
-        if type(value) is not int or value < 1:
-            raise ConfigError(f"hydra.sweeper.{name}={value}: expected a whole number of at least 1")
+    for name, least in LEAST.items():
+        value = OmegaConf.select(options, name, default=least)
+        if type(value) is not int or value < least:
+            raise ConfigError(f"hydra.sweeper.{name}={value}: expected a whole number of at least {least}")
     if options.sampler.name not in SAMPLERS:
         raise ConfigError(f"hydra/sweeper/sampler={options.sampler.name}: {nearest(options.sampler.name, SAMPLERS)}")
     if all(len(axis) == 1 for axis in axes):
@@ -107,7 +111,9 @@ def _sampler(name: str, number: int, seed: int, **options: Any) -> BaseSampler:
         return TPESampler(seed=own, **options)
     if name == "random":
         return RandomSampler(seed=own)
-    return QMCSampler(seed=seed, independent_sampler=RandomSampler(own), warn_independent_sampling=False, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return QMCSampler(seed=seed, independent_sampler=RandomSampler(own), warn_independent_sampling=False, **options)
 
 
 def _distribution(override: Override) -> BaseDistribution:
