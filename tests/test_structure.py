@@ -29,6 +29,7 @@ MAY_IMPORT_HYDRA = {
     "trainer.overrides",
     "trainer.sweep.jobs",
     "trainer.sweep.launching",
+    "trainer.sweep.search",
     "trainer.sweep.sweeping",
 }
 

@@ -34,6 +34,7 @@ from trainer.config import CONF, KNOBS, SLOTS, groups
 from trainer.errors import ConfigError, nearest
 
 KEYS = (*KNOBS, *SLOTS)
+SEARCH = "hydra/sweeper=optuna"
 
 
 def checked(
@@ -76,13 +77,18 @@ def checked_all(
 
 
 def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
-    """For each override the lines that it stands for: one, or one for each value of a sweep."""
+    """For each override the lines that it stands for: one, or one for each value of a sweep, or an interval's ends."""
     axes = []
     with hydra(config_dir):
         for override in _parse(overrides):
             key, line = str(override.input_line).split("=", 1)[0], str(override.input_line)
             if override.is_interval_sweep():
-                raise ConfigError(f"{line}: an interval has no end of values; list some, as in {key}=1,2,3")
+                if SEARCH not in overrides:
+                    raise ConfigError(
+                        f"{line}: an interval has no end of values; add {SEARCH}, or list some, as in {key}=1,2,3"
+                    )
+                axes.append([f"{key}={end}" for end in _ends(line, override.value())])
+                continue
             sweeps = override.is_discrete_sweep()
             if sweeps and is_of_hydra(key):
                 raise ConfigError(f"{line}: what is Hydra's own holds for a whole sweep: give it one value")
@@ -90,6 +96,15 @@ def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list
             if not axes[-1]:
                 raise ConfigError(f"{line}: there is no value to run")
     return axes
+
+
+def _ends(line: str, interval: Any) -> tuple[float, float]:
+    low, high = interval.start, interval.end
+    if not low < high or interval.tags - {"log"} or ("log" in interval.tags and low <= 0):
+        raise ConfigError(
+            f"{line}: expected interval(low,high) with low < high, or tag(log,interval(low,high)) with 0 < low < high"
+        )
+    return low, high
 
 
 def sweep_samples(axes: list[list[str]]) -> list[list[str]]:
@@ -290,7 +305,7 @@ def _check_hydra(node: DictConfig, shipped: DictConfig) -> None:
     for plugin in ("launcher", "sweeper"):
         raw = _raw(node.get(plugin))
         target = raw.pop("_target_", None) if isinstance(raw, dict) else raw
-        if not str(target).startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
+        if target and not str(target).startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
             raise ConfigError(f"hydra.{plugin}: {target} is no {plugin} of Hydra's")
         for path, key, value in _walk(raw, f"hydra.{plugin}"):
             if key in ("_target_", "()") or "${" in str(value):

@@ -35,7 +35,8 @@ FREE = {  # these change how long and how closely a run is followed, not what it
     "sweep.retry",
 }
 # In a sweep the jobs are compared with each other: what they come to may not change with some of them done.
-FREE_IN_SWEEP = FREE - {"epochs", "max_steps", "max_minutes", "patience"}
+# A search may have more of them.
+FREE_IN_SWEEP = FREE - {"epochs", "max_steps", "max_minutes", "patience"} | {"hydra.sweeper.n_trials"}
 
 
 def unfinished(cfg: DictConfig, root: Path = ROOT) -> Path | None:

@@ -28,7 +28,7 @@ Event = dict[str, Any]
 class Outlook(NamedTuple):
     """What the preflight tells of a sweep."""
 
-    seconds: float  # that all jobs may take, one after the other
+    seconds: float  # that a job may take, on average
     metric: str  # that ranks them
     higher_is_better: bool
 

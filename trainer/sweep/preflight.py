@@ -54,9 +54,7 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
         jobs.append(_seconds(cfg, summary))
     combined = jobs[: math.prod(len(axis) for axis in axes if _key(axis[0]) in COMBINED)]
     seconds = fixed + sum(combined) / len(combined) * _longer(axes)
-    return Outlook(
-        seconds * math.prod(len(axis) for axis in axes), str(summary["monitor"]), bool(summary["higher_is_better"])
-    )
+    return Outlook(seconds, str(summary["monitor"]), bool(summary["higher_is_better"]))
 
 
 def _shortened(cfg: DictConfig, drawn: bool) -> DictConfig:

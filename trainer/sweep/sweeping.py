@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from argparse import Namespace
@@ -14,12 +15,14 @@ from tempfile import TemporaryDirectory
 from omegaconf import DictConfig, OmegaConf
 
 from trainer import run
-from trainer.arguments import again, checked_sweep, without
+from trainer.arguments import again, checked_sweep, quoted, without
 from trainer.errors import ConfigError, SweepError
-from trainer.overrides import check_jobs, is_of_hydra, sweep_axes
+from trainer.overrides import SEARCH, check_jobs, is_of_hydra, sweep_axes
+from trainer.start import launch
 from trainer.sweep.hashing import config_hash
-from trainer.sweep.jobs import Plan, is_over, job
-from trainer.sweep.launching import launch
+from trainer.sweep.jobs import Plan, job
+from trainer.sweep.launching import launch_left
+from trainer.sweep.leaderboard import Leaderboard
 from trainer.sweep.ledger import ENDED, Ledger
 from trainer.sweep.preflight import preflight
 from trainer.sweep.pruning import planned, prune
@@ -29,6 +32,7 @@ from trainer.sweep.screen import Screen
 from trainer.view.words import duration
 
 FOLDER = "hydra.sweep.dir"
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 def sweep(flags: Namespace, command: list[str]) -> None:
@@ -48,16 +52,21 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         check_unchanged(folder, hashes, configs)
     if without(flags, overrides, "hydra.sweep.subdir")[1]:
         raise ConfigError(f"hydra.sweep.subdir: the folders of jobs are their numbers; {FOLDER}=... names the sweep's")
-    _, is_named = without(flags, overrides, FOLDER)
+    arguments, is_named = without(flags, overrides, FOLDER)
+    of_jobs = [line for line in overrides if not is_of_hydra(line)]
+    axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
+    is_search = "n_trials" in cfg.hydra.sweeper
+    if is_search:
+        _check_search(cfg, axes)
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
             preflight(flags, Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
-    axes = sweep_axes([line for line in overrides if not is_of_hydra(line)], flags.config_dir)
     jobs = [list(job) for job in product(*axes)]
+    num_jobs = cfg.hydra.sweeper.n_trials if is_search else len(jobs)
     rungs, share = planned(cfg, jobs)
-    begun = {"samples": hashes, "jobs": len(jobs), "cwd": os.getcwd()} if not folder else {}
+    begun = {"samples": hashes, "jobs": num_jobs, "cwd": os.getcwd()} if not folder else {}
     folder = folder or (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
     plan = Plan(
         folder.absolute(),
@@ -74,17 +83,43 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         ledger.append("sweep" if begun else "resumed", command=command, **begun)
         if not ledger.outlook() or began_elsewhere(folder):
             check_jobs(axes, flags.config_dir, flags.config_name)
-            _look_ahead(folder, flags, len(jobs), share)
-        if not cfg.sweep.retry and len(jobs) == sum(job["event"] in ENDED for job in ledger.jobs().values()):
-            print(f"{folder}: all {len(jobs)} jobs have ended, nothing is left to do")
-        with Screen(folder, len(jobs)):
-            _grid(flags, plan, jobs, rungs)
+            _look_ahead(folder, flags, num_jobs, share)
+        if not cfg.sweep.retry and num_jobs == sum(job["event"] in ENDED for job in ledger.jobs().values()):
+            print(f"{folder}: all {num_jobs} jobs have ended, nothing is left to do")
+        with Screen(folder, num_jobs):
+            if is_search:
+                from trainer.sweep.search import search
+
+                search(of_jobs, cfg.hydra.sweeper, folder, partial(launch_left, flags, plan))
+            elif cfg.hydra.sweeper._target_ == GRID:
+                _grid(flags, plan, jobs, rungs)
+            else:  # another plugin for Hydra, which launches the jobs itself
+                launch([*arguments, f"{FOLDER}={quoted(str(folder))}"], partial(job, plan))
     board = report(folder)
     if cfg.plots not in ("off", False):
         _draw(folder)
+    if is_search:
+        print(f"best  {_best(board, plan.flags)}")
     if board.failed:
         again_with = f"resume={folder} sweep.retry=true tries again"
         raise SweepError(f"{len(board.failed)} of the jobs of {folder} failed; {again_with}")
+
+
+def _check_search(cfg: DictConfig, axes: list[list[str]]) -> None:
+    try:
+        from trainer.sweep.search import check
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{SEARCH}: {error.name} is missing; pip install 'dltrain[optuna]'") from error
+    check(cfg, axes)
+
+
+def _best(board: Leaderboard, flags: list[str]) -> str:
+    """A command line that runs the job at the top of the leaderboard once more."""
+    best = board.groups[0].best if board.groups else None
+    if not best:
+        return "none has finished"
+    chosen = [flag for flag in flags if flag != "--config-name=config"]
+    return shlex.join(["dltrain", *chosen, *Ledger(board.folder).jobs()[best.number]["overrides"]])
 
 
 def _grid(flags: Namespace, plan: Plan, jobs: list[list[str]], rungs: list[int]) -> None:
@@ -92,9 +127,7 @@ def _grid(flags: Namespace, plan: Plan, jobs: list[list[str]], rungs: list[int])
     ledger = Ledger(plan.folder)
     passed = {event["epoch"] for event in ledger.rungs()}
     for rung in [*(rung for rung in rungs if rung not in passed), 0]:
-        plan, known = plan._replace(rung=rung), ledger.jobs()
-        left = {number: lines for number, lines in enumerate(jobs) if not is_over(known.get(number, {}), plan)}
-        launch(flags, plan.folder, partial(job, plan), left)
+        launch_left(flags, plan._replace(rung=rung), dict(enumerate(jobs)))
         plan = plan._replace(retry=False)  # once is enough
         if plan.fail_fast and ledger.has_failed():
             return
@@ -111,7 +144,10 @@ def _look_ahead(folder: Path, flags: Namespace, num_jobs: int, share: float) -> 
             shutil.rmtree(folder, ignore_errors=True)
         raise
     Ledger(folder).append("preflight", **outlook._asdict())
-    print(f"about {duration(share * outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}", flush=True)
+    print(
+        f"about {duration(share * num_jobs * outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}",
+        flush=True,
+    )
 
 
 def _draw(folder: Path) -> None:

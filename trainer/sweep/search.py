@@ -1,0 +1,159 @@
+"""A search: Optuna proposes the values of each job from what the jobs before have come to.
+
+By Optuna's ask and tell, with the options of hydra-optuna-sweeper: that plugin begins at job 0 whenever it begins, and
+none of its releases takes both Hydra 1.3 and a current Optuna.
+
+The ledger is all that a search goes on from. The study is made again from it: trial n's values are those of job n or,
+where there is none yet, a function of seed, n and the trials before it. So a search that was killed proposes
+what it would have proposed, and nothing can be in one of the two files and not in the other.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from omegaconf import DictConfig, OmegaConf
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
+from optuna.samplers import BaseSampler, QMCSampler, RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from optuna.trial import Trial, TrialState
+
+from trainer.errors import ConfigError, nearest
+from trainer.sweep.ledger import Event, Ledger, key_values
+
+STUDY = "study.log"
+LEAST = {"n_trials": 1, "n_jobs": 0, "sampler.seed": 0, "sampler.n_startup_trials": 1}
+SAMPLERS = ("tpe", "random", "qmc")
+KINDS = {CategoricalDistribution: str, IntDistribution: int, FloatDistribution: float}
+
+
+def check(cfg: DictConfig, axes: list[list[str]]) -> None:
+    """Check the options of a search before it begins.
+
+    Raises:
+        ConfigError: a value that cannot be, or nothing to search.
+    """
+    options = cfg.hydra.sweeper
+    for name, least in LEAST.items():
+        value = OmegaConf.select(options, name, default=least)
+        if type(value) is not int or value < least:
+            raise ConfigError(f"hydra.sweeper.{name}={value}: expected a whole number of at least {least}")
+    if options.sampler.name not in SAMPLERS:
+        raise ConfigError(f"hydra/sweeper/sampler={options.sampler.name}: {nearest(options.sampler.name, SAMPLERS)}")
+    if all(len(axis) == 1 for axis in axes):
+        raise ConfigError("nothing to search; give a key several values, as in 'optim.lr=tag(log,interval(1e-4,1e-1))'")
+    if cfg.sweep.prune == "halving":
+        raise ConfigError("sweep.prune=halving needs all jobs at once, and a search has not; sweep.prune=median may do")
+
+
+def search(
+    overrides: list[str],
+    options: DictConfig,
+    folder: Path,
+    launch: Callable[[Mapping[int, list[str]]], None],
+    at_once: int = 1,
+) -> None:
+    """Run the trials, or what is left of them: `launch` has jobs run, and the ledger says what became of them.
+
+    One that failed is told as such, and has no part in what is proposed later. `at_once` are proposed together.
+    """
+    ledger = Ledger(folder)
+    given = OverridesParser.create().parse_overrides(overrides)
+    space = {_name(override): _distribution(override) for override in given if override.is_sweep_override()}
+    study, batch = _new_study(folder), options.n_jobs or at_once
+    for first in range(0, options.n_trials, batch):
+        trials, known = {}, ledger.jobs()
+        for number in range(first, min(first + batch, options.n_trials)):
+            study.sampler = _sampler(number=number, **options.sampler)
+            trials[number] = _ask(study, space, known.get(number, {}).get("overrides"))
+        launch({number: [_line(override, trial.params) for override in given] for number, trial in trials.items()})
+        known = ledger.jobs()
+        for number, trial in trials.items():
+            _tell(study, trial, known.get(number, {}))
+        if any(number not in known for number in trials):
+            return  # a job has failed, and that is to be the end
+
+
+def _tell(study: optuna.Study, trial: Trial, job: Event) -> None:
+    """What became of a trial's job; one that was pruned counts by how far it came."""
+    objective = float(job.get("objective", math.nan))
+    if job.get("event") == "pruned":
+        trial.report(objective, job["epoch"])
+        study.tell(trial, state=TrialState.PRUNED)
+    elif math.isfinite(objective):
+        study.tell(trial, objective)
+    else:
+        study.tell(trial, state=TrialState.FAIL)
+
+
+def _new_study(folder: Path) -> optuna.Study:
+    """In a file that Optuna's dashboard and its functions for pictures can read."""
+    for left in folder.glob(f"{STUDY}*"):  # the lock that a kill has left, too
+        left.unlink()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    outlook = Ledger(folder).outlook()
+    assert outlook
+    storage = JournalStorage(JournalFileBackend(str(folder / STUDY)))
+    direction = StudyDirection.MAXIMIZE if outlook.higher_is_better else StudyDirection.MINIMIZE
+    return optuna.create_study(storage=storage, study_name=folder.name, direction=direction)
+
+
+def _ask(study: optuna.Study, space: Mapping[str, BaseDistribution], known: list[str] | None) -> Trial:
+    """The next trial, with a value for each key, that of the job which `known` has begun."""
+    if known:
+        values = key_values(known)
+        study.enqueue_trial({name: KINDS[type(space[name])](values[name]) for name in space})
+    trial = study.ask()
+    trial.relative_params  # noqa: B018 - Sobol's sequence goes on with each point that is looked at, known or not
+    for name, distribution in space.items():
+        trial._suggest(name, distribution)
+    return trial
+
+
+def _sampler(name: str, number: int, seed: int, **options: Any) -> BaseSampler:
+    """Of one trial: its random numbers do not depend on how many were drawn before it."""
+    own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+    if name == "tpe":
+        return TPESampler(seed=own, **options)
+    if name == "random":
+        return RandomSampler(seed=own)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        return QMCSampler(seed=seed, independent_sampler=RandomSampler(own), warn_independent_sampling=False, **options)
+
+
+def _distribution(override: Override) -> BaseDistribution:
+    """An interval or a range of whole numbers has an order; anything else is one of its values, as they are written."""
+    value = override.value()
+    if isinstance(value, IntervalSweep):
+        low, high, log = value.start, value.end, "log" in value.tags
+        if isinstance(low, int) and isinstance(high, int):
+            return IntDistribution(low, high, log)
+        assert low is not None
+        assert high is not None
+        return FloatDistribution(low, high, log)
+    values = list(override.sweep_string_iterator())
+    if isinstance(value, RangeSweep) and not value.shuffle and all(text.lstrip("-").isdigit() for text in values):
+        whole = sorted(map(int, values))
+        return IntDistribution(whole[0], whole[-1], step=whole[1] - whole[0] if len(whole) > 1 else 1)
+    return CategoricalDistribution(values)
+
+
+def _name(override: Override) -> str:
+    return override.get_key_element().lstrip("+")
+
+
+def _line(override: Override, values: Mapping[str, Any]) -> str:
+    value = values[_name(override)] if override.is_sweep_override() else override.get_value_element_as_str()
+    return f"{override.get_key_element()}={value}"
