@@ -172,12 +172,12 @@ def test_a_killed_search_ends_as_the_unbroken_one(sweep, tmp_path):  # noqa: F81
     best = table(unbroken)[0]
     assert f"best          dltrain --config-dir=conf model=bad optim.lr={best['optim.lr']} model.how=ok" in out
     process = sweep.start(*jobs, "hydra.sweep.dir=broken")
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "broken").glob("1/metrics.csv")) and time.monotonic() < deadline:
+    second = [number for number, state in states(unbroken).items() if state == "finished"][1]
+    while not (tmp_path / "broken" / str(second) / "checkpoints" / "last").exists() and process.poll() is None:
         time.sleep(0.02)
-    time.sleep(0.5)
     process.kill()
     process.communicate()
+    assert states(tmp_path / "broken")[second] == "started"
     code, _, err = sweep("resume=broken")
     assert code == 8, err
     assert table(tmp_path / "broken") == table(unbroken)

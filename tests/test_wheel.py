@@ -26,7 +26,7 @@ def test_the_wheel_holds_every_config_and_nothing_else_of_the_project(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     conf = {f"trainer/conf/{file.relative_to(PROJECT / 'conf')}" for file in (PROJECT / "conf").rglob("*.yaml")}
     assert conf <= set(names)
-    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"trainer"}
+    assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"trainer", "hydra_plugins"}
 
 
 @pytest.mark.wheel
