@@ -21,7 +21,7 @@ from trainer.resume import FREE_IN_SWEEP
 from trainer.start import launch
 from trainer.sweep.jobs import Plan, job
 from trainer.sweep.leaderboard import report
-from trainer.sweep.ledger import Ledger, Outlook, config_hash
+from trainer.sweep.ledger import Ledger, Outlook, axis_values, config_hash
 from trainer.sweep.preflight import preflight
 from trainer.sweep.screen import Screen, duration
 
@@ -45,10 +45,11 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             preflight(flags, Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
-    num_jobs = math.prod(len(axis) for axis in sweep_axes(flags.overrides, flags.config_dir))
+    axes = sweep_axes(flags.overrides, flags.config_dir)
+    num_jobs = math.prod(len(axis) for axis in axes)
     if not folder:
         folder = (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
-        Ledger(folder).append("sweep", command=command, samples=_hashes(flags), jobs=num_jobs)
+        Ledger(folder).append("sweep", command=command, samples=_hashes(flags), jobs=num_jobs, values=axis_values(axes))
     plan = Plan(
         folder.absolute(),
         again(flags, "config_dir", "config_name"),
