@@ -27,9 +27,9 @@ def serve():
     """Start a server on a folder; gives a function from a path and parameters to the JSON or bytes that it answers."""
     processes = []
 
-    def start(folder):
+    def start(folder, load_fast="false"):
         command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", "0"]
-        command += ["--host", "localhost", "--load_fast", "false", "--reload_interval", "1"]
+        command += ["--host", "localhost", "--load_fast", load_fast, "--reload_interval", "1"]
         process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         processes.append(process)
         for line in process.stderr:
@@ -59,15 +59,23 @@ def serve():
         process.communicate()
 
 
+def session_groups(get, statuses=("UNKNOWN", "SUCCESS", "FAILURE", "RUNNING"), **column):
+    """What the table of HParams asks for, sorted or filtered by a column."""
+    body = {"experimentName": "", "startIndex": 0, "sliceSize": 100, "colParams": [column] if column else []}
+    body["allowedStatuses"] = [f"STATUS_{status}" for status in statuses]
+    return get("plugin/hparams/session_groups", body=body).get("sessionGroups", [])
+
+
+def metrics_of(group):
+    return {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+
+
 def sessions(get):
     """Names of the hyper-parameters, and of each run those and its metrics."""
     experiment = get("plugin/hparams/experiment", body={"experimentName": ""})
-    columns = [{"metric": {"tag": info["name"]["tag"], "group": ""}} for info in experiment["metricInfos"]]
-    body = {"experimentName": "", "colParams": columns, "startIndex": 0, "sliceSize": 10}
-    body["allowedStatuses"] = ["STATUS_UNKNOWN", "STATUS_SUCCESS", "STATUS_FAILURE", "STATUS_RUNNING"]
-    groups = get("plugin/hparams/session_groups", body=body)["sessionGroups"]
-    metrics = [{metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]} for group in groups]
-    return [info["name"] for info in experiment["hparamInfos"]], [group["hparams"] for group in groups], metrics
+    groups = session_groups(get)
+    names = [info["name"] for info in experiment["hparamInfos"]]
+    return names, [group["hparams"] for group in groups], [metrics_of(group) for group in groups]
 
 
 def test_scalars_graph_text_and_hyper_parameters_of_a_run(dltrain, serve):
@@ -110,19 +118,74 @@ def test_scalars_graph_text_and_hyper_parameters_of_a_run(dltrain, serve):
     assert len(list((outcome.folder / "tensorboard").rglob("events*"))) == 1
 
 
-def test_a_sweep_over_models_shows_first_in_what_its_jobs_differ(dltrain, serve, tmp_path):
-    dltrain("-m", "model=logistic,simple_cnn", "epochs=1", "limit_batches=2", "tensorboard=basic")
+def test_basic_has_scalars_hyper_parameters_and_the_config(dltrain, serve, tmp_path):
+    dltrain("model=logistic", "epochs=1", "limit_batches=2", "tensorboard=basic")
     get = serve(tmp_path / "outputs")
-    names, hparams, metrics = sessions(get)
-    assert names[0] == "model"
-    assert [h["model"] for h in hparams] == ["logistic", "simple_cnn"]
-    assert "model.channels" in names  # the first job has none
-    assert all("test/accuracy" in m for m in metrics)
+    names, ((_, metrics),) = sessions(get)[0], list(zip(*sessions(get)[1:], strict=True))
+    assert "optim.lr" in names
+    assert "test/accuracy" in metrics
     for plugin in ("images", "histograms", "pr_curves", "projector"):
         assert not any(
             dict(get(f"plugin/{plugin}/tags")).values() if plugin != "projector" else get("plugin/projector/runs")
         )
     assert {tag for tags in get("plugin/text/tags").values() for tag in tags} == {"config/text_summary"}
+
+
+def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered(dltrain, serve, tmp_path):
+    axes = ["data=digits,diabetes", "model=mlp,linear", "optim.lr=1e-3,1e-2,1e30"]
+    dltrain("-m", *axes, "epochs=1", "limit_batches=2", "log_every=1", "tensorboard=basic", "plots=off")
+    (folder,) = tmp_path.glob("outputs/sweeps/*/*")
+    assert dltrain(f"resume={folder / '0'}", "epochs=2").code == 0  # is no second session
+    get, get_fast = serve(folder), serve(folder, "auto")
+    assert session_groups(get) == session_groups(get_fast)
+    assert get("plugin/custom_scalars/layout") == get_fast("plugin/custom_scalars/layout")
+    summaries = {f.parent.name: json.loads(f.read_text()) for f in folder.glob("*/summary.json")}
+    ends = {"finished": "STATUS_SUCCESS", "failed": "STATUS_FAILURE"}
+    expected = {f"{job}/tensorboard": ends[summary["status"]] for job, summary in summaries.items()}
+    assert len(expected) == 12
+    assert set(expected.values()) == set(ends.values())
+
+    # The columns are the keys that are swept: none that a model alone has, and none with the same value everywhere.
+    infos = get("plugin/hparams/experiment", body={"experimentName": ""})["hparamInfos"]
+    assert [info["name"] for info in infos] == ["data", "model", "optim.lr"]
+    assert all(info["differs"] for info in infos)
+    assert [sorted(info.get("domainDiscrete", [])) for info in infos] == [["diabetes", "digits"], ["linear", "mlp"], []]
+    assert infos[2]["domainInterval"] == {"minValue": 0.001, "maxValue": 1e30}
+    groups = {group["name"]: group for group in session_groups(get)}
+    assert {name: session["status"] for name, g in groups.items() for session in g["sessions"]} == expected
+    assert all(group["hparams"].keys() == {"data", "model", "optim.lr"} for group in groups.values())
+
+    # Every metric of a run that finished is there, and is a scalar of its own.
+    tags = get("plugin/scalars/tags")
+    for job, summary in summaries.items():
+        if summary["status"] == "finished":
+            found = metrics_of(groups[f"{job}/tensorboard"])
+            reached = {f"{split}/{n}": v for split in ("best", "test") for n, v in summary[split].items()}
+            assert {tag: found[tag] for tag in reached} == pytest.approx(reached, rel=1e-5)
+            assert reached.keys() <= set(tags[f"{job}/tensorboard"])
+
+    by_loss = [
+        metrics_of(g).get("best/mse") for g in session_groups(get, metric={"tag": "best/mse"}, order="ORDER_ASC")
+    ]
+    measured = [value for value in by_loss if value is not None]
+    assert by_loss == [*sorted(measured), *[None] * (12 - len(measured))]
+    assert len(measured) == 4
+    assert [g["hparams"]["optim.lr"] for g in session_groups(get, hparam="optim.lr", order="ORDER_DESC")][:4] == [
+        1e30
+    ] * 4
+    linear = session_groups(get, hparam="model", filterDiscrete=["linear"])
+    assert [g["hparams"]["model"] for g in linear] == ["linear"] * 6
+    slow = session_groups(get, hparam="optim.lr", filterInterval={"minValue": 0, "maxValue": 0.005})
+    assert [g["hparams"]["optim.lr"] for g in slow] == [0.001] * 4
+    failed = {g["name"] for g in session_groups(get, statuses=["FAILURE"])}
+    assert failed == {name for name, end in expected.items() if end == "STATUS_FAILURE"}
+
+    (category,) = get("plugin/custom_scalars/layout")["category"]
+    charts = {chart["title"]: chart["multiline"]["tag"] for chart in category["chart"]}
+    assert {"loss", "accuracy", "mse"} <= charts.keys()
+    for run, title in (("1/tensorboard", "accuracy"), ("6/tensorboard", "mse")):
+        shown = [tag for tag in tags[run] if any(re.search(pattern, tag) for pattern in charts[title])]
+        assert sorted(shown) == [f"train/{title}", f"val/{title}"]
 
 
 def test_a_run_that_goes_on_ends_once_at_its_last_step(dltrain, serve):

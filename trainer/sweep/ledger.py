@@ -1,6 +1,6 @@
 """What has become of each job of a sweep: a line of JSON for each event, added to and never changed.
 
-    {"event": "sweep", "command": [...], "samples": {...}, "time": ...}          how it was begun
+    {"event": "sweep", "command": [...], "samples": {...}, "jobs": 4, "values": {"optim.lr": ["0.1", "0.01"], ...}}
     {"event": "preflight", "seconds": 240.0, "metric": "accuracy", "higher_is_better": true, "time": ...}
     {"event": "resumed", "command": [...], "time": ...}
     {"event": "rung", "epoch": 2, "configurations": 8, "kept": 4, "time": ...}
@@ -100,3 +100,8 @@ class Ledger:
 def key_values(overrides: Sequence[str]) -> dict[str, str]:
     """Of `optim.lr=0.1`: optim.lr -> 0.1."""
     return dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
+
+
+def axis_values(axes: Sequence[Sequence[str]]) -> dict[str, list[str]]:
+    """Of `optim.lr=0.1` and `optim.lr=0.01`: optim.lr -> [0.1, 0.01]."""
+    return {key: [line.split("=", 1)[1] for line in axis] for axis in axes for key in key_values(axis)}

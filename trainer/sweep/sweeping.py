@@ -23,7 +23,7 @@ from trainer.sweep.hashing import config_hash
 from trainer.sweep.jobs import Plan, job
 from trainer.sweep.launching import launch_left
 from trainer.sweep.leaderboard import Leaderboard
-from trainer.sweep.ledger import ENDED, Ledger
+from trainer.sweep.ledger import ENDED, Ledger, axis_values
 from trainer.sweep.preflight import preflight
 from trainer.sweep.pruning import planned, prune
 from trainer.sweep.report import report
@@ -66,7 +66,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     jobs = [list(job) for job in product(*axes)]
     num_jobs = cfg.hydra.sweeper.n_trials if is_search else len(jobs)
     rungs, share = planned(cfg, jobs)
-    begun = {"samples": hashes, "jobs": num_jobs, "cwd": os.getcwd()} if not folder else {}
+    begun = {} if folder else {"samples": hashes, "values": axis_values(axes), "jobs": num_jobs, "cwd": os.getcwd()}
     folder = folder or (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
     plan = Plan(
         folder.absolute(),

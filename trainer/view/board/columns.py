@@ -19,21 +19,20 @@ Columns = dict[str, bool | float | str]
 def hyper_parameters(cfg: DictConfig, names: Mapping[str, str], command: Sequence[str], folder: Path) -> Columns:
     """Dotted key -> value; a part stands as its name, such as model -> resnet.
 
-    Of a job of a sweep, what was given: its jobs have the same keys then, whatever arguments their models take. Of any
-    other run, all that was chosen.
+    Of a job of a sweep, those that the sweep gives several values; of any other run, all that was chosen.
     """
-    ledger = Ledger(folder.parent)
-    return _given(names, command, ledger) if ledger.path.exists() else _chosen(cfg, names)
+    return _swept(command, Ledger(folder.parent)) or _chosen(cfg, names)
 
 
-def _given(names: Mapping[str, str], command: Sequence[str], ledger: Ledger) -> Columns:
-    """A key has numbers in all jobs, or text in all: a column of both can be neither sorted nor filtered."""
-    sweep = next((event for event in ledger.events() if event["event"] == "sweep"), {})
-    tried = [key_values(sample.split()) for sample in sweep.get("samples", ())]  # where each value occurs once
-    words = {key for values in tried for key, value in values.items() if not _is_finite(value)}
-    given = {k: v for k, v in key_values(command).items() if not k.startswith("--") and k.split(".")[0] not in KEPT}
-    numbers = {key: float(value) for key, value in given.items() if key not in words and _is_finite(value)}
-    return {**given, **numbers, **names}
+def _swept(command: Sequence[str], ledger: Ledger) -> Columns:
+    """The same keys in all jobs: TensorBoard draws no line for one that lacks a key, such as an argument of a model.
+
+    Each has numbers in all jobs or text in all, since a column of both can be neither sorted nor filtered.
+    """
+    begun = next((event for event in ledger.events() if event["event"] == "sweep"), {})
+    values = {key: found for key, found in begun.get("values", {}).items() if len(found) > 1}
+    given = key_values(command)
+    return {k: float(given[k]) if all(map(_is_finite, found)) else given[k] for k, found in values.items()}
 
 
 def _is_finite(text: str) -> bool:
