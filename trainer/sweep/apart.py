@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType
@@ -24,6 +24,7 @@ from trainer.job import run_job
 
 PRELOAD = ["trainer.train", "torch._dynamo", "sklearn.datasets", "sklearn.linear_model"]  # what most jobs import
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
+EVERY_S = 0.5
 
 
 def context() -> ForkServerContext:
@@ -33,16 +34,23 @@ def context() -> ForkServerContext:
     return made
 
 
-def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str], threads: int = 0) -> int:
+def run_apart(
+    cfg: DictConfig,
+    folder: Path,
+    names: Mapping[str, str],
+    command: Sequence[str],
+    threads: int = 0,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> int:
     """Train in a process of its own and wait for its end; its exit code, negative for a signal that killed it.
 
-    Ctrl-C and SIGTERM are passed on, once each: the job saves what it has.
+    Ctrl-C and SIGTERM are passed on, once each: the job saves what it has. So it does when it is not wanted any more.
 
     Raises:
-        Stopped: a signal has come, and the job has ended.
+        Stopped: a signal has come, or the job was not wanted any more, and has ended.
     """
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    process = context().Process(target=_work, args=(plain, folder, dict(names), list(command), threads))
+    process = context().Process(target=_work, args=(plain, folder, dict(names), list(command), threads, dict(os.environ)))
     came: list[int] = []
 
     def pass_on(signum: int, _: FrameType | None) -> None:
@@ -53,7 +61,15 @@ def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         process.start()
-        process.join()
+        while process.is_alive():
+            process.join(EVERY_S)
+            if not came and not is_wanted():
+                pass_on(signal.SIGTERM, None)
+    except BaseException:  # such as that of submitit, when the time that a cluster gives a job is nearly up
+        if process.pid:
+            process.terminate()
+            process.join()
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -63,8 +79,16 @@ def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: 
     return process.exitcode
 
 
-def _work(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str], threads: int) -> None:
+def _work(
+    cfg: DictConfig,
+    folder: Path,
+    names: Mapping[str, str],
+    command: Sequence[str],
+    threads: int,
+    environment: Mapping[str, str],
+) -> None:
     """What the process does. The terminal is not its own: what it says is in its log."""
+    os.environ.update(environment)  # a worker may be given another GPU for each job
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.setpgid(0, 0)  # Ctrl-C reaches the process that waits, and that one alone

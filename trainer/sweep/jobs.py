@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from trainer import run
+from trainer import run, runs
 from trainer.config import SLOTS
-from trainer.errors import Stopped
+from trainer.errors import Stopped, SweepError
 from trainer.sweep.apart import run_apart
 from trainer.sweep.ledger import Ledger, config_hash
+from trainer.sweep.workers import is_left, is_wanted, settle_in
 
 
 class Plan(NamedTuple):
@@ -26,6 +29,24 @@ class Plan(NamedTuple):
     fail_fast: bool
     retry: bool
     threads: int  # of a job; 0: as many as torch takes
+    owner: str = ""  # who began the sweep, where jobs run in other processes' workers
+
+
+def job_of_a_worker(plan: Plan, cfg: DictConfig) -> float:
+    """As `job`, in one of several processes at once.
+
+    Raises:
+        SweepError: the sweep has been stopped. Hydra hands this on when all workers have ended their jobs.
+    """
+    settle_in(plan.threads)
+    try:
+        if is_wanted(plan.folder, plan.owner):
+            return job(plan, cfg)
+    except Stopped:
+        pass
+    if is_left(plan.folder, plan.owner):
+        os._exit(0)
+    raise SweepError("the sweep has been stopped")
 
 
 def job(plan: Plan, cfg: DictConfig) -> float:
@@ -48,12 +69,15 @@ def job(plan: Plan, cfg: DictConfig) -> float:
         return math.nan
     if failed:
         run.forget(folder)
+    if before:
+        _wait_for_the_end_of(folder)
     about = {"job": number, "overrides": overrides, "hash": config_hash(cfg), "folder": folder.name}
     ledger.append("started", **about)
     start = time.monotonic()
     names = {slot: str(settings.runtime.choices[slot]) for slot in SLOTS}
+    wanted = partial(is_wanted, plan.folder, plan.owner) if plan.owner else lambda: True
     try:
-        code = run_apart(cfg, folder, names, ["dltrain", *plan.flags, *overrides], plan.threads)
+        code = run_apart(cfg, folder, names, ["dltrain", *plan.flags, *overrides], plan.threads, wanted)
     except Stopped:
         ledger.append("interrupted", job=number, seconds=time.monotonic() - start)
         raise
@@ -65,6 +89,13 @@ def job(plan: Plan, cfg: DictConfig) -> float:
         return objective
     ledger.append("failed", **about, code=code, error=_why(code, summary))
     return math.nan
+
+
+def _wait_for_the_end_of(folder: Path) -> None:
+    """A job of a sweep that was killed, and is gone on with at once, may still be saving what it has."""
+    deadline = time.monotonic() + 60
+    while runs.is_running(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def _why(code: int, summary: Mapping) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import sys
 from argparse import Namespace
@@ -16,14 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 from trainer import run, runs
 from trainer.arguments import again, checked_flags, parse, quoted, without
 from trainer.errors import CheckpointError
+from trainer.launchers import is_of_launcher, kept_of_launcher
 from trainer.overrides import checked, sweep_axes, sweep_samples
 from trainer.resume import FREE_IN_SWEEP
 from trainer.start import launch
-from trainer.sweep.jobs import Plan, job
+from trainer.sweep.jobs import Plan, job, job_of_a_worker
 from trainer.sweep.leaderboard import report
 from trainer.sweep.ledger import Ledger, Outlook, config_hash
 from trainer.sweep.preflight import preflight
 from trainer.sweep.screen import Screen, duration
+from trainer.sweep.workers import Workers, launch_apart, owner, workers
 
 FOLDER = "hydra.sweep.dir"
 
@@ -46,6 +47,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
     num_jobs = math.prod(len(axis) for axis in sweep_axes(flags.overrides, flags.config_dir))
+    several = workers(cfg, num_jobs)
     if not folder:
         folder = (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
         Ledger(folder).append("sweep", command=command, samples=_hashes(flags), jobs=num_jobs)
@@ -54,19 +56,22 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         again(flags, "config_dir", "config_name"),
         cfg.sweep.fail_fast,
         cfg.sweep.retry,
-        _threads(cfg),
+        several.threads,
     )
-    arguments += ["hydra/hydra_logging=disabled", f"{FOLDER}={quoted(str(folder))}"]
+    arguments += [*several.overrides, "hydra/hydra_logging=disabled", f"{FOLDER}={quoted(str(folder))}"]
     with run.lock(folder):
-        Ledger(folder).outlook() or _look_ahead(folder, flags, num_jobs)
+        Ledger(folder).outlook() or _look_ahead(folder, flags, num_jobs, several)
         with Screen(folder, num_jobs):
-            launch(arguments, partial(job, plan))
+            if several.are_processes:
+                launch_apart(arguments, partial(job_of_a_worker, plan._replace(owner=owner(folder))), folder)
+            else:
+                launch(arguments, partial(job, plan))
     if cfg.plots not in ("off", False):
         _draw(folder)
     report(folder)
 
 
-def _look_ahead(folder: Path, flags: Namespace, num_jobs: int) -> Outlook:
+def _look_ahead(folder: Path, flags: Namespace, num_jobs: int, several: Workers) -> Outlook:
     """Try what can be tried in seconds; where that fails nothing has begun, and nothing is left."""
     try:
         outlook = preflight(flags, folder)
@@ -74,7 +79,9 @@ def _look_ahead(folder: Path, flags: Namespace, num_jobs: int) -> Outlook:
         shutil.rmtree(folder)
         raise
     Ledger(folder).append("preflight", **outlook._asdict())
-    print(f"about {duration(outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}")
+    at_once = f", {several.at_once} at once" if several.at_once > 1 else ""
+    seconds = outlook.seconds / several.at_once
+    print(f"about {duration(seconds)} for {num_jobs} jobs{at_once}, ranked by {outlook.metric}")
     return outlook
 
 
@@ -86,13 +93,6 @@ def _draw(folder: Path) -> None:
         draw_sweep(folder)
     except Exception as error:
         print(f"warning: no picture of the sweep: {error}", file=sys.stderr)
-
-
-def _threads(cfg: DictConfig) -> int:
-    """The share of the machine's cores of a job, where several run beside each other."""
-    num_jobs = OmegaConf.select(cfg, "hydra.launcher.n_jobs") or 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if num_jobs == 1 else max(1, cores // (num_jobs if num_jobs > 0 else cores))
 
 
 def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
@@ -112,10 +112,10 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
         if now.get(line) != known:
             raise CheckpointError(f"resume={name}: what {line or 'the defaults'} stands for has changed since then")
     given = [line for line in flags.overrides if not line.startswith("resume=")]
-    free = [line for line in given if line.split("=")[0] in FREE_IN_SWEEP]
+    free = [line for line in given if line.split("=")[0] in FREE_IN_SWEEP or is_of_launcher(line)]
     if others := [line for line in given if line not in began.overrides and line not in free]:
         raise CheckpointError(f"resume={name}: {others[0]} is not how {folder} was begun; a new sweep may have it")
-    kept = [line for line in began.overrides if line.split("=")[0] not in {f.split("=")[0] for f in free}]
+    kept = [line for line in kept_of_launcher(began.overrides, free) if line.split("=")[0] not in {f.split("=")[0] for f in free}]
     began.overrides = kept + free
     return folder, began
 

@@ -1,0 +1,149 @@
+"""Several jobs of a sweep at once: how many, with how many threads, and how the processes that run them are stopped.
+
+The launcher runs in a process, and a group of processes, of its own: Ctrl-C in a terminal reaches the process that
+began the sweep, and that one alone. It says in the sweep's lock file that it wants no more; a worker looks there while
+its job runs, and has it save and stop. So a sweep ends in one way under every launcher, and also where that process
+was killed: its lock is free then.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig, OmegaConf
+
+from trainer import runs
+from trainer.errors import ConfigError, Stopped, SweepError
+from trainer.start import launch
+
+EVERY_S = 0.5
+LOG = "launcher.log"
+STOPS = ", stopping"  # behind what the lock says
+
+
+class Workers(NamedTuple):
+    """What a machine, or a cluster, does at once."""
+
+    at_once: int  # jobs
+    threads: int  # of each; 0: as many as torch takes
+    overrides: list[str] = []  # of Hydra's, for that
+    are_processes: bool = True  # and not the one that began the sweep
+
+
+def workers(cfg: DictConfig, num_jobs: int) -> Workers:
+    """How many jobs the chosen launcher runs at once; the cores are divided among them.
+
+    Raises:
+        ConfigError: it is given a number that cannot be.
+    """
+    kind = cfg.hydra.launcher._target_.rpartition(".")[-1]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if kind == "BasicLauncher":
+        return Workers(1, 0, are_processes=False)
+    if kind == "SlurmLauncher":  # the cores are those of other machines
+        at_once = _count(cfg, "launcher.array_parallelism", num_jobs)
+        return Workers(min(at_once, num_jobs), _count(cfg, "launcher.cpus_per_task", 0))
+    if kind == "JoblibLauncher":
+        given = _count(cfg, "launcher.n_jobs", -1, least=-cores)
+        at_once = given if given > 0 else cores + 1 + given
+    elif kind == "RayLauncher":
+        at_once = _count(cfg, "launcher.ray.init.num_cpus", cores) // _count(cfg, "launcher.ray.remote.num_cpus", 1)
+    else:  # submitit's local executor begins all that it is given
+        at_once = _count(cfg, "sweeper.max_batch_size", cores)
+    is_batch = kind == "LocalLauncher" and "max_batch_size" in cfg.hydra.sweeper
+    at_once = max(1, min(at_once, num_jobs))
+    overrides = [f"hydra.sweeper.max_batch_size={at_once}"] if is_batch else []
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    threads = max(1, min(cores // at_once, int(limit) if limit.isdigit() else cores))
+    return Workers(at_once, threads, overrides)
+
+
+def _count(cfg: DictConfig, key: str, default: int, least: int = 1) -> int:
+    value = OmegaConf.select(cfg.hydra, key)
+    if value is None:
+        return default
+    if type(value) is not int or value < least or value == 0:
+        raise ConfigError(f"hydra.{key}={value}: expected a whole number{' of at least 1' if least == 1 else ', not 0'}")
+    return value
+
+
+def launch_apart(arguments: list[str], task: Callable[[DictConfig], Any], folder: Path) -> None:
+    """As `launch`, in a process of its own. The first Ctrl-C or SIGTERM has all jobs save and stop, the second leaves.
+
+    Raises:
+        Stopped: a signal has come.
+        SweepError: the launcher has failed.
+    """
+    process = multiprocessing.get_context("spawn").Process(target=_launch, args=(arguments, task, folder / LOG))
+    came: list[int] = []
+
+    def stop(signum: int, _: FrameType | None) -> None:
+        came.append(signum)
+        if len(came) > 1:
+            process.kill()
+        else:
+            with (folder / ".lock").open("a", encoding="utf-8") as file:
+                file.write(STOPS)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        process.start()
+        while process.is_alive() and not came:
+            process.join(EVERY_S)
+        if came:
+            print("stopping: the jobs that run are saved; once more leaves at once", flush=True)
+        process.join()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        raise Stopped(came[0])
+    if process.exitcode:
+        raise SweepError(f"the launcher has failed, {folder / LOG} says why; dltrain -m resume={folder} goes on")
+
+
+def _launch(arguments: list[str], task: Callable[[DictConfig], Any], log: Path) -> None:
+    """What the process does. It ends with the one that began the sweep, and says nothing on the terminal."""
+    os.setpgid(0, 0)
+    beginner = multiprocessing.parent_process()
+    assert beginner is not None
+    threading.Thread(target=lambda: (beginner.join(), os._exit(1)), daemon=True).start()
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    for number in (1, 2):
+        os.dup2(file, number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    launch(arguments, task)
+
+
+def owner(folder: Path) -> str:
+    """Who has locked the folder of a sweep, and since when."""
+    return (folder / ".lock").read_text(encoding="utf-8")
+
+
+def is_wanted(folder: Path, began: str) -> bool:
+    """Whether the process that began the sweep goes on with it. From another machine only what it wrote can be seen."""
+    return owner(folder) == began and (f" on {platform.node()}, " not in began or runs.is_running(folder))
+
+
+def is_left(folder: Path, began: str) -> bool:
+    """Whether nobody waits for what a worker returns."""
+    return not owner(folder).startswith(began) or not is_wanted(folder, owner(folder))
+
+
+def settle_in(threads: int) -> None:
+    """What a worker does before its first job."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a launcher would take the end of a worker for the end of all
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a user's own model is a module in the folder that they work in
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # of libraries that torch does not speak for
