@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
 from trainer.config import CONF
@@ -22,6 +23,7 @@ BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job a
 
 def use_presets() -> None:
     """Have the presets stand for the launchers: the plugins store configs of the same names, and Hydra warns of two."""
+    Plugins.instance()  # has them store theirs
     stored = ConfigStore.instance().repo["hydra"]["launcher"]
     for name in _presets():
         stored.pop(f"{name}.yaml", None)
@@ -34,11 +36,13 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
         ConfigError: it has no preset, is not installed, or a yaml sets in it what only the command line may.
     """
     targets = {preset["_target_"]: (name, preset) for name, preset in _presets().items()}
-    target = launcher.get("_target_") if isinstance(launcher, dict) else launcher
+    target = str(launcher.get("_target_") if isinstance(launcher, dict) else launcher)
     if target == BASIC:
         return
     if target not in targets:
-        raise ConfigError(f"hydra.launcher: {target} is no launcher of Hydra's that has a preset: {', '.join(_presets())}")
+        raise ConfigError(
+            f"hydra.launcher: {target} is no launcher of Hydra's that has a preset: {', '.join(_presets())}"
+        )
     name, preset = targets[target]
     if not _is_installed(target):
         raise ConfigError(f"hydra/launcher={name} needs a plugin of Hydra's: pip install 'dltrain[parallel]'")
@@ -49,9 +53,9 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
             continue
         if "${" in str(value) or "_target_" in f"{key}={value}":
             raise ConfigError(f"{path}={value}: nothing is instantiated there")
-        if isinstance(value, list) or key not in shipped or not str(value).isprintable():
-            if not any(f"{path}.".startswith(f"{line}.") for line in given):
-                raise ConfigError(f"{path}={value}: only the command line may set this, no yaml")
+        is_plain = key in shipped and not isinstance(value, list) and str(value).isprintable()
+        if not is_plain and not any(f"{path}.".startswith(f"{line}.") for line in given):
+            raise ConfigError(f"{path}={value}: only the command line may set this, no yaml")
 
 
 def is_of_launcher(line: str) -> bool:

@@ -50,7 +50,9 @@ def run_apart(
         Stopped: a signal has come, or the job was not wanted any more, and has ended.
     """
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    process = context().Process(target=_work, args=(plain, folder, dict(names), list(command), threads, dict(os.environ)))
+    process = context().Process(
+        target=_work, args=(plain, folder, dict(names), list(command), threads, dict(os.environ))
+    )
     came: list[int] = []
 
     def pass_on(signum: int, _: FrameType | None) -> None:

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from trainer import run, runs
 from trainer.arguments import again, checked_flags, parse, quoted, without
@@ -115,7 +115,11 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace]:
     free = [line for line in given if line.split("=")[0] in FREE_IN_SWEEP or is_of_launcher(line)]
     if others := [line for line in given if line not in began.overrides and line not in free]:
         raise CheckpointError(f"resume={name}: {others[0]} is not how {folder} was begun; a new sweep may have it")
-    kept = [line for line in kept_of_launcher(began.overrides, free) if line.split("=")[0] not in {f.split("=")[0] for f in free}]
+    kept = [
+        line
+        for line in kept_of_launcher(began.overrides, free)
+        if line.split("=")[0] not in {f.split("=")[0] for f in free}
+    ]
     began.overrides = kept + free
     return folder, began
 

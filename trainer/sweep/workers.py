@@ -8,12 +8,14 @@ was killed: its lock is free then.
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import pickle
 import platform
 import signal
+import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -23,9 +25,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import runs
 from trainer.errors import ConfigError, Stopped, SweepError
+from trainer.launchers import use_presets
 from trainer.start import launch
 
-EVERY_S = 0.5
+EVERY_S = 0.1
 LOG = "launcher.log"
 STOPS = ", stopping"  # behind what the lock says
 
@@ -72,7 +75,9 @@ def _count(cfg: DictConfig, key: str, default: int, least: int = 1) -> int:
     if value is None:
         return default
     if type(value) is not int or value < least or value == 0:
-        raise ConfigError(f"hydra.{key}={value}: expected a whole number{' of at least 1' if least == 1 else ', not 0'}")
+        raise ConfigError(
+            f"hydra.{key}={value}: expected a whole number{' of at least 1' if least == 1 else ', not 0'}"
+        )
     return value
 
 
@@ -83,45 +88,49 @@ def launch_apart(arguments: list[str], task: Callable[[DictConfig], Any], folder
         Stopped: a signal has come.
         SweepError: the launcher has failed.
     """
-    process = multiprocessing.get_context("spawn").Process(target=_launch, args=(arguments, task, folder / LOG))
     came: list[int] = []
 
     def stop(signum: int, _: FrameType | None) -> None:
         came.append(signum)
-        if len(came) > 1:
-            process.kill()
-        else:
+        if len(came) == 1:
             with (folder / ".lock").open("a", encoding="utf-8") as file:
                 file.write(STOPS)
 
+    code = f"import sys; sys.path[:] = {sys.path}; from trainer.sweep.workers import _launch; _launch()"
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        process.start()
-        while process.is_alive() and not came:
-            process.join(EVERY_S)
-        if came:
-            print("stopping: the jobs that run are saved; once more leaves at once", flush=True)
-        process.join()
+        with (folder / LOG).open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+        assert process.stdin is not None  # it stays open: its end tells that this process has ended
+        process.stdin.write(pickle.dumps((arguments, task)))
+        process.stdin.flush()
+        has_said = False
+        while process.poll() is None and len(came) < 2:
+            time.sleep(EVERY_S)
+            if came and not has_said:
+                print("stopping: the jobs that run are saved; once more leaves at once", flush=True)
+                has_said = True
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
     if came:
         raise Stopped(came[0])
-    if process.exitcode:
+    if process.returncode:
         raise SweepError(f"the launcher has failed, {folder / LOG} says why; dltrain -m resume={folder} goes on")
 
 
-def _launch(arguments: list[str], task: Callable[[DictConfig], Any], log: Path) -> None:
-    """What the process does. It ends with the one that began the sweep, and says nothing on the terminal."""
-    os.setpgid(0, 0)
-    beginner = multiprocessing.parent_process()
-    assert beginner is not None
-    threading.Thread(target=lambda: (beginner.join(), os._exit(1)), daemon=True).start()
-    os.environ["HYDRA_FULL_ERROR"] = "1"
-    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-    for number in (1, 2):
-        os.dup2(file, number)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+def _launch() -> None:
+    """What the process does: it ends with the one that began the sweep."""
+    arguments, task = pickle.load(sys.stdin.buffer)
+
+    def follow() -> None:
+        os.read(0, 1)
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+    use_presets()
     launch(arguments, task)
 
 
