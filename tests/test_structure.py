@@ -26,6 +26,7 @@ MAY_IMPORT_HYDRA = {
     "trainer.start",
     "trainer.arguments",
     "trainer.config",
+    "trainer.launchers",
     "trainer.overrides",
     "trainer.sweep.jobs",
     "trainer.sweep.launching",

@@ -32,6 +32,7 @@ from yaml import YAMLError
 from trainer.commands import COMMANDS
 from trainer.config import CONF, KNOBS, SLOTS, groups
 from trainer.errors import ConfigError, nearest
+from trainer.launchers import check_launcher, use_presets
 
 KEYS = (*KNOBS, *SLOTS)
 SEARCH = "hydra/sweeper=optuna"
@@ -71,6 +72,7 @@ def checked_all(
             # What came along is known to be harmless, and a second look at it would cost a tenth of the start.
             if config_dir or config_name != "config" or any("hydra" in line for line in lines):
                 _check_hydra(cfg.hydra, shipped())
+                check_launcher(_raw(cfg.hydra.launcher), overrides)
             _check_knobs(cfg)
             found.append((cfg, lines))
     return found
@@ -167,6 +169,7 @@ def hydra(config_dir: str | None) -> Iterator[None]:
             if file.exists():
                 raise ConfigError(f"{file}: {file.parent.name}={file.stem} came along; give yours another name")
     with initialize_config_dir(str(CONF), version_base="1.3"):
+        use_presets()
         if config_dir:
             search_path = _loader().get_search_path()
             search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
@@ -231,6 +234,9 @@ def _check_value(override: Override, base: DictConfig) -> str:
     key, line = str(override.key_or_group), str(override.input_line)
     parent, _, name = key.rpartition(".")
     if key.startswith("hydra."):
+        node = OmegaConf.select(base, parent)
+        if not (override.is_add() or override.is_force_add() or name in (node or {})):
+            raise ConfigError(f"{line}: unknown key {key}; {nearest(name, node or {}, f'{parent}.')}")
         return line
     if key in SLOTS or override.is_delete():
         raise ConfigError(f"{line}: {key} can be neither replaced nor taken away; choose an option, or set a key in it")
@@ -298,11 +304,11 @@ def _kind(knob: Any) -> str:
 
 
 def _check_hydra(node: DictConfig, shipped: DictConfig) -> None:
-    """Refuse what Hydra would call, write or set for the writer of a yaml; launcher and sweeper may be chosen."""
+    """Refuse what Hydra would call, write or set for the writer of a yaml; the sweeper may be chosen."""
     for path in ("callbacks", "job_logging", "hydra_logging", "job.env_set", "job.env_copy", "searchpath"):
         if _raw(OmegaConf.select(node, path)) != _raw(OmegaConf.select(shipped, path)):
             raise ConfigError(f"hydra.{path} is not what came along; nothing can be set or instantiated there")
-    for plugin in ("launcher", "sweeper"):
+    for plugin in ("sweeper",):
         raw = _raw(node.get(plugin))
         target = raw.pop("_target_", None) if isinstance(raw, dict) else raw
         if target and not str(target).startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):

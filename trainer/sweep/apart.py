@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
@@ -27,6 +27,7 @@ from trainer.job import run_job
 PRELOAD = ["trainer.train", "torch._dynamo", "sklearn.datasets", "sklearn.linear_model"]  # what most jobs import
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 STOPS = (signal.SIGINT, signal.SIGTERM)
+EVERY_S = 0.5
 
 
 def context() -> ForkServerContext:
@@ -58,16 +59,20 @@ def run_apart(
     command: Sequence[str],
     threads: int = 0,
     halt: Halt | None = None,
+    is_wanted: Callable[[], bool] = lambda: True,
 ) -> int:
     """Train in a process of its own and wait for its end; its exit code, negative for a signal that killed it.
 
-    Ctrl-C and SIGTERM are passed on: the job saves what it has. The third of them kills it.
+    Ctrl-C and SIGTERM are passed on: the job saves what it has. The third of them kills it. A job that is not wanted
+    any more saves and ends, too.
 
     Raises:
-        Stopped: a signal has come, and the job has ended.
+        Stopped: a signal has come, or the job was not wanted any more, and has ended.
     """
     plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    process = context().Process(target=_work, args=(plain, folder, dict(names), list(command), threads, halt))
+    process = context().Process(
+        target=_work, args=(plain, folder, dict(names), list(command), threads, halt, dict(os.environ))
+    )
     came: list[int] = []
 
     def pass_on(signum: int, _: FrameType | None) -> None:
@@ -81,9 +86,17 @@ def run_apart(
         assert process.pid is not None
         for signum in came:  # while it was being started
             _tell(process.pid, signum)
-        process.join()
+        while process.is_alive():
+            process.join(EVERY_S)
+            if not came and not is_wanted():
+                pass_on(signal.SIGTERM, None)
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # what it has started goes with it
+    except BaseException:  # such as that of submitit, when the time that a cluster gives a job is nearly up
+        if process.pid:
+            process.terminate()
+            process.join()
+        raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -105,8 +118,10 @@ def _work(
     command: Sequence[str],
     threads: int,
     halt: Halt | None,
+    environment: Mapping[str, str],
 ) -> None:
     """What the process does. The terminal is not its own: what it says is in its log."""
+    os.environ.update(environment)  # a worker may be given another GPU for each job
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     sweep = multiprocessing.parent_process()

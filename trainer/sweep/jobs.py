@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +15,12 @@ from omegaconf import DictConfig
 
 from trainer import run, runs
 from trainer.config import SLOTS
-from trainer.errors import Halt, Halted, Stopped
+from trainer.errors import Halt, Halted, Stopped, SweepError
 from trainer.sweep.apart import run_apart
 from trainer.sweep.hashing import config_hash
 from trainer.sweep.ledger import Event, Ledger
 from trainer.sweep.pruning import AtRung, BelowMedian
+from trainer.sweep.workers import is_left, is_wanted, settle_in
 
 FORKSERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know
 
@@ -34,6 +37,24 @@ class Plan(NamedTuple):
     factor: int  # of halving
     as_begun: dict[str, str]  # keys that are set otherwise than when the sweep was begun -> their override then, or ""
     rung: int = 0  # the epoch that the jobs are to come to; 0: their end
+    owner: str = ""  # who began the sweep, where jobs run in other processes' workers
+
+
+def job_of_a_worker(plan: Plan, cfg: DictConfig) -> float:
+    """As `job`, in one of several processes at once.
+
+    Raises:
+        SweepError: the sweep has been stopped. Hydra hands this on when all workers have ended their jobs.
+    """
+    settle_in(plan.threads)
+    try:
+        if is_wanted(plan.folder, plan.owner):
+            return job(plan, cfg)
+    except Stopped:
+        pass
+    if is_left(plan.folder, plan.owner):
+        os._exit(0)
+    raise SweepError("the sweep has been stopped")
 
 
 def job(plan: Plan, cfg: DictConfig) -> float:
@@ -62,9 +83,10 @@ def job(plan: Plan, cfg: DictConfig) -> float:
         return round(before.get("seconds", 0) + time.monotonic() - start, 3)
 
     names = {slot: str(settings.runtime.choices[slot]) for slot in SLOTS}
+    wanted = partial(is_wanted, plan.folder, plan.owner) if plan.owner else lambda: True
     try:
         command = ["dltrain", *plan.flags, *overrides]
-        code = run_apart(cfg, folder, names, command, plan.threads, _halt(plan, ledger, folder))
+        code = run_apart(cfg, folder, names, command, plan.threads, _halt(plan, ledger, folder), wanted)
     except Stopped:
         ledger.append("interrupted", job=number, seconds=spent())
         raise
@@ -98,8 +120,8 @@ def _halt(plan: Plan, ledger: Ledger, folder: Path) -> Halt | None:
 
 
 def _wait_for_the_end_of(folder: Path) -> None:
-    """Processes that read data for a job that was killed notice that it is gone after some seconds."""
-    deadline = time.monotonic() + 15
+    """A job of a sweep that was killed, and is gone on with at once, may still be saving, or its readers be there."""
+    deadline = time.monotonic() + 60
     while runs.is_running(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
 

@@ -7,9 +7,9 @@ that are launched are those that are left: of a sweep that goes on, at a rung, o
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
@@ -19,34 +19,64 @@ from omegaconf import DictConfig
 
 from trainer.arguments import quoted
 from trainer.overrides import hydra, is_of_hydra
-from trainer.sweep.jobs import Plan, is_over, job
+from trainer.sweep.jobs import Plan, is_over, job, job_of_a_worker
 from trainer.sweep.ledger import Ledger
+from trainer.sweep.workers import Workers, launcher_apart, owner
+
+Jobs = Mapping[int, Sequence[str]]  # number, which is the name of its folder -> overrides
+Launch = Callable[[Plan, Jobs], None]
 
 
-def launch_left(flags: Namespace, plan: Plan, jobs: Mapping[int, Sequence[str]]) -> None:
-    """Have the jobs run, given as number -> overrides, but for those that have ended.
+@contextmanager
+def launcher(flags: Namespace, plan: Plan, several: Workers) -> Iterator[Launch]:
+    """Has jobs run, but for those that have ended; what becomes of them is in the ledger.
 
-    A job's folder is its number in the sweep's; what becomes of it is in the ledger.
+    Raises:
+        Stopped: a signal has come, and the jobs have saved what they have.
+        SweepError: the launcher has failed.
     """
-    known = Ledger(plan.folder).jobs()
-    left = {number: lines for number, lines in jobs.items() if not is_over(known.get(number, {}), plan)}
-    if left:
-        _launch(flags, plan.folder, partial(job, plan), left)
-
-
-def _launch(
-    flags: Namespace, folder: Path, task: Callable[[DictConfig], float], jobs: Mapping[int, Sequence[str]]
-) -> None:
     given = [line for line in flags.overrides if is_of_hydra(line) and not line.startswith("hydra.sweep.dir=")]
-    given += ["hydra/hydra_logging=disabled", f"hydra.sweep.dir={quoted(str(folder))}"]
-    lines = [[*overrides, f"hydra.sweep.subdir={number}"] for number, overrides in jobs.items()]
-    with hydra(flags.config_dir):
+    given += [*several.overrides, "hydra/hydra_logging=disabled", f"hydra.sweep.dir={quoted(str(plan.folder))}"]
+    start = partial(launch, flags.config_dir, flags.config_name, given)
+
+    def left(plan: Plan, jobs: Jobs) -> list[list[str]]:
+        known = Ledger(plan.folder).jobs()
+        return [
+            [*overrides, f"hydra.sweep.subdir={number}"]
+            for number, overrides in jobs.items()
+            if not is_over(known.get(number, {}), plan)
+        ]
+
+    if not several.are_processes:
+        yield lambda plan, jobs: start(partial(job, plan), left(plan, jobs))
+        return
+    with launcher_apart(plan.folder) as apart:
+        began = owner(plan.folder)
+
+        def hand_on(plan: Plan, jobs: Jobs) -> None:
+            if wanted := left(plan, jobs):
+                apart(partial(start, partial(job_of_a_worker, plan._replace(owner=began)), wanted))
+
+        yield hand_on
+
+
+def launch(
+    config_dir: str | None,
+    config_name: str,
+    settings: list[str],
+    task: Callable[[DictConfig], float],
+    jobs: list[list[str]],
+) -> None:
+    """Have `task` called with the config of each job. `settings` are of Hydra, and hold for all of them."""
+    if not jobs:
+        return
+    with hydra(config_dir):
         shell = GlobalHydra.instance().hydra
         assert shell
-        cfg = shell.compose_config(flags.config_name, given, RunMode.MULTIRUN)
+        cfg = shell.compose_config(config_name, settings, RunMode.MULTIRUN)
         context = HydraContext(config_loader=shell.config_loader, callbacks=Callbacks())
         launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=cfg)
-        size = cfg.hydra.sweeper.get("max_batch_size") or len(lines)
-        for start in range(0, len(lines), size):
-            for done in launcher.launch(lines[start : start + size], start):
+        size = cfg.hydra.sweeper.get("max_batch_size") or len(jobs)
+        for begin in range(0, len(jobs), size):
+            for done in launcher.launch(jobs[begin : begin + size], begin):
                 done.return_value  # noqa: B018 - raises what a worker has raised

@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from trainer import runs
 from trainer.arguments import parse
 from trainer.errors import CheckpointError
+from trainer.launchers import is_of_launcher, kept_of_launcher
 from trainer.overrides import sweep_axes
 from trainer.resume import FREE_IN_SWEEP, differences
 from trainer.sweep.hashing import NOT_HASHED
@@ -35,9 +36,11 @@ def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace, dict[str, str
     began = parse(header["command"])
     began.config_dir = flags.config_dir or began.config_dir
     given = {_key(line): line.lstrip("+") for line in flags.overrides if not line.startswith("resume=")}
-    before = {_key(line): line.lstrip("+") for line in began.overrides}
+    kept = kept_of_launcher(began.overrides, flags.overrides)
+    before = {_key(line): line.lstrip("+") for line in kept}
     for key, line in given.items():
-        if before.get(key) != line and (key not in FREE_IN_SWEEP or _is_swept(line, before.get(key, line), began)):
+        is_free = key in FREE_IN_SWEEP or is_of_launcher(line)
+        if before.get(key) != line and (not is_free or _is_swept(line, before.get(key, line), began)):
             raise CheckpointError(f"resume={name}: {line} is not how {folder} was begun; a new sweep may have it")
     began.overrides = list((before | given).values())  # each in its place: the order is that of the jobs
     return folder, began, {key: before.get(key, "") for key, line in given.items() if before.get(key) != line}

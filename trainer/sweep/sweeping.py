@@ -21,7 +21,7 @@ from trainer.overrides import SEARCH, check_jobs, is_of_hydra, sweep_axes
 from trainer.start import launch
 from trainer.sweep.hashing import config_hash
 from trainer.sweep.jobs import Plan, job
-from trainer.sweep.launching import launch_left
+from trainer.sweep.launching import Launch, launcher
 from trainer.sweep.leaderboard import Leaderboard
 from trainer.sweep.ledger import ENDED, Ledger, axis_values
 from trainer.sweep.preflight import preflight
@@ -29,6 +29,7 @@ from trainer.sweep.pruning import planned, prune
 from trainer.sweep.report import report
 from trainer.sweep.resuming import began_elsewhere, check_unchanged, resumed
 from trainer.sweep.screen import Screen
+from trainer.sweep.workers import Workers, workers
 from trainer.view.words import duration
 
 FOLDER = "hydra.sweep.dir"
@@ -66,6 +67,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     jobs = [list(job) for job in product(*axes)]
     num_jobs = cfg.hydra.sweeper.n_trials if is_search else len(jobs)
     rungs, share = planned(cfg, jobs)
+    several = workers(cfg, num_jobs)
     begun = {} if folder else {"samples": hashes, "values": axis_values(axes), "jobs": num_jobs, "cwd": os.getcwd()}
     folder = folder or (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
     plan = Plan(
@@ -73,7 +75,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         again(flags, "config_dir", "config_name"),
         cfg.sweep.fail_fast,
         cfg.sweep.retry,
-        _threads(cfg),
+        several.threads,
         str(cfg.sweep.prune),
         cfg.sweep.factor,
         as_begun,
@@ -83,16 +85,16 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         ledger.append("sweep" if begun else "resumed", command=command, **begun)
         if not ledger.outlook() or began_elsewhere(folder):
             check_jobs(axes, flags.config_dir, flags.config_name)
-            _look_ahead(folder, flags, num_jobs, share)
+            _look_ahead(folder, flags, num_jobs, share, several)
         if not cfg.sweep.retry and num_jobs == sum(job["event"] in ENDED for job in ledger.jobs().values()):
             print(f"{folder}: all {num_jobs} jobs have ended, nothing is left to do")
-        with Screen(folder, num_jobs):
+        with Screen(folder, num_jobs), launcher(flags, plan, several) as launch_left:
             if is_search:
                 from trainer.sweep.search import search
 
-                search(of_jobs, cfg.hydra.sweeper, folder, partial(launch_left, flags, plan))
+                search(of_jobs, cfg.hydra.sweeper, folder, partial(launch_left, plan), several.at_once)
             elif cfg.hydra.sweeper._target_ == GRID:
-                _grid(flags, plan, jobs, rungs)
+                _grid(launch_left, plan, jobs, rungs)
             else:  # another plugin for Hydra, which launches the jobs itself
                 launch([*arguments, f"{FOLDER}={quoted(str(folder))}"], partial(job, plan))
     board = report(folder)
@@ -122,12 +124,12 @@ def _best(board: Leaderboard, flags: list[str]) -> str:
     return shlex.join(["dltrain", *chosen, *Ledger(board.folder).jobs()[best.number]["overrides"]])
 
 
-def _grid(flags: Namespace, plan: Plan, jobs: list[list[str]], rungs: list[int]) -> None:
+def _grid(launch_left: Launch, plan: Plan, jobs: list[list[str]], rungs: list[int]) -> None:
     """Launch what is left of the jobs; with rungs, in as many rounds, each with those that have come so far."""
     ledger = Ledger(plan.folder)
     passed = {event["epoch"] for event in ledger.rungs()}
     for rung in [*(rung for rung in rungs if rung not in passed), 0]:
-        launch_left(flags, plan._replace(rung=rung), dict(enumerate(jobs)))
+        launch_left(plan._replace(rung=rung), dict(enumerate(jobs)))
         plan = plan._replace(retry=False)  # once is enough
         if plan.fail_fast and ledger.has_failed():
             return
@@ -135,7 +137,7 @@ def _grid(flags: Namespace, plan: Plan, jobs: list[list[str]], rungs: list[int])
             prune(plan.folder, rung, plan.factor)
 
 
-def _look_ahead(folder: Path, flags: Namespace, num_jobs: int, share: float) -> None:
+def _look_ahead(folder: Path, flags: Namespace, num_jobs: int, share: float, several: Workers) -> None:
     """Try what can be tried in seconds; where that fails no job has begun, and nothing is left."""
     try:
         outlook = preflight(flags, folder)
@@ -144,10 +146,9 @@ def _look_ahead(folder: Path, flags: Namespace, num_jobs: int, share: float) -> 
             shutil.rmtree(folder, ignore_errors=True)
         raise
     Ledger(folder).append("preflight", **outlook._asdict())
-    print(
-        f"about {duration(share * num_jobs * outlook.seconds)} for {num_jobs} jobs, ranked by {outlook.metric}",
-        flush=True,
-    )
+    seconds = outlook.seconds * num_jobs * share / several.at_once
+    at_once = f", {several.at_once} at once" if several.at_once > 1 else ""
+    print(f"about {duration(seconds)} for {num_jobs} jobs{at_once}, ranked by {outlook.metric}", flush=True)
 
 
 def _draw(folder: Path) -> None:
@@ -158,10 +159,3 @@ def _draw(folder: Path) -> None:
         draw_sweep(folder, folder)
     except Exception as error:
         print(f"warning: no picture of the sweep: {error}", file=sys.stderr)
-
-
-def _threads(cfg: DictConfig) -> int:
-    """The share of the machine's cores of a job, where several run beside each other."""
-    num_jobs = OmegaConf.select(cfg, "hydra.launcher.n_jobs") or 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return 0 if num_jobs == 1 else max(1, cores // (num_jobs if num_jobs > 0 else cores))
