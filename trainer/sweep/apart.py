@@ -33,8 +33,8 @@ def context() -> ForkServerContext:
     """Has the parent of the processes running. Ctrl-C, which reaches it too, leaves it alone: it ends with this one."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOAD)
-    resource_tracker.ensure_running()  # it would be started with the other, and let the signals through again
     os.environ["PYTHONSAFEPATH"] = "1"  # a user's own trainer.py or random.py is not what is to be imported
+    resource_tracker.ensure_running()  # it would be started with the other, and let the signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         forkserver.ensure_running()

@@ -93,8 +93,8 @@ def report(folder: Path) -> None:
     """
     board = leaderboard(folder)
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
-    console.print(table(board))
     _save(folder, board)
+    console.print(table(board))
     print(f"leaderboard   {folder / 'leaderboard.csv'}")
     if board.failed:
         console.print(_failures(folder, board.failed))

@@ -8,6 +8,7 @@ import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -70,11 +71,12 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             _look_ahead(folder, flags, num_jobs)
         if _left(folder, num_jobs) == 0 and not cfg.sweep.retry:
             print(f"{folder}: all {num_jobs} jobs have ended, nothing is left to do")
-        with Screen(folder, num_jobs):
+        with suppress(SystemExit), Screen(folder, num_jobs):  # rich exits where `head`, say, has read enough
             launch(arguments, partial(job, plan))
     if cfg.plots not in ("off", False):
         _draw(folder)
-    report(folder)
+    with suppress(SystemExit):
+        report(folder)
 
 
 def _left(folder: Path, num_jobs: int) -> int:
