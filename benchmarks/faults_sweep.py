@@ -119,7 +119,7 @@ def _num_begun(folder: Path) -> int:
 
 
 def _killed(process: subprocess.Popen, kind: str) -> bool:
-    """Kill it, or what it has started and then it; whether all of that is gone after ten seconds."""
+    """Kill it, or what it has started and then it; whether all of that goes too."""
     started = [parent for parent in _children(process.pid) if b"forkserver" in _read(parent, "cmdline")]
     workers = [worker for parent in started for worker in _children(parent)]
     for pid in {"worker": workers, "parent": started}.get(kind, []):
@@ -128,10 +128,15 @@ def _killed(process: subprocess.Popen, kind: str) -> bool:
     workers += [worker for parent in started for worker in _children(parent)]
     (os.killpg if kind == "group" else os.kill)(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    deadline = time.monotonic() + 10
-    while any(map(_is_alive, started + workers)) and time.monotonic() < deadline:
+    # No job could have come to its end by itself; their parent may have to end its imports first.
+    return _gone(workers, 2) and _gone(started, 30)
+
+
+def _gone(pids: list[int], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while any(map(_is_alive, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return not any(map(_is_alive, started + workers))
+    return not any(map(_is_alive, pids))
 
 
 def _children(pid: int) -> list[int]:

@@ -236,7 +236,7 @@ def test_ctrl_c_saves_and_says_what_is_left(sweep, tmp_path):
 
 
 def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, dltrain, tmp_path):
-    jobs = ["model=bad,mlp", "seed=1,2", "epochs=8", "checkpoint.min_seconds=0", *QUIET]
+    jobs = ["model=mlp,bad", "seed=1,2", "epochs=8", "checkpoint.min_seconds=0", *QUIET]
     assert sweep(*jobs).code == 0
     unbroken, broken = sweep.folder(), tmp_path / "broken"
     command = [sys.executable, "-m", "trainer.cli", "--config-dir", "conf", "-m", *jobs, "hydra.sweep.dir=broken"]

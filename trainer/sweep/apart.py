@@ -12,9 +12,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType
@@ -91,14 +92,20 @@ def _tell(pid: int, signum: int) -> None:
         os.kill(pid, signum)
 
 
+def _end_with_parent() -> None:
+    """Be killed when the process that waits is, with whatever was started here, such as processes that read data."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
 def _work(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str], threads: int) -> None:
     """What the process does. The terminal is not its own: what it says is in its log."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    sweep = multiprocessing.parent_process()
-    if sweep and not sweep.is_alive():  # it was killed in the moment before
-        os._exit(1)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # with the process that it was forked from
     os.setpgid(0, 0)  # Ctrl-C reaches the process that waits, and that one alone
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     log = os.open(folder / "train.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(log, 2)

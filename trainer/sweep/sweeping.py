@@ -7,8 +7,8 @@ import os
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import run, runs
 from trainer.arguments import again, checked_sweep, parse, quoted, without
-from trainer.errors import CheckpointError, ConfigError
+from trainer.errors import CheckpointError, ConfigError, FileSystemError
 from trainer.overrides import sweep_axes
 from trainer.resume import FREE_IN_SWEEP, differences
 from trainer.start import launch
@@ -71,12 +71,24 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             _look_ahead(folder, flags, num_jobs)
         if _left(folder, num_jobs) == 0 and not cfg.sweep.retry:
             print(f"{folder}: all {num_jobs} jobs have ended, nothing is left to do")
-        with suppress(SystemExit), Screen(folder, num_jobs):  # rich exits where `head`, say, has read enough
+        # Rich exits where what reads along, such as `head`, has read enough.
+        with suppress(SystemExit), _full_disk_is_one(folder), Screen(folder, num_jobs):
             launch(arguments, partial(job, plan))
     if cfg.plots not in ("off", False):
         _draw(folder)
-    with suppress(SystemExit):
+    with suppress(SystemExit), _full_disk_is_one(folder):
         report(folder)
+
+
+@contextmanager
+def _full_disk_is_one(folder: Path) -> Iterator[None]:
+    """Hydra writes to each job's folder too, and the leaderboard is written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def _left(folder: Path, num_jobs: int) -> int:
