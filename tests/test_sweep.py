@@ -235,8 +235,8 @@ def test_ctrl_c_saves_and_says_what_is_left(sweep, tmp_path):
     assert "interrupted in epoch" in (sweep.folder() / "0" / "summary.json").read_text()
 
 
-def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, tmp_path):
-    jobs = ["model=bad,mlp", "seed=1,2", "epochs=8", "checkpoint.min_seconds=0", *QUIET]
+def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, dltrain, tmp_path):
+    jobs = ["model=mlp,bad", "seed=1,2", "epochs=8", "checkpoint.min_seconds=0", *QUIET]
     assert sweep(*jobs).code == 0
     unbroken, broken = sweep.folder(), tmp_path / "broken"
     command = [sys.executable, "-m", "trainer.cli", "--config-dir", "conf", "-m", *jobs, "hydra.sweep.dir=broken"]
@@ -250,6 +250,7 @@ def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, tmp_path):
     (broken / ".preflight-0").mkdir()
     with lock(broken):
         assert sweep("resume=broken").code == 7
+    assert "dltrain -m resume=broken" in dltrain("resume=broken").err
     done = sweep("resume=broken")
     assert done.code == 0, done.err
     assert table(broken) == table(unbroken)

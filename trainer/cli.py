@@ -28,9 +28,19 @@ class Terminated(BaseException):
 def main() -> None:
     """The `dltrain` command; exits with the codes of trainer/errors.py."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_streams()
     logging.raiseExceptions = False  # a log that cannot be written is said by the console, once
     threading.excepthook = _log_thread
     sys.exit(_exit_code(sys.argv[1:]))
+
+
+def _open_streams() -> None:
+    """What a service has closed leads nowhere: else files that are opened would be taken for the terminal."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _log_thread(ended: threading.ExceptHookArgs) -> None:

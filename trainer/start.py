@@ -30,6 +30,8 @@ def start(flags: Namespace, command: list[str]) -> None:
     if cfg.resume is not None:
         if cfg.dry_run:
             raise ConfigError("resume goes on with one run; leave out dry_run")
+        if (Path(str(cfg.resume)) / "sweep.jsonl").is_file():
+            raise ConfigError(f"{cfg.resume} is a sweep; dltrain -m resume={cfg.resume} goes on with it")
         if began := resume.unfinished(cfg) if cfg.resume == "auto" else runs.find(str(cfg.resume), key="resume"):
             _go_on(flags, began)
             return

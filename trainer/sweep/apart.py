@@ -12,9 +12,10 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import connection, forkserver, resource_tracker
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType
@@ -34,8 +35,8 @@ def context() -> ForkServerContext:
     """Has the parent of the processes running. Ctrl-C, which reaches it too, leaves it alone: it ends with this one."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOAD)
-    resource_tracker.ensure_running()  # it would be started with the other, and let the signals through again
     os.environ["PYTHONSAFEPATH"] = "1"  # a user's own trainer.py or random.py is not what is to be imported
+    resource_tracker.ensure_running()  # it would be started with the other, and let the signals through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         forkserver.ensure_running()
@@ -111,6 +112,14 @@ def _tell(pid: int, signum: int) -> None:
         os.kill(pid, signum)
 
 
+def _end_with_parent() -> None:
+    """Be killed when the process that waits is, with whatever was started here, such as processes that read data."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.wait([parent.sentinel])
+    os.killpg(0, signal.SIGKILL)
+
+
 def _work(
     cfg: DictConfig,
     folder: Path,
@@ -123,11 +132,9 @@ def _work(
     """What the process does. The terminal is not its own: what it says is in its log."""
     os.environ.update(environment)  # a worker may be given another GPU for each job
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    sweep = multiprocessing.parent_process()
-    if sweep and not sweep.is_alive():  # it was killed in the moment before
-        os._exit(1)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # with the process that it was forked from
     os.setpgid(0, 0)  # Ctrl-C reaches the process that waits, and that one alone
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     log = os.open(folder / "train.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(log, 2)

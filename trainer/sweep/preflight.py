@@ -41,7 +41,7 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
     """
     axes = sweep_axes(flags.overrides, flags.config_dir)
     tried = samples(axes)
-    print(f"trying a few batches of {len(tried)} jobs first", flush=True)
+    print(f"trying a few batches of {len(tried)} {'job' if len(tried) == 1 else 'jobs'} first", flush=True)
     configs = checked_all(tried, flags.config_dir, flags.config_name)
     warm_up()
     jobs, fixed = [], 0.0
@@ -49,7 +49,6 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
         place = folder / f".preflight-{count}"
         start = time.monotonic()
         summary = _tried(_shortened(cfg, drawn=not count), sample, place)
-        shutil.rmtree(place)
         fixed = max(fixed, time.monotonic() - start - sum(summary["seconds"].values()))
         jobs.append(_seconds(cfg, summary))
     combined = jobs[: math.prod(len(axis) for axis in axes if _key(axis[0]) in COMBINED)]
@@ -76,14 +75,16 @@ def _tried(cfg: DictConfig, sample: list[str], place: Path) -> dict[str, Any]:
     slow.start()
     try:
         code = run_apart(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
+        summary = run.read_json(place / "summary.json")
+        log = (place / "train.log").read_text(encoding="utf-8", errors="replace")
     finally:
         slow.cancel()
-    summary = run.read_json(place / "summary.json")
+        shutil.rmtree(place)
     if code == 0 and summary.get("status") == "finished":
         return summary
     error, _, is_unexpected = why(code, summary).partition("; the traceback is in")
-    if is_unexpected:  # and will be gone with the folder
-        print((place / "train.log").read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
+    if is_unexpected:
+        print(log, file=sys.stderr)
     raise KINDS.get(code, ConfigError)(f"{what}: {error}")
 
 

@@ -7,6 +7,8 @@ import shlex
 import shutil
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -16,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import run
 from trainer.arguments import again, checked_sweep, quoted, without
-from trainer.errors import ConfigError, SweepError
+from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.overrides import SEARCH, check_jobs, is_of_hydra, sweep_axes
 from trainer.start import launch
 from trainer.sweep.hashing import config_hash
@@ -88,7 +90,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             _look_ahead(folder, flags, num_jobs, share, several)
         if not cfg.sweep.retry and num_jobs == sum(job["event"] in ENDED for job in ledger.jobs().values()):
             print(f"{folder}: all {num_jobs} jobs have ended, nothing is left to do")
-        with Screen(folder, num_jobs), launcher(flags, plan, several) as launch_left:
+        with _full_disk_in_a_line(folder), Screen(folder, num_jobs), launcher(flags, plan, several) as launch_left:
             if is_search:
                 from trainer.sweep.search import search
 
@@ -97,7 +99,8 @@ def sweep(flags: Namespace, command: list[str]) -> None:
                 _grid(launch_left, plan, jobs, rungs)
             else:  # another plugin for Hydra, which launches the jobs itself
                 launch([*arguments, f"{FOLDER}={quoted(str(folder))}"], partial(job, plan))
-    board = report(folder)
+    with _full_disk_in_a_line(folder):
+        board = report(folder)
     if cfg.plots not in ("off", False):
         _draw(folder)
     if is_search:
@@ -105,6 +108,17 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     if board.failed:
         again_with = f"resume={folder} sweep.retry=true tries again"
         raise SweepError(f"{len(board.failed)} of the jobs of {folder} failed; {again_with}")
+
+
+@contextmanager
+def _full_disk_in_a_line(folder: Path) -> Iterator[None]:
+    """Hydra writes to each job's folder too, and the leaderboard is written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def _check_search(cfg: DictConfig, axes: list[list[str]]) -> None:
