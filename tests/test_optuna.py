@@ -163,7 +163,7 @@ def test_a_search_ends_with_the_line_that_runs_its_best_job(sweep, tmp_path):  #
     folder = sweep.folder()
     assert set(states(folder).values()) == {"finished", "failed"}
     best = table(folder)[0]
-    assert f"best  dltrain --config-dir=conf model=bad optim.lr={best['optim.lr']} model.how=ok" in done.out
+    assert f"best         dltrain --config-dir=conf model=bad optim.lr={best['optim.lr']} model.how=ok" in done.out
     assert best["val_mean"] == str(max(job.get("objective", 0) for job in Ledger(folder).jobs().values()))
     # The ledger ends in the middle of a job, as a kill leaves it: the same trials, each in its folder.
     found, values = table(folder), [trial.values for trial in trials(folder)]

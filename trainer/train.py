@@ -179,6 +179,8 @@ def train(
             signals.check()
         except Halted:
             saver.save()
+            with console.spared():
+                board.scalars(update.num_steps + 1, {f"best/{name}": value for name, value in best.metrics.items()})
             raise
         except Stopped as stopped:
             saver.save()

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer import run
 from trainer.arguments import again, checked_sweep, quoted, without
+from trainer.commands._table import say
 from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.overrides import SEARCH, check_jobs, is_of_hydra, sweep_axes
 from trainer.start import launch
@@ -32,7 +33,7 @@ from trainer.sweep.report import report
 from trainer.sweep.resuming import began_elsewhere, check_unchanged, resumed
 from trainer.sweep.screen import Screen
 from trainer.sweep.workers import Workers, workers
-from trainer.view.words import duration
+from trainer.view.words import duration, shown
 
 FOLDER = "hydra.sweep.dir"
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -103,8 +104,9 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         board = report(folder)
     if cfg.plots not in ("off", False):
         _draw(folder)
+    say(f"board        tensorboard --logdir {shlex.quote(str(shown(folder)))}")
     if is_search:
-        print(f"best  {_best(board, plan.flags)}")
+        say(f"best         {_best(board, plan.flags)}")
     if board.failed:
         again_with = f"resume={folder} sweep.retry=true tries again"
         raise SweepError(f"{len(board.failed)} of the jobs of {folder} failed; {again_with}")
