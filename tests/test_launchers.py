@@ -24,16 +24,18 @@ SLOW = """
 import os, time
 from torch import nn
 
+WAITS, RAISES = 1, 2  # numbers: the preflight tries each word
+
 class Slow(nn.Sequential):
-    def __init__(self, in_shape, out_features, how="ok"):
+    def __init__(self, in_shape, out_features, how=0):
         super().__init__(nn.Flatten(), nn.Linear(64, out_features))
         self.how, self.calls = how, 0
 
     def forward(self, x):
         self.calls += self.training
-        if self.calls > 20 and self.how == "raises":
+        if self.calls > 20 and self.how == RAISES:
             raise RuntimeError("boo")
-        if self.calls > 60 and self.how == "waits" and not os.path.exists("go"):
+        if self.calls > 60 and self.how == WAITS and not os.path.exists("go"):
             time.sleep(0.2)
         return super().forward(x)
 """
@@ -46,7 +48,7 @@ class Slow(nn.Sequential):
 def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, signum, tmp_path):
     (tmp_path / "slow.py").write_text(SLOW)
     (tmp_path / "conf" / "model").mkdir(parents=True)
-    (tmp_path / "conf" / "model" / "slow.yaml").write_text("_target_: slow.Slow\nhow: ok\n")
+    (tmp_path / "conf" / "model" / "slow.yaml").write_text("_target_: slow.Slow\nhow: 0\n")
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
 
     def start(*arguments):
@@ -59,7 +61,7 @@ def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, 
 
     folder = tmp_path / "a sweep"
     light = ["plots=off", "tensorboard=off", "checkpoint.min_seconds=0"]
-    jobs = ["model=slow", "model.how=waits,raises", "epochs=3", f"hydra/launcher={launcher}", *light]
+    jobs = ["model=slow", "model.how=1,2", "epochs=3", f"hydra/launcher={launcher}", *light]
     process = start(*jobs, "hydra.sweep.dir='a sweep'")
     first = folder / "0" / "metrics.csv"
     wait_until(lambda: events("failed") == [1] and first.exists(), process)
@@ -123,6 +125,12 @@ def test_a_number_of_workers_that_cannot_be_is_refused(dltrain, value):
     done = dltrain("-m", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={value}", "seed=1,2")
     assert done.code == 2
     assert f"hydra.launcher.n_jobs={value}: expected a whole number" in done.err
+
+
+def test_a_job_that_ray_could_never_run_is_refused(dltrain):
+    done = dltrain("-m", "hydra/launcher=ray", "hydra.launcher.ray.remote.num_cpus=9999", "seed=1,2")
+    assert done.code == 2
+    assert "would wait for ever" in done.err
 
 
 @pytest.mark.parametrize("name", PRESETS)

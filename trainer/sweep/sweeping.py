@@ -20,11 +20,12 @@ from trainer.overrides import checked, sweep_axes, sweep_samples
 from trainer.resume import FREE_IN_SWEEP
 from trainer.start import launch
 from trainer.sweep.jobs import Plan, job, job_of_a_worker
+from trainer.sweep.launcher import launch_apart
 from trainer.sweep.leaderboard import report
 from trainer.sweep.ledger import Ledger, Outlook, config_hash
 from trainer.sweep.preflight import preflight
 from trainer.sweep.screen import Screen, duration
-from trainer.sweep.workers import Workers, launch_apart, owner, workers
+from trainer.sweep.workers import Workers, owner, workers
 
 FOLDER = "hydra.sweep.dir"
 

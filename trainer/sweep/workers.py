@@ -1,35 +1,24 @@
-"""Several jobs of a sweep at once: how many, with how many threads, and how the processes that run them are stopped.
+"""Several jobs of a sweep at once: how many, with how many threads, and when a worker has to stop.
 
-The launcher runs in a process, and a group of processes, of its own: Ctrl-C in a terminal reaches the process that
-began the sweep, and that one alone. It says in the sweep's lock file that it wants no more; a worker looks there while
-its job runs, and has it save and stop. So a sweep ends in one way under every launcher, and also where that process
-was killed: its lock is free then.
+The process that began a sweep says in the sweep's lock file that it wants no more. A worker looks there while its job
+runs, and has it save and stop. So a sweep ends in one way under every launcher, and also where that process was killed:
+the lock is free then.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import platform
 import signal
-import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from trainer import runs
-from trainer.errors import ConfigError, Stopped, SweepError
-from trainer.launchers import use_presets
-from trainer.start import launch
+from trainer.errors import ConfigError
 
-EVERY_S = 0.1
-LOG = "launcher.log"
 STOPS = ", stopping"  # behind what the lock says
 
 
@@ -59,7 +48,10 @@ def workers(cfg: DictConfig, num_jobs: int) -> Workers:
         given = _count(cfg, "launcher.n_jobs", -1, least=-cores)
         at_once = given if given > 0 else cores + 1 + given
     elif kind == "RayLauncher":
-        at_once = _count(cfg, "launcher.ray.init.num_cpus", cores) // _count(cfg, "launcher.ray.remote.num_cpus", 1)
+        each, cores = _count(cfg, "launcher.ray.remote.num_cpus", 1), _count(cfg, "launcher.ray.init.num_cpus", cores)
+        if each > cores:
+            raise ConfigError(f"hydra.launcher.ray.remote.num_cpus={each}: ray has {cores}, and would wait for ever")
+        at_once = cores // each
     else:  # submitit's local executor begins all that it is given
         at_once = _count(cfg, "sweeper.max_batch_size", cores)
     is_batch = kind == "LocalLauncher" and "max_batch_size" in cfg.hydra.sweeper
@@ -81,59 +73,6 @@ def _count(cfg: DictConfig, key: str, default: int, least: int = 1) -> int:
     return value
 
 
-def launch_apart(arguments: list[str], task: Callable[[DictConfig], Any], folder: Path) -> None:
-    """As `launch`, in a process of its own. The first Ctrl-C or SIGTERM has all jobs save and stop, the second leaves.
-
-    Raises:
-        Stopped: a signal has come.
-        SweepError: the launcher has failed.
-    """
-    came: list[int] = []
-
-    def stop(signum: int, _: FrameType | None) -> None:
-        came.append(signum)
-        if len(came) == 1:
-            with (folder / ".lock").open("a", encoding="utf-8") as file:
-                file.write(STOPS)
-
-    code = f"import sys; sys.path[:] = {sys.path}; from trainer.sweep.workers import _launch; _launch()"
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with (folder / LOG).open("a") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
-        assert process.stdin is not None  # it stays open: its end tells that this process has ended
-        process.stdin.write(pickle.dumps((arguments, task)))
-        process.stdin.flush()
-        has_said = False
-        while process.poll() is None and len(came) < 2:
-            time.sleep(EVERY_S)
-            if came and not has_said:
-                print("stopping: the jobs that run are saved; once more leaves at once", flush=True)
-                has_said = True
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        raise Stopped(came[0])
-    if process.returncode:
-        raise SweepError(f"the launcher has failed, {folder / LOG} says why; dltrain -m resume={folder} goes on")
-
-
-def _launch() -> None:
-    """What the process does: it ends with the one that began the sweep."""
-    arguments, task = pickle.load(sys.stdin.buffer)
-
-    def follow() -> None:
-        os.read(0, 1)
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-    use_presets()
-    launch(arguments, task)
-
-
 def owner(folder: Path) -> str:
     """Who has locked the folder of a sweep, and since when."""
     return (folder / ".lock").read_text(encoding="utf-8")
@@ -147,6 +86,12 @@ def is_wanted(folder: Path, began: str) -> bool:
 def is_left(folder: Path, began: str) -> bool:
     """Whether nobody waits for what a worker returns."""
     return not owner(folder).startswith(began) or not is_wanted(folder, owner(folder))
+
+
+def want_no_more(folder: Path) -> None:
+    """Said by the process that began the sweep."""
+    with (folder / ".lock").open("a", encoding="utf-8") as file:
+        file.write(STOPS)
 
 
 def settle_in(threads: int) -> None:
