@@ -20,8 +20,9 @@ from omegaconf import DictConfig
 from trainer.arguments import quoted
 from trainer.overrides import hydra, is_of_hydra
 from trainer.sweep.jobs import Plan, is_over, job, job_of_a_worker
+from trainer.sweep.launcher_process import launcher_process
 from trainer.sweep.ledger import Ledger
-from trainer.sweep.workers import Workers, launcher_apart, owner
+from trainer.sweep.workers import Workers, owner
 
 Jobs = Mapping[int, Sequence[str]]  # number, which is the name of its folder -> overrides
 Launch = Callable[[Plan, Jobs], None]
@@ -50,7 +51,7 @@ def launcher(flags: Namespace, plan: Plan, several: Workers) -> Iterator[Launch]
     if not several.are_processes:
         yield lambda plan, jobs: start(partial(job, plan), left(plan, jobs))
         return
-    with launcher_apart(plan.folder) as apart:
+    with launcher_process(plan.folder) as apart:
         began = owner(plan.folder)
 
         def hand_on(plan: Plan, jobs: Jobs) -> None:
