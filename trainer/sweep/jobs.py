@@ -48,10 +48,10 @@ def job(plan: Plan, cfg: DictConfig) -> float:
         return math.nan
     if plan.fail_fast and ledger.has_failed():
         return math.nan
-    if failed:
-        run.forget(folder)
     if before:
         _wait_for_the_end_of(folder)
+    if failed:
+        run.forget(folder)
     as_begun = [plan.as_begun.get(line.split("=")[0].lstrip("+"), line) for line in overrides]
     about = {"job": number, "overrides": [*filter(None, as_begun)], "hash": config_hash(cfg), "folder": folder.name}
     ledger.append("started", **about)
@@ -73,7 +73,7 @@ def job(plan: Plan, cfg: DictConfig) -> float:
 
 
 def _wait_for_the_end_of(folder: Path) -> None:
-    """Processes that read data for a job that was killed notice that it is gone after some seconds."""
+    """A job that was killed with its sweep may need a moment for that, where the machine is busy."""
     deadline = time.monotonic() + 15
     while runs.is_running(folder) and time.monotonic() < deadline:
         time.sleep(0.1)

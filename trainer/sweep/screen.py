@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 
 from rich.console import Console, Group
@@ -48,7 +49,8 @@ class Screen:
             event["event"] in ("finished", "failed") for event in Ledger(self.folder).jobs().values()
         )
         if left:
-            print(f"stopped with {left} of {self.num_jobs} jobs to do; dltrain -m resume={self.folder} goes on")
+            resume = quote(f"resume={self.folder}")
+            print(f"stopped with {left} of {self.num_jobs} jobs to do; dltrain -m {resume} goes on")
 
     def _follow(self) -> None:
         while not self.done.wait(EVERY_S):
