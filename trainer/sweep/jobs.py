@@ -69,11 +69,11 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     before = ledger.jobs().get(number, {})
     if is_over(before, plan) or (plan.fail_fast and ledger.has_failed()):
         return before.get("objective", math.nan)
+    if before:
+        _wait_for_the_end_of(folder)
     if before.get("event") == "failed":
         run.forget(folder)
         before = {}
-    if before:
-        _wait_for_the_end_of(folder)
     as_begun = [plan.as_begun.get(line.split("=")[0].lstrip("+"), line) for line in overrides]
     about = {"overrides": [*filter(None, as_begun)], "hash": config_hash(cfg), "folder": folder.name}
     ledger.append("started", job=number, **about)
@@ -120,7 +120,7 @@ def _halt(plan: Plan, ledger: Ledger, folder: Path) -> Halt | None:
 
 
 def _wait_for_the_end_of(folder: Path) -> None:
-    """A job of a sweep that was killed, and is gone on with at once, may still be saving, or its readers be there."""
+    """A job that was killed with its sweep may need a moment for that, or is still saving what it has."""
     deadline = time.monotonic() + 60
     while runs.is_running(folder) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -76,15 +76,14 @@ def _tried(cfg: DictConfig, sample: list[str], place: Path) -> dict[str, Any]:
     try:
         code = run_apart(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
         summary = run.read_json(place / "summary.json")
-        log = (place / "train.log").read_text(encoding="utf-8", errors="replace")
+        error, _, is_unexpected = why(code, summary).partition("; the traceback is in")
+        if is_unexpected:  # and what it is in is gone in a moment
+            print((place / "train.log").read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
     finally:
         slow.cancel()
         shutil.rmtree(place)
     if code == 0 and summary.get("status") == "finished":
         return summary
-    error, _, is_unexpected = why(code, summary).partition("; the traceback is in")
-    if is_unexpected:
-        print(log, file=sys.stderr)
     raise KINDS.get(code, ConfigError)(f"{what}: {error}")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from shlex import quote
 from types import TracebackType
 
 from rich.console import Console
@@ -62,7 +63,8 @@ class Screen:
             self.live.stop()
         left = self.num_jobs - self._num_ended()
         if left:
-            print(f"stopped with {left} of {self.num_jobs} jobs to do; dltrain -m resume={self.folder} goes on")
+            resume = quote(f"resume={self.folder}")
+            print(f"stopped with {left} of {self.num_jobs} jobs to do; dltrain -m {resume} goes on")
 
     def _follow(self) -> None:
         wait = EVERY_S
