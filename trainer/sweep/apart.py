@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType
@@ -22,15 +23,29 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.errors import DltrainError, Stopped
 from trainer.job import run_job
 
-PRELOAD = ["trainer.train", "torch._dynamo", "sklearn.datasets", "sklearn.linear_model"]  # what most jobs import
+PRELOAD = [  # what most jobs import
+    "trainer.train",
+    "torch._dynamo",
+    "sklearn.datasets",
+    "sklearn.linear_model",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "trainer.view.board.writing",
+]
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 
 def context() -> ForkServerContext:
-    """The processes' parent is begun with the first of them."""
+    """The processes' parent is begun with the first of them, unless it has been before."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOAD)
     return made
+
+
+def begin() -> None:
+    """Begin the processes' parent, which imports for seconds, while there is something else to do."""
+    context()
+    forkserver.ensure_running()
 
 
 def run_apart(cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str], threads: int = 0) -> int:

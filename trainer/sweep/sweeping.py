@@ -19,6 +19,7 @@ from trainer.errors import CheckpointError
 from trainer.overrides import checked, sweep_axes, sweep_samples
 from trainer.resume import FREE_IN_SWEEP
 from trainer.start import launch
+from trainer.sweep import apart
 from trainer.sweep.jobs import Plan, job
 from trainer.sweep.leaderboard import report
 from trainer.sweep.ledger import Ledger, Outlook, config_hash
@@ -45,6 +46,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             preflight(flags, Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
+    apart.begin()
     num_jobs = math.prod(len(axis) for axis in sweep_axes(flags.overrides, flags.config_dir))
     if not folder:
         folder = (run.claim if is_named else run.create)(Path(OmegaConf.select(cfg, FOLDER)))
