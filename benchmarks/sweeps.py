@@ -49,8 +49,8 @@ def contenders() -> None:
 
     One process makes one job after the other with two threads; two at a time have a thread each, as
     `xargs -P 2` gives them. The last three columns: whether the jobs are ranked at the end, whether a sweep that was
-    broken off goes on, and whether one job's failure, such as no memory, leaves the others alone. Lightning goes on with
-    a job that is given the path of its checkpoint.
+    broken off goes on, and whether one job's failure, such as no memory, leaves the others alone. Lightning goes on
+    with a job that is given the path of its checkpoint.
 
     To see: a tutorial's loop reads images one by one, which the tool does not; that, and not the sweep, is much of what
     it is ahead by. What a new process costs, and pictures, is in the next section.
