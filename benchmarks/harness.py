@@ -19,13 +19,39 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 PEERS = ROOT / "benchmarks" / "peers"
-KEPT = ROOT / "docs" / "performance.json"
 DATA = Path(os.environ.get("DLTRAIN_DATA", "data")).absolute()
 THREADS = {"OMP_NUM_THREADS": "2"}
+
+
+class Page(NamedTuple):
+    """What is written to docs/: the text above its sections, and the script that measures them."""
+
+    name: str  # in capitals: what was measured is kept in a .json of that name in small letters
+    title: str
+    text: str
+    script: str
+
+    @property
+    def kept(self) -> Path:
+        """The tables as they were measured last."""
+        return ROOT / "docs" / f"{self.name.lower()}.json"
+
+
+PERFORMANCE = Page(
+    "PERFORMANCE",
+    "How fast it is",
+    """
+    Written by `python benchmarks/performance.py` (see its head) from `docs/performance.json`. Contenders take
+    turns in processes of their own; a ratio is the median of those within a turn, with the least and the most
+    behind it. What is asked of a number stands beside it, in **bold** where it was not reached.
+    """,
+    "performance.py",
+)
 
 
 class Result(NamedTuple):
@@ -119,31 +145,34 @@ def spread(values: list[float]) -> str:
     return f"{statistics.median(values):.2f} [{min(values):.2f}..{max(values):.2f}]"
 
 
-def keep(section: Callable[[], None], head: list[str], rows: list[list[str]]) -> None:
-    """Put a section's table beside those that were measured before."""
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
-    kept[section.__name__] = {"head": head, "rows": rows, "measured": machine()}
-    KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+def keep(
+    section: Callable[[], None],
+    head: list[str],
+    rows: list[list[str]],
+    page: Page = PERFORMANCE,
+    also: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Put a section's table beside those that were measured before; `also` are versions beside those of all tables."""
+    kept = json.loads(page.kept.read_text()) if page.kept.exists() else {}
+    kept[section.__name__] = {
+        "head": head,
+        "rows": rows,
+        "measured": ", ".join([machine(), *map(" ".join, also.items())]),
+    }
+    page.kept.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
 
 
-def write(sections: Iterable[Callable[[], None]]) -> None:
-    """docs/PERFORMANCE.md from what was kept; the title and the text of a section are its docstring."""
-    kept = json.loads(KEPT.read_text())
-    lines = [
-        "# How fast it is",
-        "",
-        "Written by `python benchmarks/performance.py` (see its head) from `docs/performance.json`. Contenders take",
-        "turns in processes of their own; a ratio is the median of those within a turn, with the least and the most",
-        "behind it. What is asked of a number stands beside it, in **bold** where it was not reached.",
-        "",
-    ]
+def write(sections: Iterable[Callable[[], None]], page: Page = PERFORMANCE) -> None:
+    """A page of docs/ from what was kept; the title and the text of a section are its docstring."""
+    kept = json.loads(page.kept.read_text())
+    lines = [f"# {page.title}", "", *inspect.cleandoc(page.text).splitlines(), ""]
     for section in sections:
         if table := kept.get(section.__name__):
             title, *text = inspect.cleandoc(section.__doc__ or "").splitlines()
             lines += [f"## {title.rstrip('.')}", *text, "", _row(table["head"])]
             lines += [_row(["---"] * len(table["head"])), *map(_row, table["rows"]), ""]
-            lines += [f"`python benchmarks/performance.py {section.__name__}`, {table['measured']}", ""]
-    (KEPT.parent / "PERFORMANCE.md").write_text("\n".join(lines))
+            lines += [f"`python benchmarks/{page.script} {section.__name__}`, {table['measured']}", ""]
+    (page.kept.parent / f"{page.name}.md").write_text("\n".join(lines))
 
 
 def _row(cells: list[str]) -> str:

@@ -17,7 +17,7 @@ OWN = {"model": ("mynet", "trainer.models.mlp.MLP\nwidth: 1"), "loss": ("log_cos
 
 def lines():
     for page in PAGES:
-        for line in page.read_text(encoding="utf-8").splitlines():
+        for line in page.read_text(encoding="utf-8").replace("\\\n", "").splitlines():
             words = shlex.split(line, comments=True) if line.startswith("    dltrain ") else []
             if len(words) > 1 and "…" not in line and words[1] != "0.1.0,":
                 yield pytest.param(words[1:], id=" ".join(words[1:]))

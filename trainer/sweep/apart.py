@@ -25,7 +25,15 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.errors import DltrainError, Halt, Halted, Stopped
 from trainer.job import run_job
 
-PRELOAD = ["trainer.train", "torch._dynamo", "sklearn.datasets", "sklearn.linear_model"]  # what most jobs import
+PRELOAD = [  # what most jobs import
+    "trainer.train",
+    "torch._dynamo",
+    "sklearn.datasets",
+    "sklearn.linear_model",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "trainer.view.board.writing",
+]
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 STOPS = (signal.SIGINT, signal.SIGTERM)
 EVERY_S = 0.5

@@ -22,6 +22,7 @@ from trainer.commands._table import say
 from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.overrides import SEARCH, check_jobs, is_of_hydra, sweep_axes
 from trainer.start import launch
+from trainer.sweep.apart import context
 from trainer.sweep.hashing import config_hash
 from trainer.sweep.jobs import Plan, job
 from trainer.sweep.launching import Launch, launcher
@@ -67,6 +68,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
             preflight(flags, Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
+    context()  # imports for seconds, while there is something else to do here
     jobs = [list(job) for job in product(*axes)]
     num_jobs = cfg.hydra.sweeper.n_trials if is_search else len(jobs)
     rungs, share = planned(cfg, jobs)
