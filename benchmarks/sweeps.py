@@ -96,7 +96,6 @@ def overhead() -> None:
     limit = ("epochs=1", "limit_batches=1")
     sweeps = {
         "dltrain -m": (*limit,),
-        "dltrain -m plots=off tensorboard=basic": (*limit, *AS_LIGHTNING),
         "dltrain -m plots=off tensorboard=off": (*limit, *BARE),
     }
     rows = []
@@ -119,11 +118,11 @@ def overhead() -> None:
 def pruning() -> None:
     """Jobs that are stopped early.
 
-    The same grid with eight epochs, whole and with `sweep.prune=halving`: what is trained, and whether the
+    The same grid with four epochs, whole and with `sweep.prune=halving`: what is trained, and whether the
     configuration that wins is the same. Seeds are no configurations, so that the two jobs of a row of the leaderboard
     are one here.
     """
-    longer = ("epochs=8", *AS_LIGHTNING)
+    longer = ("epochs=4", *AS_LIGHTNING)
     sweeps = {
         "the whole grid": partial(dltrain, *longer),
         "sweep.prune=halving": partial(dltrain, *longer, "sweep.prune=halving"),
