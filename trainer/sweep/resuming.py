@@ -19,14 +19,19 @@ from trainer.sweep.hashing import NOT_HASHED
 from trainer.sweep.ledger import Event, Ledger
 
 
-def resumed(name: str, flags: Namespace) -> tuple[Path, Namespace, dict[str, str]]:
+def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
     """The folder of a sweep to go on with, and the command line that began it, with what may change as it is now.
 
-    And the keys that have changed, with what they were: the leaderboard is to compare nothing but what is swept.
+    And the keys that have changed, with what they were: the leaderboard is to compare nothing but what is swept. Of a
+    sweep that begins there is no folder.
 
     Raises:
         CheckpointError: there is none, or it was another sweep.
     """
+    names = [line.split("=", 1)[1].strip("'\"") for line in flags.overrides if line.startswith("resume=")]
+    if not names:
+        return None, flags, {}
+    name = names[-1]
     folder = runs.find_sweep(name, key="resume")
     header = _header(folder)
     if not {"command", "samples"} <= header.keys():
