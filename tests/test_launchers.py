@@ -67,7 +67,7 @@ def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, 
     wait_until(lambda: events("failed") == [1] and first.exists(), process)
     assert read_json(folder / "0" / "environment.json")["num_threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
     process.send_signal(signum)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[signum], err
     assert ("stopped with 1 of 2 jobs to do" in out) == (signum != signal.SIGKILL)
     wait_until(lambda: events("interrupted") == [0], None)  # nothing goes on behind a process that was killed
@@ -84,7 +84,7 @@ def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, 
     assert "ConfigStore" not in (folder / "launcher.log").read_text()  # Hydra warns of two configs of a name
 
 
-def wait_until(is_so, process, timeout_s=60):
+def wait_until(is_so, process, timeout_s=120):
     deadline = time.monotonic() + timeout_s
     while not is_so():
         assert process is None or process.poll() is None, process.communicate()[1]
@@ -179,6 +179,7 @@ def test_a_wrong_name_gets_the_nearest(dltrain, line, message):
         ("submitit_slurm", 'comment: "x\\ntouch canary"', "only the command line"),
         ("submitit_slurm", "python: touch canary;", "only the command line"),
         ("submitit_local", "setup: [touch canary]", "only the command line"),
+        ("ray", "ray: {init: {address: 'ray://somebody:10001'}}", "only the command line"),
         ("ray", "ray: {init: {runtime_env: {py_executable: touch canary}}}", "only the command line"),
         ("ray", "ray: {remote: {x: {_target_: os.system}}}", "nothing is instantiated"),
         ("joblib", "temp_folder: ${oc.env:HOME}", "nothing is instantiated"),
@@ -198,8 +199,10 @@ def test_the_command_line_may_say_what_a_launcher_runs_and_the_file_of_a_sweep_m
     line = "hydra.launcher.setup=[module load cuda]"
     cfg, _ = checked(["hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", line])
     assert cfg.hydra.launcher.setup == ["module load cuda"]
-    began = ["model=mlp", "hydra/launcher=submitit_slurm", line]
-    with pytest.raises(ConfigError, match="give it again"):
-        launchers.kept_of_launcher(began, [])
+    began = ["model=mlp", "hydra/launcher=submitit_slurm", "hydra.launcher.partition=gpu", line]
+    for hostile in (line, "+hydra.launcher.additional_parameters.wrap=ls", "hydra.launcher.comment=x\nls"):
+        with pytest.raises(ConfigError, match="give it again"):
+            launchers.kept_of_launcher([*began[:3], hostile], [])
+    assert launchers.kept_of_launcher(began[:3], []) == began[:3]
     assert launchers.kept_of_launcher(began, [line]) == began
     assert launchers.kept_of_launcher(began, ["hydra/launcher=joblib"]) == ["model=mlp"]

@@ -6,7 +6,9 @@ yaml of somebody else, says anything there but plain values.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,15 +20,16 @@ from trainer.config import CONF
 from trainer.differences import flat
 from trainer.errors import ConfigError
 
+FOLDER = CONF / "hydra" / "launcher"
+SPOKEN = ("setup", "ray.init.address")  # run what they say, or what comes back from there
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after the other
 
 
 def use_presets() -> None:
     """Have the presets stand for the launchers: the plugins store configs of the same names, and Hydra warns of two."""
     Plugins.instance()  # has them store theirs
-    stored = ConfigStore.instance().repo["hydra"]["launcher"]
-    for name in _presets():
-        stored.pop(f"{name}.yaml", None)
+    for file in FOLDER.glob("*.yaml"):
+        ConfigStore.instance().repo["hydra"]["launcher"].pop(file.name, None)
 
 
 def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
@@ -53,14 +56,14 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
             continue
         if "${" in str(value) or "_target_" in f"{key}={value}":
             raise ConfigError(f"{path}={value}: nothing is instantiated there")
-        is_plain = key in shipped and not isinstance(value, list) and str(value).isprintable()
+        is_plain = key in shipped and key not in SPOKEN and str(value).isprintable()
         if not is_plain and not any(f"{path}.".startswith(f"{line}.") for line in given):
             raise ConfigError(f"{path}={value}: only the command line may set this, no yaml")
 
 
 def is_of_launcher(line: str) -> bool:
     """Whether an override says how jobs are run, and not what they are."""
-    return line.lstrip("+").startswith(("hydra/launcher=", "hydra.launcher.", "hydra.sweeper.max_batch_size="))
+    return line.lstrip("+").startswith(("hydra/launcher", "hydra.launcher", "hydra.sweeper.max_batch_size"))
 
 
 def kept_of_launcher(began: list[str], given: list[str]) -> list[str]:
@@ -71,14 +74,20 @@ def kept_of_launcher(began: list[str], given: list[str]) -> list[str]:
     """
     if any(line.startswith("hydra/launcher=") for line in given):
         return [line for line in began if not is_of_launcher(line)]
-    for line in began:
-        if is_of_launcher(line) and line.split("=", 1)[-1][:1] in ("[", "{", "'", '"') and line not in given:
+    keys = {f"hydra.launcher.{key}" for preset in _presets().values() for key in flat(preset) if key not in SPOKEN}
+    for line in filter(is_of_launcher, began):
+        key, _, value = line.partition("=")
+        is_plain = key in {*keys, "hydra/launcher", "hydra.sweeper.max_batch_size"} and re.fullmatch(
+            r"[\w./:-]*", value
+        )
+        if not is_plain and line not in given:
             raise ConfigError(f"{line}: only the command line may set this: give it again, or another hydra/launcher=")
     return began
 
 
+@cache
 def _presets() -> dict[str, dict[str, Any]]:
-    files = sorted((CONF / "hydra" / "launcher").glob("*.yaml"))
+    files = sorted(FOLDER.glob("*.yaml"))
     return {file.stem: OmegaConf.to_container(OmegaConf.load(file), resolve=False) for file in files}  # type: ignore[misc]
 
 
