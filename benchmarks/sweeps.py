@@ -119,8 +119,7 @@ def pruning() -> None:
     """Jobs that are stopped early.
 
     The same grid with four epochs, whole and with `sweep.prune=halving`: what is trained, and whether the
-    configuration that wins is the same. Seeds are no configurations, so that the two jobs of a row of the leaderboard
-    are one here.
+    job that is best is the same. Jobs that differ in their seed alone stay or go together.
     """
     longer = ("epochs=4", *AS_LIGHTNING)
     sweeps = {
