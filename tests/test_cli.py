@@ -240,8 +240,7 @@ def test_sweeps_of_every_kind(dltrain, tmp_path, sweep):
 def test_a_sweep_trains_every_combination_and_goes_on_after_a_failure(dltrain, tmp_path):
     outcome = dltrain("-m", *FAST, "optim.lr=0.01,-1,0.1", "optim.nesterov=false")
     assert outcome.code == 8
-    assert "job 2/3  failed" in outcome.out
-    assert "optim.lr=-1" in outcome.out
+    assert "job 1  optim.lr=-1  failed" in outcome.out
     (sweep,) = tmp_path.glob("outputs/sweeps/*/*")
     states = [json.loads((sweep / str(n) / "summary.json").read_text())["status"] for n in range(3)]
     assert states == ["finished", "failed", "finished"]

@@ -34,6 +34,8 @@ def test_a_command_line_in_the_docs_composes(words, tmp_path):
     flags = parse(words)
     if flags.help:
         return
+    if flags.multirun and "resume=last" in flags.overrides:
+        flags.overrides += ["hydra/sweeper=optuna"]  # as the sweep was begun that the guide goes on with
     folder = str(tmp_path) if flags.config_dir else None
     for sample in sweep_samples(sweep_axes(flags.overrides, folder)) if flags.multirun else [flags.overrides]:
         checked(sample, folder)
