@@ -115,6 +115,12 @@ def test_two_seeds_have_a_deviation_one_has_none_and_seeds_that_are_missing_are_
     assert progress(sweep.board) == "99 jobs: 3 finished, 1 failed, 95 to do"
 
 
+def test_a_sweep_that_was_gone_on_with_to_more_jobs_has_as_many(sweep):
+    sweep.finish("optim.lr=1", 0.5)
+    sweep.ledger.append("resumed", command=[], jobs=120)
+    assert "119 to do" in progress(sweep.board)
+
+
 def test_equal_means_keep_their_order_and_what_is_no_number_comes_last(sweep):
     for value, objective in (("nan", math.nan), ("a", 0.5), ("inf", math.inf), ("b", 0.5), ("c", 0.6)):
         sweep.finish(f"model={value} seed=1", objective)

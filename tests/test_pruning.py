@@ -1,6 +1,7 @@
 """Hopeless jobs are stopped early, and those that go on end as if nothing had been stopped."""
 
 import json
+import math
 
 import pytest
 
@@ -79,6 +80,17 @@ def test_a_rung_that_a_kill_broke_off_is_decided_as_it_was(tmp_path):
     assert states(ledger) == ["pruned"] * 3 + ["paused"] * 2 + ["pruned"]
 
 
+def test_configurations_that_failed_make_no_room_at_later_rungs(tmp_path):
+    ledger = ledger_of(tmp_path, [(n, 0, n / 10 if n < 5 else None) for n in range(8)])
+    prune(tmp_path, 2, 2)
+    assert states(ledger) == ["pruned"] + ["paused"] * 4 + ["failed"] * 3
+    for number in range(1, 5):
+        ledger.append("paused", job=number, objective=number / 10, metric="accuracy", epoch=4)
+    prune(tmp_path, 4, 2)
+    assert states(ledger) == ["pruned"] * 3 + ["paused"] * 2 + ["failed"] * 3
+    assert [(rung["configurations"], rung["kept"]) for rung in ledger.rungs()] == [(8, 4), (4, 2)]
+
+
 def test_a_job_below_the_median_of_its_age_stops(tmp_path):
     curves = [[0.1, 0.5, 0.4], [0.2, 0.6], [0.3, 0.7], [0.4, 0.8], [0.5, 0.9], [0.9]]
     for number, curve in enumerate(curves):
@@ -96,6 +108,16 @@ def test_a_job_below_the_median_of_its_age_stops(tmp_path):
     assert [lower(2, value) for value in (0.29, 0.31)] == [False, True]  # the best so far of 0.1 ... 0.5 has it
     # It is not compared with itself, and without itself there are four.
     assert not BelowMedian(tmp_path, "0", "accuracy", True)(2, 0.0)
+
+
+def test_a_metric_that_is_no_number_counts_as_the_worst(tmp_path):
+    for number, curve in enumerate([[math.nan, 0.5], [0.6, 0.6], [0.7, 0.7], [math.nan, math.nan], [0.9, 0.9]]):
+        (tmp_path / str(number)).mkdir()
+        rows = MetricsFile(tmp_path / str(number) / "metrics.csv")
+        for epoch, value in enumerate(curve, 1):
+            rows.append({"epoch": epoch, "val/accuracy": value})
+    below = BelowMedian(tmp_path, "5", "accuracy", True)
+    assert [below(2, value) for value in (0.59, 0.6)] == [True, False]  # of nan, 0.5, 0.6, 0.7 and 0.9
 
 
 def test_a_rung_is_an_epoch():

@@ -172,6 +172,7 @@ def test_seeds_are_one_row_with_mean_and_deviation(sweep):
         (["model=mlp", "model.hidden=[8],8"], 2, "model.hidden=8"),
         (["model=mlp", "optim=adam,grid_search"], 2, "optim=grid_search"),
         (["model=linear", "seed=range(3,3)"], 2, "no value"),
+        (["model=mlp", "data=digits,diabetes", "sweep.prune=median"], 2, "nothing compares"),
         (["model=linear", "seed=1,2", "hydra.sweep.subdir=x"], 2, "hydra.sweep.dir"),
         (["model=linear", "data=csv", "data.path=a.csv,b.csv", "data.target=y"], 3, "a.csv"),
     ],

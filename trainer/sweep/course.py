@@ -99,11 +99,11 @@ def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[l
     Raises:
         ConfigError: it asks for what cannot be.
     """
-    jobs = [list(job) for job in product(*axes)]
     if "n_trials" in cfg.hydra.sweeper:
         _check_search(cfg, axes)
         of_jobs = [line for line in overrides if not is_of_hydra(line)]
         return Search(of_jobs, cfg.hydra.sweeper, cfg.hydra.sweeper.n_trials)
+    jobs = [list(job) for job in product(*axes)]  # of a search they may be more than there is memory
     if cfg.hydra.sweeper._target_ == GRID:
         return Grid(jobs, *planned(cfg, jobs))
     return Plugin(without(flags, overrides, FOLDER)[0], len(jobs))

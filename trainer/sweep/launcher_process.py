@@ -6,6 +6,7 @@ Ctrl-C in a terminal reaches the process that began the sweep, and that one alon
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def launcher_process(folder: Path) -> Iterator[Callable[[Callable[[], None]], No
             if came:
                 raise Stopped(came[0])
             if not is_done:
-                goes_on = f"dltrain -m resume={folder} goes on"
+                goes_on = f"dltrain -m {shlex.quote(f'resume={folder}')} goes on"
                 raise SweepError(f"the launcher has failed, {folder / LOG} says why; {goes_on}")
 
         yield call

@@ -110,7 +110,6 @@ def leaderboard(folder: Path) -> Leaderboard:
     """Of the sweep in `folder`, as far as it has come."""
     ledger = Ledger(folder)
     events = ledger.jobs()
-    header: Event = next((event for event in ledger.events() if event["event"] == "sweep"), {})
     values = {number: key_values(event["overrides"]) for number, event in events.items()}
     every = dict.fromkeys(key for found in values.values() for key in found)
     keys = [key for key in every if key != "seed" and len({found.get(key) for found in values.values()}) > 1]
@@ -126,7 +125,7 @@ def leaderboard(folder: Path) -> Leaderboard:
         [_group(jobs, keys, begun) for jobs in comparable.values()],
         {n: event for n, event in events.items() if event["event"] == "failed"},
         {n: event for n, event in events.items() if event["event"] not in ENDED},
-        header.get("jobs", len(events)),
+        ledger.num_jobs(),
     )
 
 

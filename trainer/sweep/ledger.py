@@ -2,7 +2,7 @@
 
     {"event": "sweep", "command": [...], "samples": {...}, "jobs": 4, "values": {"optim.lr": ["0.1", "0.01"], ...}}
     {"event": "preflight", "seconds": 240.0, "metric": "accuracy", "higher_is_better": true, "time": ...}
-    {"event": "resumed", "command": [...], "time": ...}
+    {"event": "resumed", "command": [...], "jobs": 4, "time": ...}
     {"event": "rung", "epoch": 2, "configurations": 8, "kept": 4, "time": ...}
     {"event": "started", "job": 3, "overrides": [...], "hash": ..., "time": ...}
     {"event": "finished", "job": 3, "overrides": [...], "objective": 0.97, "seconds": 12.3, ...}
@@ -71,6 +71,15 @@ class Ledger:
             if isinstance(event, dict) and "event" in event:
                 found.append(event)
         return found
+
+    def header(self) -> Event:
+        """How the sweep was begun; empty where nothing says so."""
+        return next((event for event in self.events() if event["event"] == "sweep"), {})
+
+    def num_jobs(self) -> int:
+        """Of the whole sweep; a search may be gone on with to more than it was begun with."""
+        told = [event["jobs"] for event in self.events() if event["event"] in ("sweep", "resumed") and "jobs" in event]
+        return told[-1] if told else len(self.jobs())
 
     def outlook(self) -> Outlook | None:
         """What the preflight has found, if it came to its end."""

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +44,26 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
     print(f"trying a few batches of {len(tried)} {'job' if len(tried) == 1 else 'jobs'} first", flush=True)
     configs = checked_all(tried, flags.config_dir, flags.config_name)
     warm_up()
-    jobs, fixed = [], 0.0
+    jobs, fixed, compared = [], 0.0, set()
     for count, (sample, (cfg, _)) in enumerate(zip(tried, configs, strict=True)):
         place = folder / f".preflight-{count}"
         start = time.monotonic()
         summary = _tried(_shortened(cfg, drawn=not count), sample, place)
         fixed = max(fixed, time.monotonic() - start - sum(summary["seconds"].values()))
         jobs.append(_seconds(cfg, summary))
+        compared.add((cfg.hydra.runtime.choices["data"], summary["monitor"]))
+    _check_comparable(cfg, compared)
     combined = jobs[: math.prod(len(axis) for axis in axes if _key(axis[0]) in COMBINED)]
     seconds = fixed + sum(combined) / len(combined) * _longer(axes)
     return Outlook(seconds, str(summary["monitor"]), bool(summary["higher_is_better"]))
+
+
+def _check_comparable(cfg: DictConfig, compared: Collection[tuple[str, str]]) -> None:
+    """What stops or chooses jobs by their results has to compare all of them."""
+    by = "hydra/sweeper=optuna" if "n_trials" in cfg.hydra.sweeper else f"sweep.prune={cfg.sweep.prune}"
+    if len(compared) > 1 and not by.endswith(("off", "False")):
+        what = ", ".join(f"{metric} of {data}" for data, metric in sorted(compared))
+        raise ConfigError(f"{by} compares all jobs, and nothing compares {what}: make a sweep of each")
 
 
 def _shortened(cfg: DictConfig, drawn: bool) -> DictConfig:

@@ -52,7 +52,8 @@ class BelowMedian:
         files = [path for path in self.sweep.glob("*/metrics.csv") if path.parent.name != self.folder]
         curves = [[row.get(f"val/{self.metric}", math.nan) for row in MetricsFile(path).rows()] for path in files]
         sign = 1 if self.higher_is_better else -1
-        others = [max(sign * value for value in curve[:epoch]) for curve in curves if len(curve) >= epoch]
+        seen = [[sign * v for v in curve[:epoch] if not math.isnan(v)] for curve in curves if len(curve) >= epoch]
+        others = [max(values, default=-math.inf) for values in seen]
         return len(others) >= STARTUP and not sign * best >= statistics.median(others)
 
 
@@ -107,7 +108,9 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
         mean = statistics.fmean(values) if values else math.nan
         return -math.inf if math.isnan(mean) else mean if outlook.higher_is_better else -mean
 
-    kept = math.ceil(len(groups) / factor)
+    passed = ledger.rungs()
+    num_left = passed[-1]["kept"] if passed else len(groups)  # those that failed on the way are not counted again
+    kept = math.ceil(num_left / factor)
     ranked = sorted(groups.values(), key=score, reverse=True)
     for jobs in ranked[kept:]:
         for number, job in jobs.items():
@@ -116,7 +119,7 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
                 write_json(note, read_json(note) | {"status": "pruned"})
                 about = {key: job[key] for key in ("objective", "metric", "epoch")}
                 ledger.append("pruned", job=number, **about)
-    ledger.append("rung", epoch=rung, configurations=len(groups), kept=kept)
+    ledger.append("rung", epoch=rung, configurations=num_left, kept=kept)
 
 
 def configuration(overrides: Sequence[str]) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from trainer.launchers import is_of_launcher, kept_of_launcher
 from trainer.overrides import sweep_axes
 from trainer.resume import FREE_IN_SWEEP, differences
 from trainer.sweep.hashing import NOT_HASHED
-from trainer.sweep.ledger import Event, Ledger
+from trainer.sweep.ledger import Ledger
 
 
 def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
@@ -33,7 +33,7 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
         return None, flags, {}
     name = names[-1]
     folder = runs.find_sweep(name, key="resume")
-    header = _header(folder)
+    header = Ledger(folder).header()
     if not {"command", "samples"} <= header.keys():
         raise CheckpointError(f"{folder / 'sweep.jsonl'}: does not say how the sweep was begun; start a new one")
     if began_elsewhere(folder):
@@ -59,13 +59,9 @@ def _is_swept(line: str, before: str, flags: Namespace) -> bool:
     return any(len(axis) > 1 for axis in sweep_axes([line, before], flags.config_dir))
 
 
-def _header(folder: Path) -> Event:
-    return next((event for event in Ledger(folder).events() if event["event"] == "sweep"), {})
-
-
 def began_elsewhere(folder: Path) -> bool:
     """Whether paths without a beginning mean something else now than when the sweep was begun."""
-    return _header(folder).get("cwd") != os.getcwd()
+    return Ledger(folder).header().get("cwd") != os.getcwd()
 
 
 def check_unchanged(folder: Path, hashes: Mapping[str, str], configs: Mapping[str, DictConfig]) -> None:
@@ -74,7 +70,7 @@ def check_unchanged(folder: Path, hashes: Mapping[str, str], configs: Mapping[st
     Raises:
         CheckpointError: it is not the same, and what it was.
     """
-    known = _header(folder)["samples"]
+    known = Ledger(folder).header()["samples"]
     if len(known) != len(hashes):  # such as a glob() that finds another file now
         raise CheckpointError(f"resume={folder}: the sweep has {len(hashes)} values to check now, and had {len(known)}")
     for (line, was), now, cfg in zip(known.items(), hashes.values(), configs.values(), strict=True):

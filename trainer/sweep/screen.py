@@ -39,8 +39,7 @@ class Screen:
         self.board = leaderboard(folder)
         self.size = self._size()
         self.before = sum(event["event"] in ENDED for event in self.jobs.values())  # of a sweep that goes on
-        header: Event = next((event for event in self.ledger.events() if event["event"] == "sweep"), {})
-        self.constant = {word.lstrip("+") for word in header.get("command", [])}
+        self.constant = {word.lstrip("+") for word in self.ledger.header().get("command", [])}
         self.live: Live | None = None
 
     def __enter__(self) -> Screen:

@@ -56,7 +56,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
     context()  # imports for seconds, while there is something else to do here
-    begun = {"samples": hashes, "values": axis_values(axes), "jobs": way.num_jobs, "cwd": os.getcwd()}
+    begun = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
     event = "resumed" if folder else "sweep"
     if not folder:
         folder = Path(OmegaConf.select(cfg, FOLDER))
@@ -73,7 +73,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     )
     with run.lock(folder), _full_disk_in_a_line(folder):
         ledger = Ledger(folder)
-        ledger.append(event, command=command, **(begun if event == "sweep" else {}))
+        ledger.append(event, command=command, jobs=way.num_jobs, **(begun if event == "sweep" else {}))
         if not ledger.outlook() or began_elsewhere(folder):
             _look_ahead(folder, flags, axes, way, several.at_once)
         if not cfg.sweep.retry and way.num_jobs == sum(job["event"] in ENDED for job in ledger.jobs().values()):
@@ -104,11 +104,11 @@ def _end(folder: Path, plan: Plan, cfg: DictConfig) -> None:
         board = report(folder)
     if cfg.plots not in ("off", False):
         _draw(folder)
-    say(f"board        tensorboard --logdir {shlex.quote(str(shown(folder)))}")
+    say(f"board        tensorboard --logdir {shown(folder)}")
     if "n_trials" in cfg.hydra.sweeper:
         say(f"best         {_best(board, plan.flags)}")
     if board.failed:
-        again_with = f"resume={folder} sweep.retry=true tries again"
+        again_with = f"{shlex.quote(f'resume={folder}')} sweep.retry=true tries again"
         raise SweepError(f"{len(board.failed)} of the jobs of {folder} failed; {again_with}")
 
 

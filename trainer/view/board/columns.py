@@ -29,8 +29,7 @@ def _swept(command: Sequence[str], ledger: Ledger) -> Columns:
 
     Each has numbers in all jobs or text in all, since a column of both can be neither sorted nor filtered.
     """
-    begun = next((event for event in ledger.events() if event["event"] == "sweep"), {})
-    values = {key: found for key, found in begun.get("values", {}).items() if len(found) > 1}
+    values = {key: found for key, found in ledger.header().get("values", {}).items() if len(found) > 1}
     given = key_values(command)
     return {k: float(given[k]) if all(map(_is_finite, found)) else given[k] for k, found in values.items()}
 
