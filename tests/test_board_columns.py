@@ -57,6 +57,10 @@ def test_a_sweep_of_one_job_is_shown_as_a_run(tmp_path):
     assert columns_of_job(tmp_path, [["epochs=3"]], ["epochs=3"])["model"] == "mlp"
 
 
+def test_a_run_in_the_folder_of_a_sweep_that_has_another_begin_is_shown_as_a_run(tmp_path):
+    assert columns_of_job(tmp_path, [["seed=1", "seed=2"]], ["epochs=3"])["model"] == "mlp"
+
+
 def test_a_run_that_failed_and_went_on_has_ended_well(tmp_path):
     def status():
         events = EventAccumulator(str(tmp_path)).Reload()

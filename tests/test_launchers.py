@@ -1,10 +1,12 @@
 """Several jobs at once end as one after the other do: with a failure among them, and after a stop or a kill."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from hydra.core.config_store import ConfigStore
@@ -72,6 +74,8 @@ def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, 
     assert ("stopped with 1 of 2 jobs to do" in out) == (signum != signal.SIGKILL)
     wait_until(lambda: events("interrupted") == [0], None)  # nothing goes on behind a process that was killed
     assert not runs.is_running(folder / "0")
+    if launcher == "joblib":
+        wait_until(lambda: not at_work_in(tmp_path), None, timeout_s=30)  # nor does a worker that had no job
 
     (tmp_path / "go").touch()
     process = start("resume=a sweep")
@@ -82,6 +86,15 @@ def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, 
     assert "resumed" in read_json(folder / "0" / "environment.json")
     assert "RuntimeError: boo" in (folder / "1" / "train.log").read_text()
     assert "ConfigStore" not in (folder / "launcher.log").read_text()  # Hydra warns of two configs of a name
+
+
+def at_work_in(folder):
+    """The processes whose working folder it is."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found += [process.name] if (process / "cwd").resolve(strict=True) == folder else []
+    return found
 
 
 def wait_until(is_so, process, timeout_s=120):

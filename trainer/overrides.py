@@ -308,14 +308,13 @@ def _check_hydra(node: DictConfig, shipped: DictConfig) -> None:
     for path in ("callbacks", "job_logging", "hydra_logging", "job.env_set", "job.env_copy", "searchpath"):
         if _raw(OmegaConf.select(node, path)) != _raw(OmegaConf.select(shipped, path)):
             raise ConfigError(f"hydra.{path} is not what came along; nothing can be set or instantiated there")
-    for plugin in ("sweeper",):
-        raw = _raw(node.get(plugin))
-        target = raw.pop("_target_", None) if isinstance(raw, dict) else raw
-        if target and not str(target).startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
-            raise ConfigError(f"hydra.{plugin}: {target} is no {plugin} of Hydra's")
-        for path, key, value in _walk(raw, f"hydra.{plugin}"):
-            if key in ("_target_", "()") or "${" in str(value):
-                raise ConfigError(f"{path}.{key}={value}: nothing is instantiated there")
+    raw = _raw(node.get("sweeper"))
+    target = raw.pop("_target_", None) if isinstance(raw, dict) else raw
+    if target and not str(target).startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
+        raise ConfigError(f"hydra.sweeper: {target} is no sweeper of Hydra's")
+    for path, key, value in _walk(raw, "hydra.sweeper"):
+        if key in ("_target_", "()") or "${" in str(value):
+            raise ConfigError(f"{path}.{key}={value}: nothing is instantiated there")
 
 
 def _raw(node: Any) -> Any:

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from trainer.sweep.apart import run_apart
 from trainer.sweep.hashing import config_hash
 from trainer.sweep.ledger import Event, Ledger
 from trainer.sweep.pruning import AtRung, BelowMedian
-from trainer.sweep.workers import is_left, is_wanted, settle_in
+from trainer.sweep.workers import BUSY, is_left, is_wanted, settle_in
 
 FORKSERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know
 
@@ -46,12 +47,10 @@ def job_of_a_worker(plan: Plan, cfg: DictConfig) -> float:
     Raises:
         SweepError: the sweep has been stopped. Hydra hands this on when all workers have ended their jobs.
     """
-    settle_in(plan.threads)
-    try:
+    settle_in(plan.folder, plan.owner, plan.threads)
+    with suppress(Stopped), BUSY:
         if is_wanted(plan.folder, plan.owner):
             return job(plan, cfg)
-    except Stopped:
-        pass
     if is_left(plan.folder, plan.owner):
         os._exit(0)
     raise SweepError("the sweep has been stopped")

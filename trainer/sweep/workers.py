@@ -11,6 +11,9 @@ import os
 import platform
 import signal
 import sys
+import threading
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +23,8 @@ from trainer import runs
 from trainer.errors import ConfigError
 
 STOPS = ", stopping"  # behind what the lock says
+EVERY_S = 1
+BUSY, WATCH = threading.Lock(), threading.Event()  # a worker has a job; something looks whether it is left
 
 
 class Workers(NamedTuple):
@@ -94,10 +99,22 @@ def want_no_more(folder: Path) -> None:
         file.write(STOPS)
 
 
-def settle_in(threads: int) -> None:
-    """What a worker does before its first job."""
+def settle_in(folder: Path, began: str, threads: int) -> None:
+    """What a worker does before a job."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a launcher would take the end of a worker for the end of all
     if os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # a user's own model is a module in the folder that they work in
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # of libraries that torch does not speak for
+    if not WATCH.is_set():
+        WATCH.set()
+        threading.Thread(target=_end_when_left, args=(folder, began), daemon=True).start()
+
+
+def _end_when_left(folder: Path, began: str) -> None:
+    """Joblib's worker would wait five minutes for its next job, where the process that began the sweep was killed."""
+    with suppress(OSError):  # the folder is gone
+        while not is_left(folder, began):
+            time.sleep(EVERY_S)
+    BUSY.acquire()  # the job that runs is saved first
+    os._exit(0)

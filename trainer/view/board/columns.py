@@ -31,6 +31,8 @@ def _swept(command: Sequence[str], ledger: Ledger) -> Columns:
     """
     values = {key: found for key, found in ledger.header().get("values", {}).items() if len(found) > 1}
     given = key_values(command)
+    if not values.keys() <= given.keys():  # a run that somebody has begun in the sweep's folder
+        return {}
     return {k: float(given[k]) if all(map(_is_finite, found)) else given[k] for k, found in values.items()}
 
 
