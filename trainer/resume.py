@@ -63,12 +63,13 @@ def command_of(folder: Path) -> list[str]:
 
 def merged(began: list[str], given: list[str]) -> list[str]:
     """Overrides of the command that began a run, those given now in place of older ones, `resume` itself left out."""
-    newer = {_key(line) for line in given}
-    both = [line for line in began if _key(line) not in newer] + given
-    return [line for line in both if _key(line) not in ("resume", "hydra.run.dir")]
+    newer = {key_of(line) for line in given}
+    both = [line for line in began if key_of(line) not in newer] + given
+    return [line for line in both if key_of(line) not in ("resume", "hydra.run.dir")]
 
 
-def _key(line: str) -> str:
+def key_of(line: str) -> str:
+    """Of `+optim.lr=0.1`: optim.lr."""
     return line.split("=", 1)[0].lstrip("+~")
 
 

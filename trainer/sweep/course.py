@@ -12,12 +12,13 @@ from omegaconf import DictConfig
 
 from trainer.arguments import quoted, without
 from trainer.errors import ConfigError
+from trainer.launchers import BASIC
 from trainer.overrides import SEARCH, is_of_hydra
 from trainer.start import launch
 from trainer.sweep.jobs import Plan, job
 from trainer.sweep.launching import Launch
 from trainer.sweep.ledger import Ledger
-from trainer.sweep.pruning import planned, prune
+from trainer.sweep.pruning import configuration, planned, prune
 
 FOLDER = "hydra.sweep.dir"
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -56,7 +57,10 @@ class Grid:
         ledger = Ledger(plan.folder)
         passed = {event["epoch"] for event in ledger.rungs()}
         for rung in [*(rung for rung in self.rungs if rung not in passed), 0]:
-            launch_left(plan._replace(rung=rung), dict(enumerate(self.jobs)))
+            known = ledger.jobs()
+            out = {configuration(self.jobs[number]) for number, job in known.items() if job["event"] == "pruned"}
+            left = {number: lines for number, lines in enumerate(self.jobs) if configuration(lines) not in out}
+            launch_left(plan._replace(rung=rung), left)
             plan = plan._replace(retry=False)  # once is enough
             if plan.fail_fast and ledger.has_failed():
                 return
@@ -106,6 +110,10 @@ def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[l
     jobs = [list(job) for job in product(*axes)]  # of a search they may be more than there is memory
     if cfg.hydra.sweeper._target_ == GRID:
         return Grid(jobs, *planned(cfg, jobs))
+    if cfg.hydra.launcher._target_ != BASIC:
+        raise ConfigError(
+            f"{cfg.hydra.sweeper._target_} launches jobs itself, which goes with hydra/launcher=basic alone"
+        )
     return Plugin(without(flags, overrides, FOLDER)[0], len(jobs))
 
 

@@ -156,7 +156,8 @@ def _result(folder: Path, ended: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _scale(job: Job) -> tuple[str, ...]:
     """What objectives that can be compared have in common; a loss is no better for being smaller than another's."""
-    return job.metric, job.data, job.values.get("loss", "") if job.metric == "loss" else ""
+    loss = job.values.get("loss", "") if job.metric == "loss" else ""
+    return job.metric, job.data, job.values.get("data.path", ""), loss
 
 
 def _chosen(values: Mapping[str, str], keys: Sequence[str]) -> tuple[str, ...]:

@@ -51,7 +51,8 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
         summary = _tried(_shortened(cfg, drawn=not count), sample, place)
         fixed = max(fixed, time.monotonic() - start - sum(summary["seconds"].values()))
         jobs.append(_seconds(cfg, summary))
-        compared.add((cfg.hydra.runtime.choices["data"], summary["monitor"]))
+        data = f"{cfg.hydra.runtime.choices['data']} {cfg.data.get('path', '')}".strip()
+        compared.add((data, summary["monitor"]))
     _check_comparable(cfg, compared)
     combined = jobs[: math.prod(len(axis) for axis in axes if _key(axis[0]) in COMBINED)]
     seconds = fixed + sum(combined) / len(combined) * _longer(axes)

@@ -20,7 +20,7 @@ from trainer.commands._table import say
 from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.overrides import check_jobs, is_of_hydra, sweep_axes
 from trainer.sweep.apart import context
-from trainer.sweep.course import FOLDER, Course, course
+from trainer.sweep.course import FOLDER, Course, Grid, course
 from trainer.sweep.hashing import config_hash
 from trainer.sweep.jobs import Plan
 from trainer.sweep.launching import launcher
@@ -86,7 +86,8 @@ def sweep(flags: Namespace, command: list[str]) -> None:
 def _look_ahead(folder: Path, flags: Namespace, axes: list[list[str]], way: Course, at_once: int) -> None:
     """Try what can be tried in seconds; where that fails no job has begun, and nothing is left."""
     try:
-        check_jobs(axes, flags.config_dir, flags.config_name)
+        if isinstance(way, Grid):
+            check_jobs(axes, flags.config_dir, flags.config_name)
         outlook = preflight(flags, folder)
     except BaseException:
         if not Ledger(folder).jobs():
