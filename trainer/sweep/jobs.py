@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from trainer import run, runs
 from trainer.config import SLOTS
 from trainer.errors import Halt, Halted, Stopped, SweepError
+from trainer.resume import key_of
 from trainer.sweep.apart import run_apart
 from trainer.sweep.hashing import config_hash
 from trainer.sweep.ledger import Event, Ledger
@@ -73,7 +74,7 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     if before.get("event") == "failed":
         run.forget(folder)
         before = {}
-    as_begun = [plan.as_begun.get(line.split("=")[0].lstrip("+"), line) for line in overrides]
+    as_begun = [plan.as_begun.get(key_of(line), line) for line in overrides]
     about = {"overrides": [*filter(None, as_begun)], "hash": config_hash(cfg), "folder": folder.name}
     ledger.append("started", job=number, **about)
     start = time.monotonic()

@@ -20,6 +20,7 @@ from trainer import run
 from trainer.config import SLOTS
 from trainer.errors import ConfigError, DltrainError
 from trainer.overrides import checked_all, number, sweep_axes
+from trainer.resume import key_of
 from trainer.sweep.apart import run_apart, warm_up
 from trainer.sweep.jobs import why
 from trainer.sweep.ledger import Outlook
@@ -54,7 +55,7 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
         data = f"{cfg.hydra.runtime.choices['data']} {cfg.data.get('path', '')}".strip()
         compared.add((data, summary["monitor"]))
     _check_comparable(cfg, compared)
-    combined = jobs[: math.prod(len(axis) for axis in axes if _key(axis[0]) in COMBINED)]
+    combined = jobs[: math.prod(len(axis) for axis in axes if key_of(axis[0]) in COMBINED)]
     seconds = fixed + sum(combined) / len(combined) * _longer(axes)
     return Outlook(seconds, str(summary["monitor"]), bool(summary["higher_is_better"]))
 
@@ -103,17 +104,13 @@ def samples(axes: list[list[str]]) -> list[list[str]]:
     first = [axis[0] for axis in axes]
     found: list[list[str]] = [[]]
     for axis in axes:
-        values = axis if _key(axis[0]) in COMBINED else axis[:1]
+        values = axis if key_of(axis[0]) in COMBINED else axis[:1]
         found = [[*sample, value] for sample in found for value in values]
     for place, axis in enumerate(axes):
-        if _key(axis[0]) not in COMBINED:
+        if key_of(axis[0]) not in COMBINED:
             words = [value for value in axis[1:] if number(value) is None]
             found += [[*first[:place], value, *first[place + 1 :]] for value in words]
     return found
-
-
-def _key(line: str) -> str:
-    return line.split("=")[0].lstrip("+")
 
 
 def _seconds(cfg: DictConfig, summary: Mapping) -> float:
@@ -128,5 +125,5 @@ def _seconds(cfg: DictConfig, summary: Mapping) -> float:
 
 def _longer(axes: list[list[str]]) -> float:
     """The epochs of all jobs together, over those that they would have with the first of the values alone."""
-    epochs = [[float(line.split("=")[1]) for line in axis] for axis in axes if _key(axis[0]) == "epochs"]
+    epochs = [[float(line.split("=")[1]) for line in axis] for axis in axes if key_of(axis[0]) == "epochs"]
     return statistics.fmean(epochs[-1]) / epochs[-1][0] if epochs else 1

@@ -21,6 +21,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from trainer.errors import ConfigError
+from trainer.resume import key_of
 from trainer.run import MetricsFile, read_json, write_json
 from trainer.sweep.ledger import Event, Ledger
 
@@ -124,4 +125,4 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
 
 def configuration(overrides: Sequence[str]) -> tuple[str, ...]:
     """What a job is but for its seed."""
-    return tuple(line for line in overrides if line.split("=")[0].lstrip("+") != "seed")
+    return tuple(line for line in overrides if key_of(line) != "seed")

@@ -14,7 +14,7 @@ from trainer.arguments import parse
 from trainer.errors import CheckpointError
 from trainer.launchers import is_of_launcher, kept_of_launcher
 from trainer.overrides import sweep_axes
-from trainer.resume import FREE_IN_SWEEP, differences
+from trainer.resume import FREE_IN_SWEEP, differences, key_of
 from trainer.sweep.hashing import NOT_HASHED
 from trainer.sweep.ledger import Ledger
 
@@ -40,19 +40,15 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
         print(f"begun in {header.get('cwd')}; relative paths are looked for in {os.getcwd()} now", flush=True)
     began = parse(header["command"])
     began.config_dir = flags.config_dir or began.config_dir
-    given = {_key(line): line.lstrip("+") for line in flags.overrides if not line.startswith("resume=")}
+    given = {key_of(line): line.lstrip("+") for line in flags.overrides if not line.startswith("resume=")}
     kept = kept_of_launcher(began.overrides, flags.overrides)
-    before = {_key(line): line.lstrip("+") for line in kept}
+    before = {key_of(line): line.lstrip("+") for line in kept}
     for key, line in given.items():
         is_free = key in FREE_IN_SWEEP or is_of_launcher(line)
         if before.get(key) != line and (not is_free or _is_swept(line, before.get(key, line), began)):
             raise CheckpointError(f"resume={name}: {line} is not how {folder} was begun; a new sweep may have it")
     began.overrides = list((before | given).values())  # each in its place: the order is that of the jobs
     return folder, began, {key: before.get(key, "") for key, line in given.items() if before.get(key) != line}
-
-
-def _key(line: str) -> str:
-    return line.split("=", 1)[0].lstrip("+")
 
 
 def _is_swept(line: str, before: str, flags: Namespace) -> bool:
