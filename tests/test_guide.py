@@ -8,7 +8,8 @@ import pytest
 
 from trainer.arguments import parse
 from trainer.commands import COMMANDS
-from trainer.overrides import checked, sweep_axes, sweep_samples
+from trainer.overrides import checked
+from trainer.sweep.values import sweep_axes, sweep_samples
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

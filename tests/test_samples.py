@@ -3,7 +3,7 @@
 import pytest
 
 from trainer.errors import ConfigError
-from trainer.overrides import check_jobs, number, sweep_axes, sweep_samples
+from trainer.sweep.values import check_jobs, number, sweep_axes, sweep_samples
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ LEAVES = (
 MAY_IMPORT_HYDRA = {
     "trainer.start",
     "trainer.arguments",
+    "trainer.composing",
     "trainer.config",
     "trainer.launchers",
     "trainer.overrides",

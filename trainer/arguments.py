@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from trainer import __version__
 from trainer.config import KNOBS, SLOTS
 from trainer.errors import ConfigError
-from trainer.overrides import checked, checked_all, sweep_axes, sweep_samples
+from trainer.overrides import checked, checked_all
+from trainer.sweep.values import sweep_axes, sweep_samples
 
 
 def again(flags: Namespace, *names: str) -> list[str]:

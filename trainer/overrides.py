@@ -7,35 +7,18 @@ its yaml does not mention, since then its signature has to be asked.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from functools import cache
-from itertools import product
-from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, Sweep
-from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
-from trainer.commands import COMMANDS
-from trainer.config import CONF, KNOBS, SLOTS, groups
+from trainer.composing import compose_one, hydra, loader, parse_all
+from trainer.config import KNOBS, SLOTS
 from trainer.errors import ConfigError, nearest
-from trainer.launchers import check_launcher, use_presets
-
-KEYS = (*KNOBS, *SLOTS)
-SEARCH = "hydra/sweeper=optuna"
+from trainer.launchers import check_launcher
 
 
 def checked(
@@ -58,17 +41,17 @@ def checked_all(
     """`checked` of several runs, in a fraction of the time: most choose the same parts."""
     found = []
     with hydra(config_dir):
-        composed = cache(lambda *lines: _compose(config_name, list(lines)))
-        shipped = cache(lambda: _compose("config", []).hydra)
-        list_groups = cache(_loader().list_groups)  # Hydra looks through the folders at each call
+        composed = cache(lambda *lines: compose_one(config_name, list(lines)))
+        shipped = cache(lambda: compose_one("config", []).hydra)
+        list_groups = cache(loader().list_groups)  # Hydra looks through the folders at each call
         for overrides in runs:
-            parsed = _parse(overrides)
+            parsed = parse_all(overrides)
             choices = [o for o in parsed if _is_choice(o, list_groups)]
             lines = [str(o.input_line) for o in choices]
             cfg = base = composed(*lines)
             if len(choices) < len(parsed):
                 lines += [_check_value(o, base) for o in parsed if o not in choices]
-                cfg = _compose(config_name, lines)
+                cfg = compose_one(config_name, lines)
             # What came along is known to be harmless, and a second look at it would cost a tenth of the start.
             if config_dir or config_name != "config" or any("hydra" in line for line in lines):
                 _check_hydra(cfg.hydra, shipped())
@@ -78,150 +61,13 @@ def checked_all(
     return found
 
 
-def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
-    """For each override the lines that it stands for: one, or one for each value of a sweep, or an interval's ends."""
-    axes = []
-    with hydra(config_dir):
-        for override in _parse(overrides):
-            key, line = str(override.input_line).split("=", 1)[0], str(override.input_line)
-            if override.is_interval_sweep():
-                if SEARCH not in overrides:
-                    raise ConfigError(
-                        f"{line}: an interval has no end of values; add {SEARCH}, or list some, as in {key}=1,2,3"
-                    )
-                axes.append([f"{key}={end}" for end in _ends(line, override.value())])
-                continue
-            sweeps = override.is_discrete_sweep()
-            if sweeps and is_of_hydra(key):
-                raise ConfigError(f"{line}: what is Hydra's own holds for a whole sweep: give it one value")
-            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
-            if not axes[-1]:
-                raise ConfigError(f"{line}: there is no value to run")
-    return axes
-
-
-def _ends(line: str, interval: Any) -> tuple[float, float]:
-    low, high = interval.start, interval.end
-    if not low < high or interval.tags - {"log"} or ("log" in interval.tags and low <= 0):
-        raise ConfigError(
-            f"{line}: expected interval(low,high) with low < high, or tag(log,interval(low,high)) with 0 < low < high"
-        )
-    return low, high
-
-
-def sweep_samples(axes: list[list[str]]) -> list[list[str]]:
-    """Command lines of single runs that check all values of a sweep: every word occurs once, of numbers the ends."""
-    first = [values[0] for values in axes]
-    others = ([*first[:n], value, *first[n + 1 :]] for n, values in enumerate(axes) for value in _telling(values)[1:])
-    return [first, *others]
-
-
-def _telling(axis: list[str]) -> list[str]:
-    """The first value, and those that may be wrong in a way of their own: what is allowed of numbers is a range."""
-    numbers = {line: number(line) for line in axis}
-    whole = [line for line in axis if isinstance(numbers[line], int)]
-    broken = [line for line, n in numbers.items() if isinstance(n, float) and math.isfinite(n) and n % 1]
-    ends = {end(lines, key=lambda line: numbers[line] or 0) for lines in (whole, broken) if lines for end in (min, max)}
-    return [axis[0], *(line for line in axis[1:] if line in ends or line not in (*whole, *broken))]
-
-
-def number(line: str) -> int | float | None:
-    """The value of an override that is a number."""
-    text = line.split("=", 1)[-1]
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return None
-
-
-def check_jobs(axes: list[list[str]], config_dir: str | None = None, config_name: str = "config") -> None:
-    """Compose every job of a sweep whose values were checked, but for numbers, of which one is as good as another.
-
-    Raises:
-        ConfigError: one whose values do not go together, with its overrides.
-    """
-    kept = [axis[:1] if all(number(line) is not None for line in axis) else axis for axis in axes]
-    with hydra(config_dir):
-        for job in product(*kept):
-            try:
-                _compose(config_name, list(job))
-            except ConfigError as error:
-                raise ConfigError(f"{' '.join(job)}: {error}") from error
-
-
-def is_of_hydra(line: str) -> bool:
-    """Whether an override is of how jobs are run, and not of a job."""
-    return line.lstrip("+~").startswith(("hydra.", "hydra/"))
-
-
-@contextmanager
-def hydra(config_dir: str | None) -> Iterator[None]:
-    """Hydra, with the folders that configs are looked for in.
-
-    Raises:
-        ConfigError: no such folder, or one whose files hide those that came along.
-    """
-    own = Path(config_dir or CONF).absolute()
-    if not own.is_dir():
-        raise ConfigError(f"--config-dir {config_dir}: no such folder ({own})")
-    if own.resolve() != CONF.resolve():
-        for file in (own / group / f"{name}.yaml" for group, options in groups().items() for name in options):
-            if file.exists():
-                raise ConfigError(f"{file}: {file.parent.name}={file.stem} came along; give yours another name")
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        use_presets()
-        if config_dir:
-            search_path = _loader().get_search_path()
-            search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
-            GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
-        yield
-
-
-def _loader() -> ConfigLoader:
-    return GlobalHydra.instance().config_loader()
-
-
-def _parse(overrides: list[str]) -> list[Override]:
-    for line in overrides:
-        if "=" not in line and not line.startswith("~"):
-            meant = [f"{group}={line}" for group, options in groups().items() if line in options]
-            meant += [f"dltrain {name}" for name in get_close_matches(line, COMMANDS, 1)]
-            raise ConfigError(f"{line!r} is no key=value{f'; did you mean {meant[0]}?' if meant else ''}")
-    parser = OverridesParser.create(_loader())
-    for line in overrides:
-        try:
-            parser.parse_override(line)
-        except HydraException as error:
-            key = line.split("=", 1)[0]
-            raise ConfigError(f"{line}: cannot be read; quote the value, as in \"{key}='...'\"") from error
-    return parser.parse_overrides(overrides)
-
-
-def _compose(config_name: str, overrides: list[str]) -> DictConfig:
-    try:
-        return compose(config_name, overrides, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(_one_line(error)) from error
-
-
-def _one_line(error: Exception) -> str:
-    """What Hydra says in several lines, without its advice to add a `+`, and with the nearest name to a wrong one."""
-    unknown = re.search(r"Key '(\w+)' not in 'Config'", f"{error} {error.__cause__}")
-    if unknown:
-        place = re.search(r"In '(.+?)'", str(error))
-        return f"unknown key {unknown[1]}{f' in {place[1]}.yaml' if place else ''}; {nearest(unknown[1], KEYS)}"
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip() and "object_type" not in line]
-    return "; ".join(line for line in lines if not line.startswith(("To append", "Set the environment")))
-
-
 def _is_choice(override: Override, list_groups: Callable[[str], list[str]]) -> bool:
     """Whether an override chooses from a group, and then from the options that there are."""
     group, value = override.key_or_group, override.value()
     parent, _, name = group.rpartition("/")
     if name not in list_groups(parent) and group != "experiment":
         return False
-    options = _loader().get_group_options(group, ObjectType.CONFIG)
+    options = loader().get_group_options(group, ObjectType.CONFIG)
     if value is not None and str(value) not in options:
         raise ConfigError(f"{override.input_line}: no such {group}; {nearest(str(value), options)}")
     if value is None and group != "experiment":

@@ -11,14 +11,15 @@ from typing import Protocol
 from omegaconf import DictConfig
 
 from trainer.arguments import quoted, without
+from trainer.composing import is_of_hydra
 from trainer.errors import ConfigError
 from trainer.launchers import BASIC
-from trainer.overrides import SEARCH, is_of_hydra
 from trainer.start import launch
 from trainer.sweep.jobs import Plan, job
 from trainer.sweep.launching import Launch
 from trainer.sweep.ledger import Ledger
 from trainer.sweep.pruning import configuration, planned, prune
+from trainer.sweep.values import SEARCH
 
 FOLDER = "hydra.sweep.dir"
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"

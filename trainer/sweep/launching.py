@@ -18,7 +18,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
 from trainer.arguments import quoted
-from trainer.overrides import hydra, is_of_hydra
+from trainer.composing import hydra, is_of_hydra
 from trainer.sweep.jobs import Plan, is_over, job, job_of_a_worker
 from trainer.sweep.launcher_process import launcher_process
 from trainer.sweep.ledger import Ledger

@@ -19,11 +19,12 @@ from omegaconf import DictConfig
 from trainer import run
 from trainer.config import SLOTS
 from trainer.errors import ConfigError, DltrainError
-from trainer.overrides import checked_all, number, sweep_axes
+from trainer.overrides import checked_all
 from trainer.resume import key_of
 from trainer.sweep.apart import run_apart, warm_up
 from trainer.sweep.jobs import why
 from trainer.sweep.ledger import Outlook
+from trainer.sweep.values import number, sweep_axes
 
 COMBINED = ("data", "model", "loss", "experiment", "data.batch_size")  # which decide whether, and how fast, a job runs
 NUM_BATCHES, MINUTES = 30, 0.02  # at most

@@ -13,10 +13,10 @@ from trainer import runs
 from trainer.arguments import parse
 from trainer.errors import CheckpointError
 from trainer.launchers import is_of_launcher, kept_of_launcher
-from trainer.overrides import sweep_axes
 from trainer.resume import FREE_IN_SWEEP, differences, key_of
 from trainer.sweep.hashing import NOT_HASHED
 from trainer.sweep.ledger import Ledger
+from trainer.sweep.values import sweep_axes
 
 
 def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:

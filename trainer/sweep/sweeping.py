@@ -17,8 +17,8 @@ from omegaconf import DictConfig, OmegaConf
 from trainer import run
 from trainer.arguments import again, checked_sweep, without
 from trainer.commands._table import say
+from trainer.composing import is_of_hydra
 from trainer.errors import ConfigError, FileSystemError, SweepError
-from trainer.overrides import check_jobs, is_of_hydra, sweep_axes
 from trainer.sweep.apart import context
 from trainer.sweep.course import FOLDER, Course, Grid, course
 from trainer.sweep.hashing import config_hash
@@ -30,6 +30,7 @@ from trainer.sweep.preflight import preflight
 from trainer.sweep.report import report
 from trainer.sweep.resuming import began_elsewhere, check_unchanged, resumed
 from trainer.sweep.screen import Screen
+from trainer.sweep.values import check_jobs, sweep_axes
 from trainer.sweep.workers import workers
 from trainer.view.words import duration, shown
 
