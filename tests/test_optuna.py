@@ -156,14 +156,17 @@ def test_what_a_search_needs_is_said(dltrain, monkeypatch):
 
 
 def test_a_search_ends_with_the_line_that_runs_its_best_job(sweep, tmp_path):  # noqa: F811
-    jobs = ["hydra/sweeper=optuna", "model=bad", "optim.lr=tag(log,interval(1e-4,1e-1))", "model.how=ok,raises"]
-    jobs += ["epochs=1", "hydra.sweeper.n_trials=5", "plots=off", "tensorboard=off"]
+    jobs = ["hydra/sweeper=optuna", "model=bad", "optim.lr=tag(log,interval(1e-4,1e-1))", "model.how=0,8"]  # 8 raises
+    jobs += ["data=iris", "epochs=1", "hydra.sweeper.n_trials=5", "plots=off", "tensorboard=off"]
     done = sweep(*jobs)
     assert done.code == 8, done.err
     folder = sweep.folder()
     assert set(states(folder).values()) == {"finished", "failed"}
     best = table(folder)[0]
-    assert f"best         dltrain --config-dir=conf model=bad optim.lr={best['optim.lr']} model.how=ok" in done.out
+    assert (
+        f"best         dltrain --config-dir=conf model=bad optim.lr={best['optim.lr']} model.how=0 data=iris"
+        in done.out
+    )
     assert best["val_mean"] == str(max(job.get("objective", 0) for job in Ledger(folder).jobs().values()))
     # The ledger ends in the middle of a job, as a kill leaves it: the same trials, each in its folder.
     found, values = table(folder), [trial.values for trial in trials(folder)]
