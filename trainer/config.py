@@ -106,7 +106,9 @@ class Config:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = knob(0, "of weights, splits and order", least=0, most=2**31 - 1)
     deterministic: bool = knob(False, "only algorithms that give the same bits every time; slower on CUDA")
-    plots: Any = knob("auto", "pictures at the end: auto draws all that fit, off none, or a list of names")
+    plots: Any = knob(
+        "auto", "pictures at the end: all that fit, off, or a list of names; auto: all, of a sweep's jobs none"
+    )
     tensorboard: Any = knob("full", "what is written for TensorBoard", choices=("full", "basic", "off"))
     log_every: int = knob(50, "updates between two points in TensorBoard", least=1)
     limit_batches: float = knob(math.inf, "use so many batches of each split an epoch", least=1, whole=True)

@@ -86,7 +86,9 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     wanted = partial(is_wanted, plan.folder, plan.owner) if plan.owner else lambda: True
     try:
         command = ["dltrain", *plan.flags, *overrides]
-        code = run_apart(cfg, folder, names, command, plan.threads, _halt(plan, ledger, folder), wanted)
+        code = run_apart(
+            without_pictures(cfg), folder, names, command, plan.threads, _halt(plan, ledger, folder), wanted
+        )
     except Stopped:
         ledger.append("interrupted", job=number, seconds=spent())
         raise
@@ -101,6 +103,13 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     if event == "pruned":
         run.write_json(folder / "summary.json", summary | {"status": event})
     return objective
+
+
+def without_pictures(cfg: DictConfig) -> DictConfig:
+    """A job's config: with `plots=auto` a sweep has pictures of its own, and its jobs have none."""
+    if cfg.plots == "auto":
+        cfg.plots = "off"
+    return cfg
 
 
 def is_over(job: Event, plan: Plan) -> bool:

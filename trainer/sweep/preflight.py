@@ -22,7 +22,7 @@ from trainer.errors import ConfigError, DltrainError
 from trainer.overrides import checked_all
 from trainer.resume import key_of
 from trainer.sweep.apart import run_apart, warm_up
-from trainer.sweep.jobs import why
+from trainer.sweep.jobs import why, without_pictures
 from trainer.sweep.ledger import Outlook
 from trainer.sweep.values import number, sweep_axes
 
@@ -70,7 +70,7 @@ def _check_comparable(cfg: DictConfig, compared: Collection[tuple[str, str]]) ->
 
 
 def _shortened(cfg: DictConfig, drawn: bool) -> DictConfig:
-    short = copy.deepcopy(cfg)
+    short = without_pictures(copy.deepcopy(cfg))
     short.epochs, short.limit_batches = 1, min(NUM_BATCHES, cfg.limit_batches)
     short.max_minutes, short.checkpoint.min_seconds = min(MINUTES, cfg.max_minutes), math.inf
     if not drawn:

@@ -47,19 +47,19 @@ PICTURES: dict[str, Callable[[Outcome], Figure | None]] = {
 
 
 def check(which: Any) -> list[str]:
-    """The names of the pictures that `plots=` asks for, with all of them for `auto`; to be asked before training.
+    """The names of the pictures that `plots=` asks for, with all for `auto` and `all`; to be asked before training.
 
     Raises:
         ConfigError: there is no picture of a name.
     """
     if which in ("off", False, None):  # a yaml's `off` is read as false
         return []
-    if which == "auto":
+    if which in ("auto", "all"):
         return list(PICTURES)
     names = list(which) if isinstance(which, Iterable) and not isinstance(which, str) else [which]
     for name in names:
         if str(name) not in PICTURES:
-            raise ConfigError(f"plots={name}: no such picture; {nearest(str(name), {*PICTURES, 'auto', 'off'})}")
+            raise ConfigError(f"plots={name}: no such picture; {nearest(str(name), {*PICTURES, 'auto', 'all', 'off'})}")
     return names
 
 
@@ -74,7 +74,7 @@ def draw(which: Any, folder: Path, outcome: Outcome, say: Callable[[str], None])
             with style.look():
                 picture = PICTURES[name](outcome)
                 if picture is None:
-                    if which != "auto":
+                    if which not in ("auto", "all"):
                         say(f"plots: {name} has no meaning for this run")
                     continue
                 folder.mkdir(exist_ok=True)
