@@ -19,8 +19,6 @@ from importlib.metadata import version
 from harness import Page, Result, keep, ratio, taken_in_turns, write
 from swept import WORKERS, configuration, dltrain, one, peers_version, script
 
-from trainer.config import KNOBS
-
 PAGE = Page(
     "SWEEPS",
     "What a sweep costs",
@@ -114,6 +112,26 @@ def overhead() -> None:
     keep(overhead, ["", "seconds of twelve jobs", "begins after", "a job", "between"], rows, PAGE)
 
 
+def workers() -> None:
+    """Two jobs at once.
+
+    The six jobs of the mlp with 150 epochs each, one after the other with two threads, and two beside each other with a
+    thread each. So small a network has little from a second thread; the convolutions above have more. Each worker
+    imports torch once, which takes as long as some of the jobs above.
+    """
+    sweeps = {
+        "one after the other": partial(dltrain, "epochs=150", *AS_LIGHTNING, models=["mlp"]),
+        "hydra/launcher=joblib": partial(dltrain, "epochs=150", *AS_LIGHTNING, *JOBLIB, models=["mlp"]),
+    }
+    found = taken_in_turns(sweeps, turns=2)
+    first = found["one after the other"]
+    rows = [
+        [name, f"{statistics.median(r.seconds for r in results):.1f}", ratio(results, first)[1]]
+        for name, results in found.items()
+    ]
+    keep(workers, ["", "seconds", "to one after the other"], rows, PAGE)
+
+
 def pruning() -> None:
     """Jobs that are stopped early.
 
@@ -135,7 +153,7 @@ def pruning() -> None:
     keep(pruning, ["", "seconds", "to the whole", "epochs trained", "best validation, %", "best job"], rows, PAGE)
 
 
-ALL = (contenders, overhead, *([pruning] if "sweep.prune" in KNOBS else []))
+ALL = (contenders, workers, overhead, pruning)
 SECTIONS = {section.__name__: section for section in ALL}
 
 

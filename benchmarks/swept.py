@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -62,9 +62,9 @@ def _run(command: list[str], folder: Path, threads: int) -> str:
     return done.stdout
 
 
-def dltrain(*overrides: str) -> Result:
+def dltrain(*overrides: str, models: Sequence[str] = MODELS) -> Result:
     """The grid as a sweep of the tool."""
-    grid = [f"model={','.join(MODELS)}", f"optim.lr={','.join(RATES)}", f"seed={','.join(SEEDS)}"]
+    grid = [f"model={','.join(models)}", f"optim.lr={','.join(RATES)}", f"seed={','.join(SEEDS)}"]
     with _workplace() as folder:
         sweep = folder / "sweep"
         command = [sys.executable, "-m", "trainer.cli", "-m", *grid, *OURS, *overrides, f"hydra.sweep.dir={sweep}"]
