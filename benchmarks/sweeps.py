@@ -50,9 +50,9 @@ def contenders() -> None:
     broken off goes on, and whether one job's failure, such as no memory, leaves the others alone. Lightning goes on
     with a job that is given the path of its checkpoint.
 
-    To see: the sweep begins its first job after eight seconds and writes more, and makes up for both, since a tutorial's
-    loop reads images one by one. Two jobs at once gain little here: each worker imports torch first, which takes as
-    long as two of these jobs, and two threads are of use to a convolution.
+    To see: the sweep begins its first job after eight seconds and writes more, and makes up for both, since a
+    tutorial's loop reads images one by one. Two jobs at once gain little here: each worker imports torch first, which
+    takes as long as two of these jobs, and two threads are of use to a convolution.
     """
     ours = {
         "dltrain -m": (),
