@@ -449,8 +449,8 @@ def test_an_unknown_picture_ends_before_training_with_the_nearest_name(dltrain):
     assert outcome.folder is None
 
 
-@pytest.mark.parametrize("wrong", [True, 3, ["auto"], "all", [["curves"]]])
-def test_only_names_auto_and_off_can_be_asked_for(wrong):
+@pytest.mark.parametrize("wrong", [True, 3, ["auto"], "every", [["curves"]]])
+def test_only_names_auto_all_and_off_can_be_asked_for(wrong):
     with pytest.raises(ConfigError, match="no such picture"):
         pictures.check(wrong)
 
