@@ -1,7 +1,7 @@
 """Measures what a sweep costs, beside a plain script's and Lightning's, and writes docs/SWEEPS.md.
 
     python benchmarks/performance.py install                 # Lightning, in an environment of its own; once
-    DLTRAIN_DATA=... python benchmarks/sweeps.py             # all sections, some seven minutes on two cores
+    DLTRAIN_DATA=... python benchmarks/sweeps.py             # all sections, some twelve minutes on two cores
     DLTRAIN_DATA=... python benchmarks/sweeps.py overhead    # this one anew, the others as they were measured before
     python benchmarks/sweeps.py write                        # the page anew, from what was measured before
 
