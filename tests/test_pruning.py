@@ -6,6 +6,8 @@ import math
 import pytest
 
 from trainer.run import MetricsFile
+from trainer.sweep.course import Grid
+from trainer.sweep.jobs import Plan
 from trainer.sweep.ledger import Ledger
 from trainer.sweep.pruning import STARTUP, AtRung, BelowMedian, prune, rungs, share
 
@@ -118,6 +120,16 @@ def test_a_metric_that_is_no_number_counts_as_the_worst(tmp_path):
             rows.append({"epoch": epoch, "val/accuracy": value})
     below = BelowMedian(tmp_path, "5", "accuracy", True)
     assert [below(2, value) for value in (0.59, 0.6)] == [True, False]  # of nan, 0.5, 0.6, 0.7 and 0.9
+
+
+@pytest.mark.parametrize(("at_rungs", "expected"), [([2], [2, 3]), ([], [0, 1, 2, 3])])
+def test_the_seeds_of_a_configuration_go_together_at_rungs_alone(at_rungs, expected, tmp_path):
+    ledger = ledger_of(tmp_path, [(1, 0, 0.1), (1, 1, None), (2, 0, 0.8), (2, 1, 0.9)])
+    ledger.append("pruned", job=0, objective=0.1, metric="accuracy", epoch=2)
+    launched, jobs = [], [job["overrides"] for job in ledger.jobs().values()]
+    plan = Plan(tmp_path, [], False, True, 0, "halving" if at_rungs else "median", 2, {})
+    Grid(jobs, at_rungs, 1.0).run(lambda plan, left: launched.append(list(left)), plan, 1)
+    assert launched[0] == expected
 
 
 def test_a_rung_is_an_epoch():

@@ -58,15 +58,18 @@ class Grid:
         ledger = Ledger(plan.folder)
         passed = {event["epoch"] for event in ledger.rungs()}
         for rung in [*(rung for rung in self.rungs if rung not in passed), 0]:
-            known = ledger.jobs()
-            out = {configuration(self.jobs[number]) for number, job in known.items() if job["event"] == "pruned"}
-            left = {number: lines for number, lines in enumerate(self.jobs) if configuration(lines) not in out}
-            launch_left(plan._replace(rung=rung), left)
+            launch_left(plan._replace(rung=rung), self._left(ledger))
             plan = plan._replace(retry=False)  # once is enough
             if plan.fail_fast and ledger.has_failed():
                 return
             if rung:
                 prune(plan.folder, rung, plan.factor)
+
+    def _left(self, ledger: Ledger) -> dict[int, list[str]]:
+        """Without the seeds of a configuration that is out at a rung; the median stops each job for itself."""
+        pruned = [number for number, job in ledger.jobs().items() if job["event"] == "pruned"] if self.rungs else []
+        out = {configuration(self.jobs[number]) for number in pruned}
+        return {number: lines for number, lines in enumerate(self.jobs) if configuration(lines) not in out}
 
 
 @dataclass
