@@ -15,6 +15,7 @@ from trainer.advice import advice
 from trainer.baseline import baselines
 from trainer.clock import Clock
 from trainer.data import description
+from trainer.environment import environment
 from trainer.errors import Halt, Halted, NumericalError, Stopped
 from trainer.fingerprint import fingerprints
 from trainer.loop import Report, evaluate, fit
@@ -84,15 +85,15 @@ def train(
         run.forget_logs(folder)
     config = OmegaConf.to_yaml(cfg, resolve=True)
     noted = {"num_threads": torch.get_num_threads(), "names": dict(names), "data": fingerprints(data)}
-    environment = run.environment(command, str(device)) | noted
-    run.begin(folder, config, environment)
+    surroundings = environment(command, str(device)) | noted
+    run.begin(folder, config, surroundings)
     rows = run.MetricsFile(folder / "metrics.csv")
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
     goes_on_at = saved and saved.about["step"] + 1
     columns = hyper_parameters(cfg, names, command, folder)
     board = open_board(cfg.tensorboard, folder / "tensorboard", columns, results, goes_on_at)
     layers = layers_of(model, sample)
-    board.describe(model, sample, layers, config, environment)
+    board.describe(model, sample, layers, config, surroundings)
     shown = best.monitor if best.monitor != "loss" else meter.names[-1]
     console = view.Console(cfg.epochs, total_steps, shown)
     console.say(*view.header(cfg, names, device, data, spec), *warnings, view.layers_table(layers))
