@@ -15,7 +15,7 @@ from harness import ROOT, Result, dltrain, keep, spread, taken_in_turns, verdict
 LEARNING = ("forward", "backward", "update")
 PASSES = """
 import sys, time, torch
-from trainer import memory
+from trainer.engine import memory
 from trainer.models import cnn, mlp, resnet
 memory.keep()
 torch.set_num_threads(2)

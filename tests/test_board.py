@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from trainer.data.tensors import DataSpec, Examples, Loaders, TensorLoader
-from trainer.recording import Recorder
+from trainer.engine.trace import Recorder
 from trainer.view.board import open_board
 from trainer.view.layers import layers_of
 from trainer.view.outcome import Outcome

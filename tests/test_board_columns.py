@@ -5,7 +5,7 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from trainer.sweep.ledger import Ledger, axis_values
+from trainer.runs.ledger import Ledger, axis_values
 from trainer.view.board import open_board
 from trainer.view.board.columns import hyper_parameters
 

@@ -6,10 +6,12 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from trainer import build, build_update, components
-from trainer.config import CONF, groups
+from trainer.build import parts
+from trainer.build import update as build_update
+from trainer.config import targets
+from trainer.config.check import checked
+from trainer.config.schema import CONF, groups
 from trainer.errors import ConfigError
-from trainer.overrides import checked
 
 HOSTILE = [
     "os.system",
@@ -36,7 +38,7 @@ HOSTILE = [
     "pickle.loads",
     "trainer.cli.main",
     "trainer.cli.os.system",
-    "trainer.run.subprocess.run",
+    "trainer.runs.folder.subprocess.run",
     "trainer.models.linear.nn.Linear",
     "trainer.data.images.os.system",
     "trainer.data.images._download",
@@ -75,9 +77,9 @@ def own_folder(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("target", HOSTILE)
 def test_nothing_outside_a_slot_is_found_under_any_alias(own_folder, target):
-    for slot in components.MODULES:
+    for slot in targets.MODULES:
         with pytest.raises(ConfigError):
-            components.locate(slot, target)
+            targets.locate(slot, target)
     assert not (own_folder / "canary").exists()
 
 
@@ -85,15 +87,15 @@ def test_nothing_outside_a_slot_is_found_under_any_alias(own_folder, target):
 def test_python_itself_is_not_the_users_even_where_it_lies_below_their_folder(monkeypatch, folder):
     monkeypatch.chdir(folder)
     for target in ("subprocess.getoutput", "os.system", "shutil.rmtree", "pip.main", "yaml.load", "pandas.read_pickle"):
-        for slot in components.MODULES:
+        for slot in targets.MODULES:
             with pytest.raises(ConfigError):
-                components.locate(slot, target)
+                targets.locate(slot, target)
 
 
 def test_a_module_that_is_not_allowed_is_not_even_imported():
     sys.modules.pop("antigravity", None)
     with pytest.raises(ConfigError):
-        components.locate("model", "antigravity.fly")
+        targets.locate("model", "antigravity.fly")
     assert "antigravity" not in sys.modules
 
 
@@ -111,14 +113,14 @@ def test_a_module_that_is_not_allowed_is_not_even_imported():
 )
 def test_a_slot_accepts_its_own_kind_only(slot, target):
     with pytest.raises(ConfigError):
-        components.locate(slot, target)
+        targets.locate(slot, target)
 
 
 @pytest.mark.parametrize("name", ["_partial_", "_args_", "_recursive_", "_convert_"])
 def test_hydras_instantiation_keys_are_refused(name):
     cfg = OmegaConf.create({"model": {"_target_": "trainer.models.mlp.MLP", name: True}})
     with pytest.raises(ConfigError, match=name):
-        components.component(cfg, "model", in_shape=(4,), out_features=1)
+        targets.component(cfg, "model", in_shape=(4,), out_features=1)
 
 
 def test_a_nested_target_is_refused():
@@ -131,11 +133,11 @@ def test_a_nested_target_is_refused():
         }
     )
     with pytest.raises(ConfigError, match=r"model.hidden.0._target_=os.system"):
-        components.component(cfg, "model", in_shape=(4,), out_features=1)
+        targets.component(cfg, "model", in_shape=(4,), out_features=1)
 
 
 def test_a_users_own_model_is_found_in_their_folder(own_folder):
-    assert components.locate("model", "mynet.Net").__name__ == "Net"
+    assert targets.locate("model", "mynet.Net").__name__ == "Net"
 
 
 def test_any_optimizer_and_scheduler_of_torch_needs_a_yaml_alone():
@@ -145,7 +147,7 @@ def test_any_optimizer_and_scheduler_of_torch_needs_a_yaml_alone():
             "scheduler": {"_target_": "torch.optim.lr_scheduler.CosineAnnealingLR"},
         }
     )
-    optimizer = components.component(cfg, "optim", params=[nn.Parameter(torch.zeros(1))])
+    optimizer = targets.component(cfg, "optim", params=[nn.Parameter(torch.zeros(1))])
     assert optimizer.param_groups[0]["alpha"] == 0.5
     assert build_update.schedule(cfg, optimizer, total_steps=7).T_max == 7
 
@@ -157,7 +159,7 @@ def test_every_yaml_composes_and_names_something_that_takes_its_arguments(group,
     node = OmegaConf.load(CONF / group / f"{option}.yaml")
     lines = [f"{group}.{key}=x" for key in node if OmegaConf.is_missing(node, key)]
     cfg, _ = checked([f"{group}={option}", *lines])
-    build.check(cfg)
+    parts.check(cfg)
     assert groups()[group][option], f"conf/{group}/{option}.yaml has no comment for --help"
 
 
@@ -177,21 +179,21 @@ SQUEEZENET = OmegaConf.create(
 
 
 def test_a_torchvision_model_reads_grey_images():
-    spec = build.DataSpec("multiclass", (1, 28, 28), out_features=10)
-    model = build.model(SQUEEZENET, spec, torch.zeros(2, 1, 28, 28))
+    spec = parts.DataSpec("multiclass", (1, 28, 28), out_features=10)
+    model = parts.model(SQUEEZENET, spec, torch.zeros(2, 1, 28, 28))
     assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
 
 
 def test_a_wrong_argument_of_a_torchvision_model_is_a_configuration_error():
     cfg = OmegaConf.merge(SQUEEZENET, {"model": {"nonsense": 1}})
     with pytest.raises(ConfigError, match="nonsense"):
-        build.model(cfg, build.DataSpec("multiclass", (1, 28, 28), out_features=10), torch.zeros(2, 1, 28, 28))
+        parts.model(cfg, parts.DataSpec("multiclass", (1, 28, 28), out_features=10), torch.zeros(2, 1, 28, 28))
 
 
 def test_a_model_that_does_not_read_the_data_is_named():
-    spec = build.DataSpec("regression", (10,))
+    spec = parts.DataSpec("regression", (10,))
     with pytest.raises(ConfigError, match=r"squeezenet1_1 reads image, .* features of shape \(10,\); model=mlp fits"):
-        build.model(SQUEEZENET, spec, torch.zeros(2, 10))
+        parts.model(SQUEEZENET, spec, torch.zeros(2, 10))
 
 
 def test_conf_lies_beside_the_package():
@@ -210,7 +212,7 @@ def test_conf_lies_beside_the_package():
 )
 def test_augmentation_that_has_no_meaning_is_refused(overrides, message):
     def data():
-        return build.data(checked(overrides)[0], torch.device("cpu"))
+        return parts.data(checked(overrides)[0], torch.device("cpu"))
 
     with pytest.raises(ConfigError) as refusal:
         data()
@@ -228,8 +230,8 @@ def test_augmentation_that_has_no_meaning_is_refused(overrides, message):
 )
 def test_channels_are_last_where_it_is_asked_for_or_in_16_bits(overrides, expected):
     cfg, _ = checked(["data=digits", "model=simple_cnn", *overrides])
-    loaders, spec = build.data(cfg, torch.device("cpu"))
-    model = build.model(cfg, spec, next(iter(loaders.train))[0][:2])
+    loaders, spec = parts.data(cfg, torch.device("cpu"))
+    model = parts.model(cfg, spec, next(iter(loaders.train))[0][:2])
     assert model[3].weight.is_contiguous(memory_format=torch.channels_last) == expected
 
 
@@ -259,7 +261,7 @@ def test_the_fastest_form_of_an_optimizer_is_chosen_unless_the_config_does(overr
 
 def test_training_batches_alone_are_augmented():
     plain, augmented = (
-        build.data(checked(["data=digits", f"augment.noise={noise}"])[0], torch.device("cpu"))[0] for noise in (0, 0.5)
+        parts.data(checked(["data=digits", f"augment.noise={noise}"])[0], torch.device("cpu"))[0] for noise in (0, 0.5)
     )
     for part, same in [("train", False), ("val", True), ("test", True)]:
         a, b = (torch.cat([inputs for inputs, _ in getattr(loaders, part)]) for loaders in (plain, augmented))

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from trainer import sealed
-from trainer.checkpoint import Store, load_weights
 from trainer.errors import CheckpointError, FileSystemError
+from trainer.runs import sealed
+from trainer.runs.checkpoints import Store, load_weights
 
 
 @pytest.fixture

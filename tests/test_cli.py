@@ -15,7 +15,7 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from trainer import arguments
+from trainer.config import command_line
 
 
 def read_rows(outcome):
@@ -586,12 +586,12 @@ def test_quoting_survives_hydras_grammar():
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     for text in ("a b", "it's", 'say "x"', "a=b,c", "x\\", "é{1}", "[0]"):
-        (override,) = OverridesParser.create().parse_overrides([f"k={arguments.quoted(text)}"])
+        (override,) = OverridesParser.create().parse_overrides([f"k={command_line.quoted(text)}"])
         assert override.value() == text
 
 
 def test_runs_that_start_in_the_same_second_get_folders_of_their_own(tmp_path):
-    from trainer.run import create
+    from trainer.runs.folder import create
 
     start = time.monotonic()
     folders = {create(tmp_path / "day" / "run") for _ in range(20)}

@@ -7,8 +7,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import nn
 
-from trainer.advice import advice
-from trainer.clock import IN_UPDATE, PARTS, Clock
+from trainer.engine.clock import IN_UPDATE, PARTS, Clock
+from trainer.view.advice import advice
 from trainer.view.console import shares
 
 CPU = torch.device("cpu")
@@ -86,7 +86,7 @@ def test_sixteen_bits_are_advised_after_a_trial_alone(monkeypatch):
     before = [p.clone() for p in model.parameters()]
     batch = torch.randn(4, 1, 8, 8), torch.randn(4, 1)
     for least, expected in [(0.0, "precision=bf16 takes a step "), (1e9, "")]:
-        monkeypatch.setattr("trainer.advice.WORTH_IT", least)
+        monkeypatch.setattr("trainer.view.advice.WORTH_IT", least)
         found = advice(OmegaConf.create(known), spent(forward=20.0), 10, 2, model, nn.MSELoss(), [batch])
         assert found.startswith(expected)
         assert bool(found) == bool(expected)

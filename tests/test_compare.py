@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.commands import _sweep
-from trainer.differences import differing, flat, history
-from trainer.directions import HIGHER_IS_BETTER
+from trainer.cli.commands import _sweep
 from trainer.metrics import METRICS
-from trainer.runs import find, look
+from trainer.runs.diff import differing, flat, history
+from trainer.runs.directions import HIGHER_IS_BETTER
+from trainer.runs.index import find, look
 from trainer.view.sparkline import ASCII, sparkline
 
 

@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.clock import Clock
-from trainer.compiled import TIMED, CompiledUpdate
 from trainer.data.tensors import Examples, TensorLoader
-from trainer.loop import fit
-from trainer.meter import Meter
+from trainer.engine.clock import Clock
+from trainer.engine.compiled import TIMED, CompiledUpdate
+from trainer.engine.loop import fit
+from trainer.engine.meter import Meter
+from trainer.engine.update import Update
 from trainer.metrics import MSE
 from trainer.schedules import cosine
-from trainer.update import Update
 
 EPOCHS = 5
 

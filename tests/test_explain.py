@@ -10,12 +10,12 @@ from matplotlib.image import imread
 from rich.console import Console
 from test_graph import graph, parts
 
-from trainer.graph.fold import folded
-from trainer.graph.marks import marked
+from trainer.explain.fold import folded
+from trainer.explain.layout import WIDTH, layout
+from trainer.explain.marks import marked
+from trainer.explain.picture import HALF_WIDTH
+from trainer.explain.table import brief, graph_table
 from trainer.models.mlp import MLP
-from trainer.view.graph_layout import WIDTH, layout
-from trainer.view.graph_picture import HALF_WIDTH
-from trainer.view.graph_table import brief, graph_table
 
 ROW = re.compile(r"^ *(\d+) +\S")
 

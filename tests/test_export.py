@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from trainer import build, exporting
-from trainer.commands import export
-from trainer.config import groups
+from trainer.build import parts
+from trainer.cli.commands import export
+from trainer.config.check import checked
+from trainer.config.schema import groups
 from trainer.data.tensors import DataSpec
 from trainer.errors import CheckpointError
 from trainer.models.rnn import Recurrent
-from trainer.overrides import checked
-from trainer.unpacked import Unpacked
+from trainer.trained import export as exporting
+from trainer.trained.unpacked import Unpacked
 
 IMAGES = DataSpec("multiclass", (1, 8, 8), 10)
 TEXTS = DataSpec("multiclass", (5,), 4, vocab_size=12)
@@ -34,7 +35,7 @@ def examples(spec, count=5):
 def network(model, spec, *overrides):
     """With statistics of batch norm that are not those of the beginning."""
     torch.manual_seed(0)
-    made = build.model(checked([f"model={model}", *overrides])[0], spec, examples(spec, 2)).train()
+    made = parts.model(checked([f"model={model}", *overrides])[0], spec, examples(spec, 2)).train()
     made(examples(spec))
     return made.eval()
 

@@ -12,9 +12,9 @@ import torch
 from matplotlib.image import imread
 from torch import nn
 
-from trainer.lr_range import WINDOW, Curve, range_test
+from trainer.engine.lr_range import WINDOW, Curve, range_test
+from trainer.engine.update import Update
 from trainer.schedules import constant
-from trainer.update import Update
 
 
 class Loader:

@@ -7,26 +7,26 @@ import pytest
 import torch
 from torch import nn
 
-from trainer import build
-from trainer.config import groups
-from trainer.graph.fold import folded
-from trainer.graph.marks import marked
-from trainer.graph.node import pooled
-from trainer.graph.record import record, size_of
+from trainer.build import parts
+from trainer.config.check import checked
+from trainer.config.schema import groups
+from trainer.explain.fold import folded
+from trainer.explain.marks import marked
+from trainer.explain.node import pooled
+from trainer.explain.record import record, size_of
 from trainer.models.mlp import MLP
-from trainer.overrides import checked
 
 MODELS = [[f"model={name}"] for name in groups()["model"]]
 CELLS = [[f"model={name}", "model.cell=true"] for name in ("rnn", "gru", "lstm")]
 
 
-def parts(overrides):
+def model_and_batch(overrides):
     cfg, _ = checked(overrides)
     torch.manual_seed(0)
-    data, spec = build.data(cfg, torch.device("cpu"))
+    data, spec = parts.data(cfg, torch.device("cpu"))
     inputs, targets = next(iter(data.train))
-    model = build.model(cfg, spec, inputs[:2])
-    return model, build.loss(cfg, spec, data.train.targets), inputs, targets
+    model = parts.model(cfg, spec, inputs[:2])
+    return model, parts.loss(cfg, spec, data.train.targets), inputs, targets
 
 
 def graph(model, inputs, targets, loss=None):
@@ -78,7 +78,7 @@ def test_values_and_gradients_are_those_of_a_computation_by_hand():
 
 @pytest.mark.parametrize("overrides", MODELS + CELLS, ids=" ".join)
 def test_every_model_has_a_graph_in_topological_order_and_none_of_its_gradients_vanishes(overrides):
-    model, loss, inputs, targets = parts([*overrides, "data=digits"])
+    model, loss, inputs, targets = model_and_batch([*overrides, "data=digits"])
     nodes = marked(record(model, loss, inputs, targets, nullcontext()))
     assert_sorted(nodes)
     assert not [node for node in nodes if node.mark]
@@ -98,7 +98,7 @@ def test_tokens_have_no_gradient_and_a_loop_is_folded_to_its_steps(tmp_path):
     rows = "".join(f"{'ab' * 20}{i % 2},{'even' if i % 2 else 'odd'}\n" for i in range(60))
     (tmp_path / "text.csv").write_text("text,label\n" + rows)
     data = ["data=text", f"data.path={tmp_path / 'text.csv'}"]
-    model, loss, inputs, targets = parts([*data, "model=gru", "model.cell=true"])
+    model, loss, inputs, targets = model_and_batch([*data, "model=gru", "model.cell=true"])
     nodes = record(model, loss, inputs, targets, nullcontext())
     assert nodes[0].gradient is None
     assert [nodes[i].title for i in by_title(nodes)["embedding embedding"].inputs] == ["inputs", "embedding.weight"]

@@ -16,12 +16,14 @@ import pytest
 import torch
 from PIL import Image
 
-from trainer import build, components
-from trainer.data import _files, cifar, folder, images
-from trainer.data.image_file import pixels_of
+from trainer.build import parts
+from trainer.config import targets
+from trainer.config.check import checked
+from trainer.data import _download, folder, images
+from trainer.data._image import cifar
+from trainer.data._image.file import pixels_of
 from trainer.data.tensors import Examples, TensorLoader
 from trainer.errors import ConfigError, DataError
-from trainer.overrides import checked
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -228,7 +230,7 @@ def test_a_download_that_stops_is_given_up_and_leaves_nothing(tmp_path, monkeypa
         time.sleep(3)
 
     monkeypatch.setattr("torchvision.datasets.MNIST", stuck)
-    monkeypatch.setattr(_files, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(_download, "PATIENCE_S", 0.5)
     with pytest.raises(DataError, match=r"nothing came for 0.5 s"):
         images.mnist(root=str(tmp_path))
     assert listing(tmp_path) == []
@@ -243,16 +245,18 @@ def test_a_download_is_put_in_place_and_read(tmp_path, monkeypatch):
 
 
 def test_with_a_file_missing_the_network_is_not_asked(tmp_path, monkeypatch):
-    monkeypatch.setattr(_files, "download", None)
+    monkeypatch.setattr(_download, "download", None)
     (write_idx(tmp_path) / f"{NAMES[3]}.gz").unlink()
     with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: not found"):
         images.mnist(root=str(tmp_path))
 
 
-@pytest.mark.parametrize("target", ["_files.download", "images._files.download", "images.download", "idx.write_whole"])
+@pytest.mark.parametrize(
+    "target", ["_download.download", "images._download.download", "images.download", "_image.idx.read"]
+)
 def test_what_writes_is_out_of_a_configs_reach(target):
     with pytest.raises(ConfigError):
-        components.locate("data", f"trainer.data.{target}")
+        targets.locate("data", f"trainer.data.{target}")
 
 
 # CIFAR-10
@@ -387,7 +391,7 @@ def draw(path, classes=("cat", "dog", "emu"), count=10, size=(7, 5)):
 
 def loaders(path, *lines):
     cfg, _ = checked(["data=image_folder", f"data.path={path}", *lines])
-    return build.data(cfg, torch.device("cpu"))
+    return parts.data(cfg, torch.device("cpu"))
 
 
 def test_classes_are_the_sorted_folders_and_inputs_the_bytes_of_the_files(tmp_path):

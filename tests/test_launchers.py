@@ -12,13 +12,14 @@ import pytest
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from trainer import launchers, runs
-from trainer.config import CONF
+from trainer.config import launchers
+from trainer.config.check import checked
+from trainer.config.schema import CONF
 from trainer.errors import ConfigError
-from trainer.overrides import checked
-from trainer.run import read_json
+from trainer.runs import index
+from trainer.runs.folder import read_json
+from trainer.runs.ledger import Ledger
 from trainer.sweep import workers
-from trainer.sweep.ledger import Ledger
 
 PRESETS = ["joblib", "ray", "submitit_local", "submitit_slurm"]
 
@@ -73,7 +74,7 @@ def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, 
     assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[signum], err
     assert ("stopped with 1 of 2 jobs to do" in out) == (signum != signal.SIGKILL)
     wait_until(lambda: events("interrupted") == [0], None)  # nothing goes on behind a process that was killed
-    assert not runs.is_running(folder / "0")
+    assert not index.is_running(folder / "0")
     if launcher == "joblib":
         wait_until(lambda: not at_work_in(tmp_path), None, timeout_s=30)  # nor does a worker that had no job
 

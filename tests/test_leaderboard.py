@@ -9,16 +9,16 @@ import time
 import pytest
 from rich.console import Console
 
-from trainer.directions import HIGHER_IS_BETTER
-from trainer.run import write_json
-from trainer.runs import find
-from trainer.sweep import picture, report
-from trainer.sweep.axes import Axis, by_effect, heights
-from trainer.sweep.cells import brief, lead, progress, ranges
-from trainer.sweep.files import save
-from trainer.sweep.leaderboard import leaderboard
-from trainer.sweep.ledger import Ledger
-from trainer.sweep.screen import Screen
+from trainer.runs.directions import HIGHER_IS_BETTER
+from trainer.runs.folder import write_json
+from trainer.runs.index import find
+from trainer.runs.leaderboard import leaderboard
+from trainer.runs.ledger import Ledger
+from trainer.view.sweep import picture, table
+from trainer.view.sweep.files import save
+from trainer.view.sweep.live import Screen
+from trainer.view.sweep.scales import Axis, by_effect, heights
+from trainer.view.sweep.text import brief, lead, progress, ranges
 
 
 class Sweep:
@@ -70,7 +70,7 @@ def sweep(tmp_path):
 
 
 def lines(board, width=None, **options):
-    return report.tables(board, width, colour=False, **options)
+    return table.tables(board, width, colour=False, **options)
 
 
 @pytest.mark.parametrize("metric", HIGHER_IS_BETTER)
@@ -215,13 +215,13 @@ def test_a_terminal_gets_what_fits_and_is_told_what_does_not(sweep, width):
     assert "val" in table[1]
     assert ("no room for" in table[-1]) == (width < 80)
     assert "and 10 more" in table
-    told = report.failures(sweep.board, width)
+    told = table.failures(sweep.board, width)
     assert told[2].startswith("job 30  optim.lr=30 model.hidden=[1]")
     assert max(len(line) for line in told[2:-1]) <= width
     assert told[-1].strip() == str(sweep.folder / "30" / "train.log")  # in one piece
     assert not any("\x1b" in line for line in table)
-    coloured = report.tables(sweep.board, width, colour=True)
-    assert [line for line in coloured if line.startswith(report.BEST)] == [f"{report.BEST}{table[3]}{report.PLAIN}"]
+    coloured = table.tables(sweep.board, width, colour=True)
+    assert [line for line in coloured if line.startswith(table.BEST)] == [f"{table.BEST}{table[3]}{table.PLAIN}"]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_the_key_with_most_effect_comes_first_and_a_drawn_one_does_not_win_for_h
 
 
 def test_the_screen_says_each_end_once_in_a_line_without_escape_codes(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("trainer.sweep.screen.EVERY_S", 0.01)
+    monkeypatch.setattr("trainer.view.sweep.live.EVERY_S", 0.01)
     sweep = Sweep(tmp_path, 4, ["-m", "optim.lr=1,2,3,4", "epochs=2"])
     sweep.finish("optim.lr=1 epochs=2", 0.5)
     with pytest.raises(KeyboardInterrupt), Screen(tmp_path, 4):  # noqa: PT012
@@ -330,7 +330,7 @@ def test_in_a_terminal_the_best_rows_and_what_runs_are_below(tmp_path, monkeypat
         sweep.finish(f"optim.lr={number} seed=1", number / 100)
     sweep.begin("optim.lr=50 seed=1")
     console = Console(file=io.StringIO(), force_terminal=True, width=60, height=20, legacy_windows=False)
-    monkeypatch.setattr("trainer.sweep.screen.Console", lambda **_: console)
+    monkeypatch.setattr("trainer.view.sweep.live.Console", lambda **_: console)
     with Screen(tmp_path, 50) as screen:
         below = screen._below()
     assert len(below) <= 20

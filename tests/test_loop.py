@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from trainer.data.tensors import Examples, TensorLoader
-from trainer.loop import Position, Report, evaluate, fit, windows
-from trainer.meter import Meter
+from trainer.engine.loop import Position, Report, evaluate, fit, windows
+from trainer.engine.meter import Meter
+from trainer.engine.stopping import Budget
+from trainer.engine.update import Update
 from trainer.metrics import MSE
 from trainer.schedules import constant
-from trainer.stopping import Budget
-from trainer.update import Update
 
 
 def loader(num_examples, batch_size, *, shuffle=True, limit=math.inf):

@@ -8,11 +8,13 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from trainer import build, build_update, components
-from trainer.config import groups
+from trainer.build import parts
+from trainer.build import update as build_update
+from trainer.config import targets
+from trainer.config.check import checked
+from trainer.config.schema import groups
+from trainer.engine.loop import full
 from trainer.errors import ConfigError
-from trainer.loop import full
-from trainer.overrides import checked
 
 READS = {  # what came along, by hand: an option that is added later goes by what its class says
     "linear": {"features", "image"},
@@ -67,7 +69,7 @@ def datasets(own_files, tmp_path_factory, request):
                     (root / file).symlink_to(real_data / file)
                 overrides.append(f"data.root={root}")
             cfg, _ = checked(overrides)
-            made[name] = (*build.data(cfg, torch.device("cpu")), overrides)
+            made[name] = (*parts.data(cfg, torch.device("cpu")), overrides)
         return made[name]
 
     return get
@@ -78,7 +80,7 @@ def cell(datasets, model, name):
         pytest.skip("its files are not at hand; test_images.py makes some")
     loaders, spec, overrides = datasets(name)
     cfg, _ = checked([*overrides, f"model={model}"])
-    reads = READS.get(model) or getattr(components.locate("model", cfg.model["_target_"]), "reads", {"image"})
+    reads = READS.get(model) or getattr(targets.locate("model", cfg.model["_target_"]), "reads", {"image"})
     return cfg, loaders, spec, spec.kind in reads and not (model == "logistic" and spec.task == "regression")
 
 
@@ -92,13 +94,13 @@ def test_a_model_learns_from_data_that_it_reads_and_says_what_fits_other(dataset
     inputs, targets = inputs[:8], targets[:8]
     if not has_meaning:
         with pytest.raises(ConfigError, match=r"^model: .*; model=\w+ fits$") as refusal:
-            build.model(cfg, spec, inputs[:2])
+            parts.model(cfg, spec, inputs[:2])
         other = str(refusal.value).rsplit("model=", 1)[1].split()[0]
         assert cell(datasets, other, name)[-1]
         return
     torch.manual_seed(0)
-    net = build.model(cfg, spec, inputs[:2])
-    loss = build.loss(cfg, spec, loaders.train.targets)
+    net = parts.model(cfg, spec, inputs[:2])
+    loss = parts.loss(cfg, spec, loaders.train.targets)
     update = build_update.update(cfg, net, 10, torch.amp.GradScaler("cpu", enabled=False))
     before = [p.detach().clone() for p in net.parameters()]
     net.train()
@@ -118,7 +120,7 @@ def test_a_model_learns_from_data_that_it_reads_and_says_what_fits_other(dataset
 def test_the_table_above_is_whole():
     assert set(READS) == set(groups()["model"])
     kinds = {kind for reads in READS.values() for kind in reads}
-    assert kinds == set(build.FITTING) == {"features", "image", "tokens"}
+    assert kinds == set(parts.FITTING) == {"features", "image", "tokens"}
 
 
 @pytest.mark.parametrize("loss", groups()["loss"])
@@ -133,18 +135,18 @@ def test_a_loss_fits_its_task_or_says_what_does(datasets, loss, name):
     }
     if loss in fits[name] | {"auto"}:
         assert torch.isfinite(
-            build.loss(cfg, spec, loaders.train.targets)(torch.zeros(2, spec.out_features), loaders.train.targets[:2])
+            parts.loss(cfg, spec, loaders.train.targets)(torch.zeros(2, spec.out_features), loaders.train.targets[:2])
         )
     else:
         with pytest.raises(ConfigError, match=f"this data is {spec.task}; loss=auto fits"):
-            build.loss(cfg, spec, loaders.train.targets)
+            parts.loss(cfg, spec, loaders.train.targets)
 
 
 def test_weight_decay_leaves_biases_and_norms_alone(datasets):
     loaders, spec, _ = datasets("digits")
     for overrides in (["optim=sgd", "optim.weight_decay=0.5"], ["optim=adamw"]):
         cfg, _ = checked(["data=digits", "model=resnet", *overrides])
-        net = build.model(cfg, spec, next(iter(loaders.train))[0][:2])
+        net = parts.model(cfg, spec, next(iter(loaders.train))[0][:2])
         groups_ = build_update.update(cfg, net, 10, torch.amp.GradScaler("cpu", enabled=False)).optimizer.param_groups
         decayed, left = ({id(p) for p in group["params"]} for group in groups_)
         assert [group["weight_decay"] > 0 for group in groups_] == [True, False]

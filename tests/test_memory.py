@@ -8,7 +8,7 @@ import pytest
 
 CODE = """
 import resource, sys, torch
-from trainer import memory
+from trainer.engine import memory
 if sys.argv[1] == "keep":
     memory.keep()
 def faults():
@@ -33,7 +33,7 @@ def test_a_large_tensor_is_made_again_without_asking_the_kernel_for_its_pages():
 
 
 def test_elsewhere_nothing_happens(monkeypatch):
-    from trainer import memory
+    from trainer.engine import memory
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: pytest.fail("asked for a library"))

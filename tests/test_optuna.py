@@ -12,7 +12,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 
 from tests.test_sweep import bad, states, sweep, table  # noqa: F401 - fixtures
-from trainer.sweep.ledger import Ledger, key_values
+from trainer.runs.ledger import Ledger, key_values
 from trainer.sweep.search import search
 
 SPACE = ["epochs=3", "optim.lr=tag(log,interval(1e-5,1))", "model.width=int(interval(1,64))", "model=mlp,linear"]
@@ -28,7 +28,7 @@ def loss(values):
 
 
 class Launcher:
-    """Runs jobs as `trainer.sweep.jobs.job` does, and may be killed before, in or after one."""
+    """Runs jobs as `trainer.sweep.job.job` does, and may be killed before, in or after one."""
 
     def __init__(self, folder, objective, calls_left=math.inf):
         self.ledger, self.objective, self.calls_left = Ledger(folder), objective, calls_left

@@ -16,9 +16,9 @@ from sklearn import metrics
 from torch import nn
 
 from trainer.data.tensors import DataSpec, Examples, Loaders, TensorLoader
+from trainer.engine.trace import Recorder
 from trainer.errors import ConfigError
 from trainer.models.linear import Linear
-from trainer.recording import Recorder
 from trainer.view import pictures, style
 from trainer.view.outcome import Outcome
 from trainer.view.plots import curves, filters, mistakes, ranking, surface, weights

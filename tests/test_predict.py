@@ -10,10 +10,10 @@ import pytest
 import torch
 from PIL import Image, ImageDraw, ImageOps
 
-from trainer.data._drawing import Drawing, fit_drawing, framed
-from trainer.data._image_encoder import ImageEncoder, fit_images
-from trainer.data._like_training import like_training
-from trainer.data.idx import read_idx
+from trainer.data._image.drawing import Drawing, fit_drawing, framed
+from trainer.data._image.encoder import ImageEncoder, fit_images
+from trainer.data._image.idx import read_idx
+from trainer.data._image.like_training import like_training
 from trainer.errors import DataError
 
 MNIST_LIKE = Drawing(background=0.0, side=20.0, by_mass=True, centre=(14.0, 14.0), fill=0.3)

@@ -5,10 +5,10 @@ import math
 
 import pytest
 
-from trainer.run import MetricsFile
-from trainer.sweep.course import Grid
-from trainer.sweep.jobs import Plan
-from trainer.sweep.ledger import Ledger
+from trainer.runs.folder import MetricsFile
+from trainer.runs.ledger import Ledger
+from trainer.sweep.job import Plan
+from trainer.sweep.plan import Grid
 from trainer.sweep.pruning import STARTUP, AtRung, BelowMedian, prune, rungs, share
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.recording import Recorder, Spaced
+from trainer.engine.trace import Recorder, Spaced
 
 
 @pytest.mark.parametrize("steps", [3, 8, 9, 100, 1000])
@@ -20,7 +20,7 @@ def test_kept_steps_are_evenly_spaced_and_reach_to_the_end(steps):
 
 
 def test_a_model_that_is_too_large_is_not_kept(monkeypatch):
-    monkeypatch.setattr("trainer.recording.WEIGHTS_BYTES", 100)
+    monkeypatch.setattr("trainer.engine.trace.WEIGHTS_BYTES", 100)
     recorder = Recorder(nn.Linear(10, 10), 0)
     recorder.note(1, torch.tensor(0.5), 0.1)
     assert recorder.path()[0] == []

@@ -4,10 +4,10 @@ import shutil
 import pytest
 import torch
 
-from trainer import run
-from trainer.commands import reproduce
+from trainer.cli.commands import reproduce
+from trainer.data.fingerprint import fingerprints
 from trainer.data.tensors import Examples, Loaders, TensorLoader
-from trainer.fingerprint import fingerprints
+from trainer.runs import folder as run_folder
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_an_altered_result_fails_unless_it_is_tolerated(dltrain, monkeypatch):
     again, altered = first.summary, first.summary
     monkeypatch.setattr(reproduce, "_again", lambda before: before._replace(summary=again))
     altered["test"]["loss"] *= 1 + 1e-9
-    run.write_json(first.folder / "summary.json", altered)
+    run_folder.write_json(first.folder / "summary.json", altered)
     outcome = dltrain("reproduce", f"run={first.folder}")
     assert outcome.code == 1
     failed = {name for name, verdict in verdicts(outcome.out).items() if verdict == "FAIL"}
@@ -65,7 +65,7 @@ def test_an_altered_result_fails_unless_it_is_tolerated(dltrain, monkeypatch):
     assert len(outcome.err.splitlines()) == 1
     assert dltrain("reproduce", f"run={first.folder}", "tolerance=1e-8").code == 0
     del altered["test"]["loss"]
-    run.write_json(first.folder / "summary.json", altered)
+    run_folder.write_json(first.folder / "summary.json", altered)
     assert verdicts(dltrain("reproduce", f"run={first.folder}").out)["test/loss"] == "FAIL"
 
 

@@ -11,12 +11,14 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from trainer import randomness, run, saving
-from trainer.config import groups
+from trainer.config.schema import groups
 from trainer.data.tensors import BatchLoader
-from trainer.meter import Meter
-from trainer.stopping import Best, Watched
-from trainer.update import Update
+from trainer.engine import randomness
+from trainer.engine.meter import Meter
+from trainer.engine.stopping import Best, Watched
+from trainer.engine.update import Update
+from trainer.runs import folder as run_folder
+from trainer.runs import saver
 
 TINY = ["data=digits", "model=mlp", "model.hidden=[16]", "limit_batches=6", "epochs=3", "checkpoint.min_seconds=0"]
 SEARCHES = [name for name in groups()["optim"] if name.endswith("_search")]
@@ -162,10 +164,10 @@ def test_files_are_read_on_where_they_were(dltrain, stop_at, one_thread, own_fil
 
 
 LEFT_OUT = {
-    "random state": (saving, "set_random_state", lambda state: None),
+    "random state": (saver, "set_random_state", lambda state: None),
     "position in the data": (BatchLoader, "set_epoch", None),
     "optimizer": (torch.optim.Optimizer, "load_state_dict", lambda self, state: None),
-    "schedule": (saving, None, "scheduler"),
+    "schedule": (saver, None, "scheduler"),
     "training metrics": (Meter, "load_state_dict", lambda self, state, device: None),
     "best": (Best, "load_state_dict", lambda self, state: None),
 }
@@ -274,10 +276,10 @@ def test_a_run_that_is_not_there_is_named(dltrain):
 
 
 def test_two_processes_do_not_share_a_folder(dltrain):
-    from trainer import run
+    from trainer.runs import folder as run_folder
 
     folder = dltrain(*overrides_of("dropout")).folder
-    with run.lock(folder):
+    with run_folder.lock(folder):
         outcome = dltrain("resume=last", "epochs=5")
     assert outcome.code == 7
     assert f"process {os.getpid()}" in outcome.err
@@ -304,7 +306,7 @@ def test_damaged_checkpoints_are_passed_over_and_that_is_said(dltrain, one_threa
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's writer
 def test_a_folder_that_is_taken_away_is_said(dltrain, monkeypatch):
-    append = saving.Saver.end_of_epoch
+    append = saver.Saver.end_of_epoch
 
     def gone(self, report, improved):
         import shutil
@@ -312,7 +314,7 @@ def test_a_folder_that_is_taken_away_is_said(dltrain, monkeypatch):
         shutil.rmtree(self.store.folder.parent)
         append(self, report, improved)
 
-    monkeypatch.setattr(saving.Saver, "end_of_epoch", gone)
+    monkeypatch.setattr(saver.Saver, "end_of_epoch", gone)
     outcome = dltrain(*overrides_of("dropout"))
     assert outcome.code == 6
     assert "No such file or directory" in outcome.err
@@ -358,11 +360,11 @@ def test_half_a_row_in_the_metrics_ends_no_run(dltrain, monkeypatch):
 
         return Writer()
 
-    monkeypatch.setattr("trainer.run.csv.writer", half)
+    monkeypatch.setattr("trainer.runs.folder.csv.writer", half)
     outcome = dltrain("model=logistic", "epochs=4")
     assert outcome.code == 0
     assert "logs are not complete" in outcome.out
-    assert [row["epoch"] for row in run.MetricsFile(outcome.folder / "metrics.csv").rows()] == [1, 3, 4]
+    assert [row["epoch"] for row in run_folder.MetricsFile(outcome.folder / "metrics.csv").rows()] == [1, 3, 4]
 
 
 def test_results_are_there_whatever_becomes_of_the_pictures(dltrain, monkeypatch):

@@ -8,8 +8,9 @@ from datetime import datetime, timezone
 
 import pytest
 
-from trainer import run, runs
-from trainer.commands._table import Column, fitting, plain
+from trainer.runs import folder as run_folder
+from trainer.runs import index
+from trainer.view.table import Column, fitting, plain
 
 NAMES = {"data": "digits", "model": "mlp", "loss": "auto", "optim": "adam", "scheduler": "cosine"}
 
@@ -20,10 +21,10 @@ def make(tmp_path, name, minute=0, **summary):
     folder.mkdir(parents=True)
     when = datetime(2026, 1, 2, 10, minute, tzinfo=timezone.utc)
     environment = {"time": when.isoformat(), "names": NAMES | summary.pop("names", {})}
-    run.write_json(folder / "environment.json", environment)
+    run_folder.write_json(folder / "environment.json", environment)
     (folder / ".lock").write_text("process 1 on nowhere")
     if summary:
-        run.write_json(folder / "summary.json", {"status": "finished"} | summary)
+        run_folder.write_json(folder / "summary.json", {"status": "finished"} | summary)
     return folder
 
 
@@ -66,7 +67,7 @@ def test_the_states_of_runs(dltrain, tmp_path):
     odd = make(tmp_path, "f-odd", 5, best=3, test=None, monitor=["x"], train_s="soon")
     (odd.parent / "a file").write_text("")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "outputs").rglob("*")}
-    with run.lock(in_progress):
+    with run_folder.lock(in_progress):
         outcome = dltrain("runs", "--json")
         assert "epoch 2/7" in dltrain("runs").out
     states = dict(rows(outcome, "run", "state"))
@@ -84,13 +85,13 @@ def test_the_states_of_runs(dltrain, tmp_path):
 
 def test_looking_at_a_run_leaves_its_lock_free(tmp_path):
     folder = make(tmp_path, "a")
-    assert not runs.is_running(folder)
-    with run.lock(folder):
-        assert runs.is_running(folder)
+    assert not index.is_running(folder)
+    with run_folder.lock(folder):
+        assert index.is_running(folder)
         with pytest.raises(BlockingIOError), (folder / ".lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert not runs.is_running(folder)
-    assert not runs.is_running(tmp_path / "nowhere")
+    assert not index.is_running(folder)
+    assert not index.is_running(tmp_path / "nowhere")
 
 
 def test_a_run_begins_while_somebody_looks(tmp_path):
@@ -98,8 +99,8 @@ def test_a_run_begins_while_somebody_looks(tmp_path):
     with (folder / ".lock").open() as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
         threading.Timer(0.03, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
-        with run.lock(folder):
-            assert runs.is_running(folder)
+        with run_folder.lock(folder):
+            assert index.is_running(folder)
 
 
 def test_sorting_and_choosing(dltrain, tmp_path):
@@ -181,4 +182,4 @@ def test_three_hundred_runs_take_a_moment_without_torch_and_hydra(tmp_path):
 
 def test_a_run_that_was_begun_later_is_below(tmp_path):
     late, early = make(tmp_path, "a", 9), make(tmp_path, "b", 3)
-    assert [found.folder for found in runs.every(tmp_path / "outputs")] == [early, late]
+    assert [found.folder for found in index.every(tmp_path / "outputs")] == [early, late]

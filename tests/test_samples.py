@@ -2,8 +2,8 @@
 
 import pytest
 
+from trainer.config.axes import check_jobs, number, sweep_axes, sweep_samples
 from trainer.errors import ConfigError
-from trainer.sweep.values import check_jobs, number, sweep_axes, sweep_samples
 
 
 @pytest.mark.parametrize(

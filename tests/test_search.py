@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import nn
 
+from trainer.engine.searched import SearchedUpdate
+from trainer.engine.update import Update
 from trainer.errors import ConfigError
 from trainer.optim.direction_search import DirectionSearch
 from trainer.optim.grid_search import GridSearch
 from trainer.optim.random_search import RandomSearch
 from trainer.schedules import constant
-from trainer.searching import SearchedUpdate
-from trainer.update import Update
 
 
 def parameters(*shapes):
@@ -177,7 +177,7 @@ def test_candidates_are_evaluated_in_calls_of_bounded_size_with_the_losses_of_ea
         alone.append(nn.functional.mse_loss(model(X), Y).detach())
     window = [(X[:20], Y[:20]), (X[20:], Y[20:])]
     for numbers in (1, 2**12, 2**20):
-        monkeypatch.setattr("trainer.searching.NUMBERS", numbers)
+        monkeypatch.setattr("trainer.engine.searched.NUMBERS", numbers)
         assert torch.allclose(update._losses(candidates, window, 30), torch.stack(alone), atol=1e-6)
 
 

@@ -20,19 +20,19 @@ LEAVES = (
     "trainer.metrics",
     "trainer.schedules",
     "trainer.errors",
-    "trainer.directions",
+    "trainer.runs.directions",
 )
 MAY_IMPORT_HYDRA = {
-    "trainer.start",
-    "trainer.arguments",
-    "trainer.composing",
-    "trainer.config",
-    "trainer.launchers",
-    "trainer.overrides",
-    "trainer.sweep.jobs",
-    "trainer.sweep.launching",
+    "trainer.cli.start",
+    "trainer.config.command_line",
+    "trainer.config.compose",
+    "trainer.config.schema",
+    "trainer.config.launchers",
+    "trainer.config.check",
+    "trainer.sweep.job",
+    "trainer.sweep.launch",
     "trainer.sweep.search",
-    "trainer.sweep.sweeping",
+    "trainer.sweep.sweep",
 }
 
 
@@ -74,7 +74,7 @@ def test_there_is_no_import_cycle():
 
     for name in GRAPH:
         visit(name)
-    assert "trainer.update" in GRAPH["trainer.loop"]  # the graph is not empty
+    assert "trainer.engine.update" in GRAPH["trainer.engine.loop"]  # the graph is not empty
 
 
 @pytest.mark.parametrize("name", [n for n in FILES if n.startswith(LEAVES)])
@@ -86,9 +86,9 @@ def test_leaves_import_nothing_of_ours_but_errors_and_other_files_of_data_or_opt
     assert GRAPH[name] <= allowed
 
 
-@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("trainer.graph.")])
+@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("trainer.explain.")])
 def test_the_graph_of_a_model_knows_nothing_of_runs(name):
-    assert all(other.startswith("trainer.graph.") for other in GRAPH[name])
+    assert all(other.startswith("trainer.explain.") for other in GRAPH[name])
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -123,13 +123,19 @@ def test_what_a_run_is_made_of_is_put_together_in_train_alone(part, others):
 
 
 def test_the_loop_knows_no_config_and_writes_nothing():
-    reached, waiting = set(), ["trainer.loop"]
+    reached, waiting = set(), ["trainer.engine.loop"]
     while waiting:
         name = waiting.pop()
         if name not in reached:
             reached.add(name)
             waiting += GRAPH[name]
-    assert reached == {"trainer.loop", "trainer.meter", "trainer.metrics", "trainer.update", "trainer.errors"}
+    assert reached == {
+        "trainer.engine.loop",
+        "trainer.engine.meter",
+        "trainer.metrics",
+        "trainer.engine.update",
+        "trainer.errors",
+    }
     for name in reached:
         source = FILES[name].read_text()
         assert "print(" not in source

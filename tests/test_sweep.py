@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from trainer.run import lock
-from trainer.runs import is_running
-from trainer.sweep.leaderboard import leaderboard
-from trainer.sweep.ledger import Ledger
+from trainer.runs.folder import lock
+from trainer.runs.index import is_running
+from trainer.runs.leaderboard import leaderboard
+from trainer.runs.ledger import Ledger
 
 QUICK = ["data=iris", "epochs=1", "plots=off", "tensorboard=off"]
 SPOKEN = {  # what the model does -> what is said of it

@@ -9,9 +9,9 @@ import torch
 from sklearn import datasets
 
 from trainer.data import tabular
-from trainer.data._encoder import TableEncoder, Target, fit_column
-from trainer.data._opening import open_table
 from trainer.data._plain import from_plain, to_plain
+from trainer.data._table.encoder import TableEncoder, Target, fit_column
+from trainer.data._table.opening import open_table
 from trainer.errors import DataError
 from trainer.models.linear import Linear
 
@@ -653,8 +653,8 @@ def test_a_large_file_read_in_parts_is_what_it_is_as_a_whole(tmp_path, monkeypat
             return str(error)
 
     whole = found()
-    monkeypatch.setattr("trainer.data._reading.LARGE", 0)
-    monkeypatch.setattr("trainer.data._reading.ROWS", 7)
+    monkeypatch.setattr("trainer.data._table.file.LARGE", 0)
+    monkeypatch.setattr("trainer.data._table.file.ROWS", 7)
     in_parts = found()
     if isinstance(whole, str):
         assert in_parts == whole

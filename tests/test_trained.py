@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from trainer import sealed
 from trainer.data import description
-from trainer.data._image_encoder import fit_images
+from trainer.data._image.encoder import fit_images
 from trainer.data.images import digits
 from trainer.errors import CheckpointError, DataError
+from trainer.runs import sealed
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CITIES = ["Rome", "Oslo", "Lima"]
@@ -278,10 +278,10 @@ def test_a_damaged_description_is_noticed_before_it_is_read(dltrain):
 
 @pytest.mark.parametrize("name", ["digits", "iris", "diabetes", "hours", "synthetic_linear"])
 def test_a_description_is_exact(name):
-    from trainer import build
-    from trainer.overrides import checked
+    from trainer.build import parts
+    from trainer.config.check import checked
 
-    loaders, spec = build.data(checked([f"data={name}"])[0], torch.device("cpu"))
+    loaders, spec = parts.data(checked([f"data={name}"])[0], torch.device("cpu"))
     content = description.dumps(spec, loaders.train.targets)
     again = description.loads(content)
     assert again.spec.encoder == spec.encoder

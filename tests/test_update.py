@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.amp import GradScaler
 
+from trainer.engine.update import Update
 from trainer.schedules import constant, cosine
-from trainer.update import Update
 
 X = torch.tensor([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]])
 Y = torch.tensor([[1.0], [2.0], [3.0]])

@@ -10,32 +10,36 @@ from typing import TYPE_CHECKING
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from trainer import build, build_update, checkpoint, memory, run
-from trainer.advice import advice
-from trainer.baseline import baselines
-from trainer.clock import Clock
+from trainer.build import parts
+from trainer.build import update as build_update
 from trainer.data import description
-from trainer.environment import environment
+from trainer.data.fingerprint import fingerprints
+from trainer.engine import memory
+from trainer.engine.baselines import baselines
+from trainer.engine.clock import Clock
+from trainer.engine.loop import Report, evaluate, fit
+from trainer.engine.numerics import choose_precision
+from trainer.engine.randomness import seed_everything
+from trainer.engine.searched import SearchedUpdate
+from trainer.engine.stopping import Budget, Signals
+from trainer.engine.trace import Keeping, Recorder
+from trainer.engine.update import Update
 from trainer.errors import Halt, Halted, NumericalError, Stopped
-from trainer.fingerprint import fingerprints
-from trainer.loop import Report, evaluate, fit
 from trainer.optim.search import Search
-from trainer.precision import choose_precision
-from trainer.randomness import seed_everything
-from trainer.recording import Keeping, Recorder
-from trainer.saving import Saver
-from trainer.searching import SearchedUpdate
-from trainer.stopping import Budget, Signals
-from trainer.update import Update
+from trainer.runs import checkpoints
+from trainer.runs import folder as run_folder
+from trainer.runs.environment import environment
+from trainer.runs.saver import Saver
 from trainer.view import console as view
 from trainer.view import pictures
+from trainer.view.advice import advice
 from trainer.view.board import open_board
 from trainer.view.board.columns import hyper_parameters
 from trainer.view.layers import layers_of
 from trainer.view.outcome import Outcome
 
 if TYPE_CHECKING:
-    from trainer.compiled import CompiledUpdate
+    from trainer.engine.compiled import CompiledUpdate
 
 
 def train(
@@ -56,22 +60,22 @@ def train(
         Halted: as `halt` has said.
     """
     memory.keep()
-    store = checkpoint.Store(folder / "checkpoints", cfg.checkpoint.keep)
+    store = checkpoints.Store(folder / "checkpoints", cfg.checkpoint.keep)
     warnings: list[str] = []
     saved = store.newest(say=warnings.append)
 
     # Parts, from the data to the update.
-    build.check(cfg)
+    parts.check(cfg)
     looks_back = bool(pictures.check(cfg.plots)) or str(cfg.tensorboard).lower() == "full"
-    device = build.device(cfg.device)
+    device = parts.device(cfg.device)
     autocast, scaler = choose_precision(cfg.precision, device)
     seed_everything(cfg.seed, cfg.deterministic)
-    data, spec = build.data(cfg, device)
+    data, spec = parts.data(cfg, device)
     store.data = description.dumps(spec, data.train.targets)
     sample = next(iter(data.train))[0][:2]
-    model = build.model(cfg, spec, sample)
-    loss = build.loss(cfg, spec, data.train.targets)
-    train_meter, meter, best = build.metrics(cfg, spec)
+    model = parts.model(cfg, spec, sample)
+    loss = parts.loss(cfg, spec, data.train.targets)
+    train_meter, meter, best = parts.metrics(cfg, spec)
     steps_per_epoch = math.ceil(len(data.train) / cfg.accumulate)
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
     update = build_update.update(cfg, model, total_steps, scaler)
@@ -82,12 +86,12 @@ def train(
 
     # What is written and said before the first step.
     if not saved:
-        run.forget_logs(folder)
+        run_folder.forget_logs(folder)
     config = OmegaConf.to_yaml(cfg, resolve=True)
     noted = {"num_threads": torch.get_num_threads(), "names": dict(names), "data": fingerprints(data)}
     surroundings = environment(command, str(device)) | noted
-    run.begin(folder, config, surroundings)
-    rows = run.MetricsFile(folder / "metrics.csv")
+    run_folder.begin(folder, config, surroundings)
+    rows = run_folder.MetricsFile(folder / "metrics.csv")
     results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
     goes_on_at = saved and saved.about["step"] + 1
     columns = hyper_parameters(cfg, names, command, folder)
@@ -109,7 +113,7 @@ def train(
     if cfg.compile and (update.reevaluates or update.is_scaled):
         model.compile()  # there is no one graph of an update that asks for the loss again, or may be skipped
     elif cfg.compile:
-        from trainer.compiled import CompiledUpdate  # imports torch's compiler
+        from trainer.engine.compiled import CompiledUpdate  # imports torch's compiler
 
         compiled = CompiledUpdate(model, loss, update, autocast, train_meter.update, clock, console.say)
     begun = logged = update.num_steps
@@ -196,7 +200,7 @@ def train(
     # The test split is read here for the first time, with the weights that the validation split chose.
     recorder.end(update.num_steps)
     chosen = update.averaged_model
-    checkpoint.load_weights(chosen, store.read("best").weights["model"], store.folder / "best")
+    checkpoints.load_weights(chosen, store.read("best").weights["model"], store.folder / "best")
     kept = Keeping(meter) if looks_back else meter
     test = evaluate(chosen, loss, data.test, kept, autocast=autocast)
     floor = baselines(data.train, data.test, spec, loss, meter)
@@ -227,7 +231,7 @@ def train(
         "learned": learned,
         "run_dir": str(folder.absolute()),
     }
-    run.write_json(folder / "summary.json", summary)
+    run_folder.write_json(folder / "summary.json", summary)
 
     # Whatever happens to what is drawn, the results are there.
     drawn: dict[str, Path] = {}

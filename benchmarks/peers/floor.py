@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--kept", action="store_true", help="freed memory stays in the process")
     given = parser.parse_args()
     if given.kept:
-        from trainer import memory
+        from trainer.engine import memory
 
         memory.keep()
     torch.manual_seed(0)

@@ -21,9 +21,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from trainer.errors import ConfigError
-from trainer.resume import key_of
-from trainer.run import MetricsFile, read_json, write_json
-from trainer.sweep.ledger import Event, Ledger
+from trainer.runs.folder import MetricsFile, read_json, write_json
+from trainer.runs.ledger import Event, Ledger
+from trainer.runs.resume import key_of
 
 STARTUP = 5  # jobs that have to be as old before the median of them counts, as in Optuna's MedianPruner
 

@@ -30,7 +30,7 @@ from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
 from trainer.errors import ConfigError, nearest
-from trainer.sweep.ledger import Event, Ledger, key_values
+from trainer.runs.ledger import Event, Ledger, key_values
 
 STUDY = "study.log"
 LEAST = {"n_trials": 1, "n_jobs": 0, "sampler.seed": 0, "sampler.n_startup_trials": 1}

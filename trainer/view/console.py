@@ -22,7 +22,7 @@ from rich.table import Table
 
 from trainer import __version__
 from trainer.data.tensors import DataSpec, Loaders
-from trainer.loop import Report
+from trainer.engine.loop import Report
 from trainer.view.layers import Layer
 from trainer.view.words import number, shown
 

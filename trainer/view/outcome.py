@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from trainer.data.tensors import DataSpec, Loaders
-from trainer.loop import Loss
-from trainer.recording import Recorder
+from trainer.engine.loop import Loss
+from trainer.engine.trace import Recorder
 
 
 @dataclass(frozen=True)
