@@ -16,6 +16,7 @@ Everything else that escapes ends with exit code 1 and its traceback in the run'
 
 import difflib
 import signal
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,14 @@ def as_line(code: int, message: str) -> str:
     """What stderr is told, in one line whatever is in the message."""
     words = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
     return f"dltrain: error[{code}]: {words}"
+
+
+def reason(error: Exception) -> str:
+    """The message of an error from a component and, if it is the user's own, the line that it comes from."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    place = f" ({Path(last.filename).name}, line {last.lineno})" if Path.cwd() == Path(last.filename).parent else ""
+    return f"{kind}{str(error).splitlines()[0] if str(error) else 'no message'}{place}"
 
 
 def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumulate: int) -> DltrainError:

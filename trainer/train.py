@@ -14,12 +14,11 @@ from trainer.build import parts
 from trainer.build import update as build_update
 from trainer.data import description
 from trainer.data.fingerprint import fingerprints
-from trainer.engine import memory
+from trainer.engine import numerics
 from trainer.engine.baselines import baselines
 from trainer.engine.clock import Clock
 from trainer.engine.loop import Report, evaluate, fit
-from trainer.engine.numerics import choose_precision
-from trainer.engine.randomness import seed_everything
+from trainer.engine.numerics import choose_precision, seed_everything
 from trainer.engine.searched import SearchedUpdate
 from trainer.engine.stopping import Budget, Signals
 from trainer.engine.trace import Keeping, Recorder
@@ -59,7 +58,7 @@ def train(
         DltrainError: whatever the user can mend.
         Halted: as `halt` has said.
     """
-    memory.keep()
+    numerics.keep_freed_memory()
     store = checkpoints.Store(folder / "checkpoints", cfg.checkpoint.keep)
     warnings: list[str] = []
     saved = store.newest(say=warnings.append)

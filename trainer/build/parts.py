@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from trainer.build.update import schedule
 from trainer.config.schema import SLOTS
-from trainer.config.targets import arguments_of, component, explain
+from trainer.config.targets import arguments_of, component
 from trainer.data.augment import Augment
 from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
 from trainer.engine.meter import Meter
 from trainer.engine.numerics import choose_precision
 from trainer.engine.stopping import Best
-from trainer.errors import ConfigError, nearest
+from trainer.errors import ConfigError, nearest, reason
 from trainer.losses import auto, check_fit
 from trainer.metrics import METRICS, OF_TASK, Metric
 from trainer.models.adapt import GreyToColour
@@ -45,7 +45,7 @@ def check(cfg: DictConfig) -> None:
         if not isinstance(optimizer, Search):  # a search has no arithmetic that a setting could break
             optimizer.step(lambda: weight.sum())
     except Exception as error:
-        raise ConfigError(f"optim: {cfg.optim['_target_']}: {explain(error)}") from error
+        raise ConfigError(f"optim: {cfg.optim['_target_']}: {reason(error)}") from error
     choose_precision(cfg.precision, device(cfg.device))
 
 
@@ -157,7 +157,7 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
             # Not the model itself: a pass in training mode moves the statistics of batch norm.
             trained = copy.deepcopy(built).train()(sample[: 1 if cfg.data.batch_size == 1 else 2])
     except Exception as error:
-        raise ConfigError(f"model: {name} does not read inputs of shape {spec.in_shape}: {explain(error)}") from error
+        raise ConfigError(f"model: {name} does not read inputs of shape {spec.in_shape}: {reason(error)}") from error
     for found in (outputs, trained):
         shape = tuple(found.shape[1:]) if isinstance(found, Tensor) else type(found).__name__
         if shape != (spec.out_features,):
@@ -190,7 +190,7 @@ def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Callable[[Tensor, 
     except ConfigError:
         raise
     except Exception as error:
-        raise ConfigError(f"loss: {cfg.loss['_target_']}: {explain(error)}") from error
+        raise ConfigError(f"loss: {cfg.loss['_target_']}: {reason(error)}") from error
     return built
 
 

@@ -13,10 +13,11 @@ import signal
 import sys
 import threading
 import traceback
+from difflib import get_close_matches
 from typing import NoReturn
 
 from trainer.cli.commands import COMMANDS
-from trainer.errors import DltrainError, Stopped, as_line
+from trainer.errors import ConfigError, DltrainError, Stopped, as_line
 
 log = logging.getLogger("dltrain")
 
@@ -85,9 +86,11 @@ def _dispatch(arguments: list[str]) -> None:
         importlib.import_module(f"trainer.cli.commands.{COMMANDS[arguments[0]][0]}").main(arguments[1:])
         return
     from trainer.cli.help import usage
-    from trainer.cli.start import launch, start
+    from trainer.cli.start import start
     from trainer.config.command_line import again, checked_flags, parse
+    from trainer.config.compose import launch
 
+    _refuse_unknown_command(arguments[:1])
     flags = parse(arguments)
     if flags.help:
         print(usage(flags.config_dir))
@@ -102,3 +105,9 @@ def _dispatch(arguments: list[str]) -> None:
         sweep(flags, arguments)
     else:
         start(flags, arguments)
+
+
+def _refuse_unknown_command(words: list[str]) -> None:
+    """Raise ConfigError for a first word that is nearly a command, naming it."""
+    if near := [name for word in words if "=" not in word for name in get_close_matches(word, COMMANDS, 1)]:
+        raise ConfigError(f"{words[0]!r}: unknown command; did you mean dltrain {near[0]}?")

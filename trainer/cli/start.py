@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 import shutil
-import sys
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.command_line import again, checked_flags, parse, quoted, without
-from trainer.config.schema import CONF, SLOTS
+from trainer.config.compose import launch
+from trainer.config.schema import SLOTS
 from trainer.errors import CheckpointError, ConfigError, DltrainError
 from trainer.job import run_job
 from trainer.runs import folder as run_folder
@@ -86,9 +83,3 @@ def _train(arguments: list[str], command: list[str]) -> None:
     launch(arguments, job)
     if failures:
         raise failures[0]
-
-
-def launch(arguments: list[str], job: Callable[[DictConfig], Any]) -> None:
-    """Have Hydra make a config, or those of a sweep, and call the function with each, in the folder of its run."""
-    sys.argv[1:] = arguments
-    hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()

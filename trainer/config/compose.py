@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_dir, main
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
@@ -20,7 +21,6 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from trainer.cli.commands import COMMANDS
 from trainer.config.launchers import use_presets
 from trainer.config.schema import CONF, KNOBS, SLOTS, groups
 from trainer.errors import ConfigError, nearest
@@ -70,7 +70,6 @@ def parse_all(overrides: list[str]) -> list[Override]:
     for line in overrides:
         if "=" not in line and not line.startswith("~"):
             meant = [f"{group}={line}" for group, options in groups().items() if line in options]
-            meant += [f"dltrain {name}" for name in get_close_matches(line, COMMANDS, 1)]
             raise ConfigError(f"{line!r} is no key=value{f'; did you mean {meant[0]}?' if meant else ''}")
     parser = OverridesParser.create(loader())
     for line in overrides:
@@ -103,3 +102,9 @@ def _one_line(error: Exception) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip() and "object_type" not in line]
     return "; ".join(line for line in lines if not line.startswith(("To append", "Set the environment")))
+
+
+def launch(arguments: list[str], job: Callable[[DictConfig], Any]) -> None:
+    """Have Hydra make a config, or those of a sweep, and call the function with each, in the folder of its run."""
+    sys.argv[1:] = arguments
+    main(version_base="1.3", config_path=str(CONF), config_name="config")(job)()

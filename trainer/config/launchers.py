@@ -16,9 +16,9 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
+from trainer.config.keys import flat
 from trainer.config.schema import CONF
 from trainer.errors import ConfigError
-from trainer.runs.diff import flat
 
 FOLDER = CONF / "hydra" / "launcher"
 SPOKEN = ("setup", "ray.init.address")  # run what they say, or what comes back from there

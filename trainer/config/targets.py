@@ -10,20 +10,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-import traceback
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-from torch import nn
 
-from trainer.data.tensors import DataSpec
-from trainer.errors import ConfigError, DltrainError, nearest
-from trainer.schedules import Schedule
+from trainer.errors import ConfigError, DltrainError, nearest, reason
 
 MODULES = {  # slot -> where its targets may be defined, beside the user's working folder
     "data": ("trainer.data",),
@@ -32,22 +28,33 @@ MODULES = {  # slot -> where its targets may be defined, beside the user's worki
     "optim": ("trainer.optim", "torch.optim"),
     "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
 }
-CLASSES: dict[
-    str, type | tuple[type, ...]
-] = {  # slot -> what a class must be; plain functions are fine, but not for an optimizer
-    "model": nn.Module,
-    "loss": nn.Module,
-    "optim": torch.optim.Optimizer,
-    "scheduler": (torch.optim.lr_scheduler.LRScheduler, Schedule),
-}
-KNOWN = {  # slot -> what only the run knows, and no config can set
-    "data": {"seed"},
-    "model": {"spec", *(f.name for f in fields(DataSpec))},
-    "loss": {"task", "class_counts"},
-    "optim": {"params"},
-    "scheduler": {"optimizer", "total_steps"},
-}
 LOADER_KEYS = ("batch_size",)  # of the data node, for the loader and not for the dataset
+
+
+@cache
+def _classes() -> dict[str, type | tuple[type, ...]]:
+    """Slot -> what a class must be; plain functions are fine, but not for an optimizer."""
+    import torch
+    from torch import nn
+
+    from trainer.schedules import Schedule
+
+    schedulers = (torch.optim.lr_scheduler.LRScheduler, Schedule)
+    return {"model": nn.Module, "loss": nn.Module, "optim": torch.optim.Optimizer, "scheduler": schedulers}
+
+
+@cache
+def _known() -> dict[str, set[str]]:
+    """Slot -> arguments that only the run knows, and no config can set."""
+    from trainer.data.tensors import DataSpec
+
+    return {
+        "data": {"seed"},
+        "model": {"spec", *(f.name for f in fields(DataSpec))},
+        "loss": {"task", "class_counts"},
+        "optim": {"params"},
+        "scheduler": {"optimizer", "total_steps"},
+    }
 
 
 def locate(slot: str, target: Any) -> Callable[..., Any]:
@@ -74,7 +81,7 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
     except Exception as error:
         raise ConfigError(f"{slot}._target_={target}: cannot be imported: {type(error).__name__}: {error}") from error
     if inspect.isclass(found):
-        fits = slot in CLASSES and issubclass(found, CLASSES[slot])
+        fits = slot in _classes() and issubclass(found, _classes()[slot])
     else:
         fits = inspect.isfunction(found) and found.__qualname__ == found.__name__ and slot != "optim"
     if not fits or not belongs(found.__module__):
@@ -97,7 +104,7 @@ def _is_user_module(name: str) -> bool:
 
 def parameters_of(slot: str, target: Any) -> list[str]:
     """Names of the arguments of a component that a config can set."""
-    names = [name for name in inspect.signature(locate(slot, target)).parameters if name not in KNOWN[slot]]
+    names = [name for name in inspect.signature(locate(slot, target)).parameters if name not in _known()[slot]]
     return [*names, *LOADER_KEYS] if slot == "data" else names
 
 
@@ -146,12 +153,4 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
         raise
     except Exception as error:
         told = f", given {given}" if isinstance(error, TypeError) else ""
-        raise ConfigError(f"{slot}: {call.__name__}: {explain(error)}{told}") from error
-
-
-def explain(error: Exception) -> str:
-    """The message of an error from a component and, if it is the user's own, the line that it comes from."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
-    place = f" ({Path(last.filename).name}, line {last.lineno})" if Path.cwd() == Path(last.filename).parent else ""
-    return f"{kind}{str(error).splitlines()[0] if str(error) else 'no message'}{place}"
+        raise ConfigError(f"{slot}: {call.__name__}: {reason(error)}{told}") from error

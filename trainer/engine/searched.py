@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.utils import parameters_to_vector
 
-from trainer.config.targets import explain
 from trainer.engine.loop import Batch, Loss, full
 from trainer.engine.update import Update
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, reason
 from trainer.optim.search import Search
 
 NUMBERS = 2**20  # about as many in the layers of all candidates that are evaluated at once: they fit in a cache
@@ -53,7 +52,7 @@ class SearchedUpdate:
         except Exception as error:
             raise ConfigError(
                 f"optim: {name} evaluates many weights in one call, and this {type(model).__name__} cannot be: "
-                f"{explain(error).split('. ')[0].rstrip('.')}; optim=adam trains it"
+                f"{reason(error).split('. ')[0].rstrip('.')}; optim=adam trains it"
             ) from error
 
     @torch.no_grad()

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from trainer.config.keys import flat
 from trainer.errors import CheckpointError
 from trainer.runs.folder import MetricsFile
 from trainer.runs.index import Run
@@ -52,13 +53,3 @@ def differing(contents: Sequence[Mapping[str, Any]]) -> list[str]:
 def _value(content: Mapping[str, Any], key: str) -> str:
     """As text: 1 is another value than true, and nan the same as nan."""
     return repr(content[key]) if key in content else ""
-
-
-def flat(node: Any, path: str = "") -> dict[str, Any]:
-    """Dotted key -> value; a list is a value."""
-    if not isinstance(node, dict):
-        return {path: node}
-    found: dict[str, Any] = {}
-    for key, value in node.items():
-        found |= flat(value, f"{path}.{key}" if path else str(key))
-    return found

@@ -125,6 +125,11 @@ def jobs(sweep: Path) -> list[Path]:
     return _in_order(sweep.glob("*/environment.json"))
 
 
+def begun_in(sweep: Path) -> list[Path]:
+    """The jobs that have begun to train."""
+    return [job for job in jobs(sweep) if (job / "config.yaml").is_file()]
+
+
 def _in_order(files: Any) -> list[Path]:
     times = {file.parent: str(read_json(file).get("time", "")) for file in files}
     return sorted(times, key=lambda folder: (times[folder], str(folder)))

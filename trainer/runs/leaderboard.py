@@ -13,9 +13,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.runs.directions import HIGHER_IS_BETTER
 from trainer.runs.folder import read_json
 from trainer.runs.ledger import ENDED, Event, Ledger, key_values
+
+HIGHER_IS_BETTER = {
+    "accuracy": True,
+    "f1": True,
+    "top5": True,
+    "auc": True,
+    "r2": True,
+    "loss": False,
+    "mse": False,
+    "rmse": False,
+    "mae": False,
+}  # metric -> which way; trainer.metrics measures them, with torch
 
 
 class Spread(NamedTuple):

@@ -10,8 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from trainer.config.keys import flat
 from trainer.errors import CheckpointError
-from trainer.runs.diff import flat
 from trainer.runs.folder import read_json
 from trainer.runs.index import ROOT, begun
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainer.engine.loop import Position, Report
 from trainer.engine.meter import Meter
-from trainer.engine.randomness import random_state, set_random_state
+from trainer.engine.numerics import random_state, set_random_state
 from trainer.engine.stopping import Best
 from trainer.engine.update import Update
 from trainer.errors import NumericalError

@@ -7,7 +7,7 @@ import json
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.runs.diff import flat
+from trainer.config.keys import flat
 from trainer.runs.resume import FREE_IN_SWEEP
 
 NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}

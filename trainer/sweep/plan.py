@@ -10,10 +10,9 @@ from typing import Protocol
 
 from omegaconf import DictConfig
 
-from trainer.cli.start import launch
 from trainer.config.axes import SEARCH
 from trainer.config.command_line import quoted, without
-from trainer.config.compose import is_of_hydra
+from trainer.config.compose import is_of_hydra, launch
 from trainer.config.launchers import BASIC
 from trainer.errors import ConfigError
 from trainer.runs.ledger import Ledger

@@ -136,7 +136,7 @@ def _best(board: Leaderboard, flags: list[str]) -> str:
 
 def _draw(folder: Path) -> None:
     """Its leaderboard and the curves of its jobs as pictures; a sweep has not failed because that does."""
-    from trainer.cli.commands._sweep import draw_sweep
+    from trainer.view.sweep.picture import draw_sweep
 
     try:
         draw_sweep(folder, folder)

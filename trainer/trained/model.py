@@ -20,11 +20,10 @@ from trainer.config.targets import parameters_of
 from trainer.data import description
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data.tensors import BatchLoader, DataSpec, Examples, TensorLoader
-from trainer.engine import memory
+from trainer.engine import numerics
 from trainer.engine.loop import Loss, full
 from trainer.engine.meter import Meter
-from trainer.engine.numerics import choose_precision
-from trainer.engine.randomness import seed_everything
+from trainer.engine.numerics import choose_precision, seed_everything
 from trainer.errors import CheckpointError, ConfigError, nearest
 from trainer.runs import checkpoints, index
 from trainer.runs.folder import read_json
@@ -95,7 +94,7 @@ def load(run: str, device: str = "") -> Trained:
         CheckpointError: no such run, or one whose files are missing, damaged or of another version.
         ConfigError: its model is nothing that can be built here, or the device does not exist.
     """
-    memory.keep()
+    numerics.keep_freed_memory()
     folder = index.find(run)
     cfg = config_of(folder)
     store = checkpoints.Store(folder / "checkpoints")

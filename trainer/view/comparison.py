@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainer.runs.diff import config, differing, history, place
-from trainer.runs.directions import HIGHER_IS_BETTER
 from trainer.runs.index import Run, look
+from trainer.runs.leaderboard import HIGHER_IS_BETTER
 from trainer.view.sparkline import ASCII, BLOCKS, sparkline
 from trainer.view.table import can_say
 from trainer.view.words import duration, number

@@ -9,13 +9,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.commands._sweep import begun_in, compare_sweep
 from trainer.cli.settings import Setting, help_of, settings
 from trainer.errors import ConfigError
 from trainer.runs import folder as run_folder
-from trainer.runs.index import ROOT, begun, find, find_sweep
+from trainer.runs.index import ROOT, begun, begun_in, find, find_sweep
+from trainer.runs.leaderboard import leaderboard
 from trainer.view.comparison import Side, drift, fewer, keys, lines, monitor, sides
-from trainer.view.curves import draw
+from trainer.view.overlay import draw
+from trainer.view.sweep.files import record
+from trainer.view.sweep.table import report
+from trainer.view.sweep.table import show as show_board
 from trainer.view.table import Column, say, show
 from trainer.view.words import shown
 
@@ -46,7 +49,7 @@ def main(arguments: list[str]) -> None:
         return
     given = settings("compare", KNOWN, arguments, words="run folders")
     if sweep := _only_sweep(given.words, given.values):
-        compare_sweep(sweep, given.values["output"], given.values["json"] == "true")
+        _compare_sweep(sweep, given.values["output"], given.values["json"] == "true")
         return
     compared = sides(_chosen(given.words, given.values))
     if given.values["json"] == "true":
@@ -70,6 +73,33 @@ def _only_sweep(words: list[str], values: dict[str, str]) -> Path | None:
         return None
     folder = find_sweep(names[0]) if values["sweep"] else Path(names[0]).expanduser()
     return folder if (folder / "sweep.jsonl").is_file() else None
+
+
+def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
+    """What a sweep says at its end, and in what the place of its jobs differs; `output` is a .png or a folder.
+
+    Raises:
+        FileSystemError: what cannot be written.
+    """
+    from trainer.view.sweep import picture
+
+    elsewhere = drift(sides(begun_in(sweep)))
+    if as_json:
+        say(json.dumps(record(leaderboard(sweep)) | {"elsewhere": elsewhere}, indent=2, ensure_ascii=False))
+        return
+    path = Path(output).expanduser() if output else sweep
+    is_picture = path.suffix == ".png"
+    if is_picture:
+        show_board(leaderboard(sweep))
+        say("")
+    else:
+        report(sweep, path)
+    if elsewhere:
+        say("code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere), "")
+    if is_picture:
+        picture.draw_board(sweep, path)
+    else:
+        picture.draw_sweep(sweep, path)
 
 
 def _new_folder() -> Path:

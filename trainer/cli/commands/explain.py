@@ -51,8 +51,7 @@ def main(arguments: list[str]) -> None:
 def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -> None:
     """Explain the model of a config as it is at the start of a run or, with the checkpoints of one, at its best."""
     from trainer.build import parts
-    from trainer.engine.numerics import choose_precision
-    from trainer.engine.randomness import seed_everything
+    from trainer.engine.numerics import choose_precision, seed_everything
     from trainer.explain.marks import marked
     from trainer.explain.record import record
     from trainer.runs import checkpoints

@@ -61,8 +61,7 @@ def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve
     from trainer.build import parts
     from trainer.build import update as build_update
     from trainer.engine.lr_range import range_test
-    from trainer.engine.numerics import choose_precision
-    from trainer.engine.randomness import seed_everything
+    from trainer.engine.numerics import choose_precision, seed_everything
 
     parts.check(cfg)
     device = parts.device(cfg.device)

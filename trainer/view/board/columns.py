@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.runs.diff import flat
+from trainer.config.keys import flat
 from trainer.runs.ledger import Ledger, key_values
 
 KEPT = ("dry_run", "resume", "checkpoint", "plots", "sweep", "tensorboard")  # how a run is kept, and not what it is

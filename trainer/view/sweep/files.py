@@ -6,9 +6,10 @@ import csv
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from trainer.errors import FileSystemError
-from trainer.runs.leaderboard import Leaderboard
+from trainer.runs.leaderboard import Group, Leaderboard, Spread
 from trainer.view.sweep.text import by_metric, cells, keys_of, lead, one_line, progress, reading, titles
 
 
@@ -69,3 +70,47 @@ def _line(parts: Sequence[str]) -> str:
 def _code(text: str) -> str:
     """As it is: neither * nor < means anything there."""
     return f"`{text.replace('`', chr(39))}`" if text else ""
+
+
+def record(board: Leaderboard) -> dict[str, Any]:
+    """Return the whole leaderboard as JSON has it: what is not finite is null."""
+    return {
+        "sweep": str(board.folder),
+        "jobs": board.num_jobs,
+        "keys": board.keys,
+        "groups": [_group(board, group) for group in board.groups],
+        "failed": [
+            {"job": number, "overrides": event["overrides"], "error": event.get("error")}
+            for number, event in board.failed.items()
+        ],
+        "pending": list(board.pending),
+    }
+
+
+def _group(board: Leaderboard, group: Group) -> dict[str, Any]:
+    return {
+        "metric": group.metric,
+        "higher_is_better": group.higher_is_better,
+        "data": group.data,
+        "baseline": _spread(group.baseline) if group.baseline else None,
+        "best": str(group.best.folder) if group.best else None,
+        "rows": [
+            {
+                "values": row.values,
+                "validation": _spread(row.objective),
+                "test": _spread(row.test),
+                "pruned_after": row.pruned_after,
+                "seconds": _or_null(row.seconds),
+                "jobs": [job.number for job in row.jobs],
+            }
+            for row in group.rows
+        ],
+    }
+
+
+def _spread(found: Spread) -> dict[str, float | None]:
+    return {"mean": _or_null(found.mean), "std": _or_null(found.std)}
+
+
+def _or_null(value: float) -> float | None:
+    return value if math.isfinite(value) else None

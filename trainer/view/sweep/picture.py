@@ -9,12 +9,16 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from trainer.runs.leaderboard import Group, Leaderboard, Row
+from trainer.errors import FileSystemError
+from trainer.runs.index import begun_in
+from trainer.runs.leaderboard import Group, Leaderboard, Row, leaderboard
 from trainer.runs.ledger import key_values
-from trainer.view import style
+from trainer.view import overlay, style
+from trainer.view.comparison import sides
 from trainer.view.sweep.scales import Axis, Heights, by_effect, heights
 from trainer.view.sweep.text import around, brief, progress
-from trainer.view.words import number
+from trainer.view.table import say
+from trainer.view.words import number, shown
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +28,28 @@ ACROSS, MOST_PANELS, MOST_GROUPS = 3, 6, 4
 MANY = 60  # jobs, whose dots are small
 MOST_TICKS = 5  # of numbers that all have theirs
 MOST_MEANS = 12  # values of a key, of which each has a mean
+
+
+def draw_sweep(sweep: Path, place: Path) -> None:
+    """The metric against the keys and, if at least two jobs have some, the curves; of each a line that says so."""
+    draw_board(sweep, place / "leaderboard.png")
+    drawn = [side for side in sides(begun_in(sweep)) if side.history]
+    if len(drawn) > 1:
+        say(f"picture      {shown(overlay.draw(drawn, place / 'compare.png'))}")
+
+
+def draw_board(sweep: Path, path: Path) -> None:
+    """Draw the metric against the keys, and say where.
+
+    Raises:
+        FileSystemError: the picture cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if draw(leaderboard(sweep), path):
+            say(f"picture      {shown(path)}")
+    except OSError as error:
+        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
 
 
 def draw(board: Leaderboard, path: Path) -> bool:

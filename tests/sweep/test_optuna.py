@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
+from test_sweep import bad, states, sweep, table  # noqa: F401 - fixtures
 
-from tests.test_sweep import bad, states, sweep, table  # noqa: F401 - fixtures
 from trainer.runs.ledger import Ledger, key_values
 from trainer.sweep.search import search
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from trainer.config.schema import groups
 from trainer.data.tensors import BatchLoader
-from trainer.engine import randomness
+from trainer.engine import numerics
 from trainer.engine.meter import Meter
 from trainer.engine.stopping import Best, Watched
 from trainer.engine.update import Update
@@ -207,8 +207,8 @@ def test_patience_goes_on_where_it_was(dltrain, stop_at, one_thread):
 
 
 def test_the_random_state_is_all_of_it():
-    randomness.seed_everything(3, deterministic=False)
-    state = randomness.random_state()
+    numerics.seed_everything(3, deterministic=False)
+    state = numerics.random_state()
 
     def draws():
         import random
@@ -219,7 +219,7 @@ def test_the_random_state_is_all_of_it():
 
     first = draws()
     assert draws() != first
-    randomness.set_random_state(state)
+    numerics.set_random_state(state)
     assert draws() == first
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from matplotlib.image import imread
 from rich.console import Console
-from test_graph import graph, parts
+from test_graph import graph, model_and_batch
 
 from trainer.explain.fold import folded
 from trainer.explain.layout import WIDTH, layout
@@ -99,7 +99,7 @@ def test_numbers_are_brief(value, text):
 @pytest.mark.parametrize("model", ["googlenet", "resnet", "lstm"])
 def test_no_two_boxes_of_a_picture_overlap_and_lines_lead_down(model):
     cell = ["model.cell=true"] if model == "lstm" else []
-    built, loss, inputs, targets = parts([f"model={model}", "data=digits", *cell])
+    built, loss, inputs, targets = model_and_batch([f"model={model}", "data=digits", *cell])
     nodes = folded(graph(built, inputs, targets, loss), 60)
     plan = layout(nodes)
     assert sorted(box.node for box in plan.boxes) == [node.number for node in nodes if not node.is_parameter]

@@ -8,9 +8,9 @@ import pytest
 
 CODE = """
 import resource, sys, torch
-from trainer.engine import memory
+from trainer.engine import numerics
 if sys.argv[1] == "keep":
-    memory.keep()
+    numerics.keep_freed_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
@@ -33,8 +33,8 @@ def test_a_large_tensor_is_made_again_without_asking_the_kernel_for_its_pages():
 
 
 def test_elsewhere_nothing_happens(monkeypatch):
-    from trainer.engine import memory
+    from trainer.engine import numerics
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: pytest.fail("asked for a library"))
-    memory.keep()
+    monkeypatch.setattr(numerics.ctypes, "CDLL", lambda _: pytest.fail("asked for a library"))
+    numerics.keep_freed_memory()

@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.cli.commands import _sweep
+from trainer.config.keys import flat
 from trainer.metrics import METRICS
-from trainer.runs.diff import differing, flat, history
-from trainer.runs.directions import HIGHER_IS_BETTER
+from trainer.runs.diff import differing, history
 from trainer.runs.index import find, look
+from trainer.runs.leaderboard import HIGHER_IS_BETTER
 from trainer.view.sparkline import ASCII, sparkline
+from trainer.view.sweep import picture
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_a_sweep_is_drawn_at_its_end_and_compared_by_its_folder(dltrain, tmp_pat
 
 
 def test_a_picture_that_fails_is_no_failure_of_the_sweep(dltrain, monkeypatch):
-    monkeypatch.setattr(_sweep, "draw_sweep", lambda sweep, place: 1 / 0)
+    monkeypatch.setattr(picture, "draw_sweep", lambda sweep, place: 1 / 0)
     outcome = dltrain("-m", "model=linear", "seed=1,2", "epochs=1")
     assert outcome.code == 0
     assert "warning: no picture of the sweep: division by zero" in outcome.err

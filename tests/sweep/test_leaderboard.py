@@ -9,10 +9,9 @@ import time
 import pytest
 from rich.console import Console
 
-from trainer.runs.directions import HIGHER_IS_BETTER
 from trainer.runs.folder import write_json
 from trainer.runs.index import find
-from trainer.runs.leaderboard import leaderboard
+from trainer.runs.leaderboard import HIGHER_IS_BETTER, leaderboard
 from trainer.runs.ledger import Ledger
 from trainer.view.sweep import picture, table
 from trainer.view.sweep.files import save
