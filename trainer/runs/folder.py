@@ -9,13 +9,21 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from trainer.errors import FileSystemError, RunFolderError
+
+
+class RunFolder(NamedTuple):
+    """The folder of a run, and what is recorded there of how it was chosen."""
+
+    path: Path
+    names: Mapping[str, str]  # such as model -> resnet
+    command: Sequence[str] = ()
 
 
 def create(folder: Path) -> Path:
