@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from trainer.cli.settings import Setting, help_of, settings
 from trainer.errors import ConfigError
+from trainer.files import finite
 from trainer.runs import folder as run_folder
 from trainer.runs.index import ROOT, begun, begun_in, find, find_sweep
 from trainer.runs.leaderboard import leaderboard
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
         return
     compared = sides(_chosen(given.words, given.values))
     if given.values["json"] == "true":
-        say(json.dumps(_record(compared), indent=2, ensure_ascii=False))
+        _say_json(_record(compared))
         return
     if len(compared) <= COLUMNS:
         say(*(f"{side.label}  {shown(side.run.folder)}" for side in compared), "")
@@ -85,7 +85,7 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
 
     elsewhere = drift(sides(begun_in(sweep)))
     if as_json:
-        say(json.dumps(record(leaderboard(sweep)) | {"elsewhere": elsewhere}, indent=2, ensure_ascii=False))
+        _say_json(record(leaderboard(sweep)) | {"elsewhere": elsewhere})
         return
     path = Path(output).expanduser() if output else sweep
     is_picture = path.suffix == ".png"
@@ -143,6 +143,10 @@ def _columns(compared: Sequence[Side]) -> list[Column]:
     return [titles, *(Column(label, column) for label, column in zip(labels, cells, strict=True))]
 
 
+def _say_json(content: dict[str, Any]) -> None:
+    say(json.dumps(finite(content, null=True), indent=2, ensure_ascii=False))
+
+
 def _record(compared: Sequence[Side]) -> dict[str, Any]:
     name = monitor(compared)
     return {
@@ -157,12 +161,8 @@ def _record(compared: Sequence[Side]) -> dict[str, Any]:
                 "validation": side.run.summary.get("best"),
                 "test": side.run.summary.get("test"),
                 "seconds": side.run.seconds,
-                "curve": [_or_null(row.get(f"val/{name}")) for row in side.history],
+                "curve": [row.get(f"val/{name}") for row in side.history],
             }
             for side in compared
         ],
     }
-
-
-def _or_null(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

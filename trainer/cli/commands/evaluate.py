@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.cli.settings import Setting, help_of, settings
 from trainer.errors import ConfigError, DataError, nearest
+from trainer.files import finite
 
 if TYPE_CHECKING:
     from trainer.data.tensors import BatchLoader
@@ -58,7 +59,7 @@ def main(arguments: list[str]) -> None:
         content = {"run": str(model.folder), "data": title, "num_examples": batches.num_examples, "metrics": found}
         if is_own:
             content |= {"metrics_of_run": before, "equal": not _differences(before, found)}
-        print(json.dumps(_finite(content)))
+        print(json.dumps(finite(content)))
         return
     _print(model, title, found, batches.num_examples, [*model.notes, *notes], before, is_own)
 
@@ -139,10 +140,3 @@ def _differences(before: Mapping[str, Any], found: Mapping[str, float]) -> dict[
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
-
-
-def _finite(content: Any) -> Any:
-    """NaN and infinity as text: JSON does not have them."""
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    return str(content) if isinstance(content, float) and content - content != 0 else content
