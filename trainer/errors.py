@@ -78,11 +78,14 @@ class OutOfMemory(DltrainError):  # noqa: N818 - as the field says it
 
 
 class Stopped(BaseException):
-    """A signal has come, and what it interrupts stands between two updates; `code` is the process's exit code."""
+    """A signal stops what stands between two updates, `where` it says; `code` is the process's exit code."""
 
-    def __init__(self, signum: int, where: str = "") -> None:
-        super().__init__(f"{'interrupted' if signum == signal.SIGINT else 'terminated'} {where}".strip())
-        self.signum, self.code = signum, 128 + signum
+    def __init__(self, signum: int) -> None:
+        super().__init__("interrupted" if signum == signal.SIGINT else "terminated")
+        self.code, self.where = 128 + signum, ""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} {self.where}".strip()
 
 
 Halt = Callable[[int, float], bool]  # epoch, best value of the monitor so far -> whether to stop there, with all saved
@@ -96,6 +99,11 @@ class Halted(BaseException):
     def __init__(self, epoch: int, about: Mapping[str, Any]) -> None:
         super().__init__(f"halted after epoch {epoch}")
         self.about = {"epochs": epoch, **about}
+
+
+def never(epoch: int, best: float) -> bool:
+    """Halt after no epoch: the neutral `Halt`."""
+    return False
 
 
 def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:

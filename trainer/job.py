@@ -9,8 +9,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user
+from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user, never
 from trainer.runs import folder as run_folder
+from trainer.runs.folder import RunFolder
 
 log = logging.getLogger("dltrain")
 
@@ -20,7 +21,7 @@ def run_job(
     folder: Path,
     names: Mapping[str, str],
     command: Sequence[str],
-    halt: Halt = lambda epoch, best: False,
+    halt: Halt = never,
 ) -> float:
     """Train as `cfg` says; the best value of the monitored metric. `halt` is as `train` says.
 
@@ -32,7 +33,7 @@ def run_job(
 
     try:
         with run_folder.lock(folder):
-            return train(cfg, folder, names, command, halt)
+            return train(cfg, RunFolder(folder, names, command), halt)
     except Halted as halted:
         log.info("%s", halted)
         run_folder.write_json(folder / "summary.json", {"status": "interrupted", **halted.about})

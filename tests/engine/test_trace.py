@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainer.engine.trace import Recorder, Spaced
+from trainer.engine.trace import Spaced, Trace
 
 
 @pytest.mark.parametrize("steps", [3, 8, 9, 100, 1000])
@@ -21,7 +21,7 @@ def test_kept_steps_are_evenly_spaced_and_reach_to_the_end(steps):
 
 def test_a_model_that_is_too_large_is_not_kept(monkeypatch):
     monkeypatch.setattr("trainer.engine.trace.WEIGHTS_BYTES", 100)
-    recorder = Recorder(nn.Linear(10, 10), 0)
+    recorder = Trace(nn.Linear(10, 10), 0)
     recorder.note(1, torch.tensor(0.5), 0.1)
     assert recorder.path()[0] == []
     assert recorder.losses() == ([1], [0.5], [0.1])
@@ -29,7 +29,7 @@ def test_a_model_that_is_too_large_is_not_kept(monkeypatch):
 
 def test_the_path_is_that_of_the_weights(monkeypatch):
     model = nn.Linear(2, 1, bias=False)
-    recorder = Recorder(model, 0)
+    recorder = Trace(model, 0)
     for step in range(1, 4):
         with torch.no_grad():
             model.weight.fill_(step)
@@ -41,6 +41,6 @@ def test_the_path_is_that_of_the_weights(monkeypatch):
 
 
 def test_what_is_not_wanted_costs_a_comparison():
-    recorder = Recorder(nn.Linear(2, 1), 0, enabled=False)
+    recorder = Trace(nn.Linear(2, 1), 0, enabled=False)
     assert recorder.next == float("inf")
     assert recorder.path()[0] == recorder.losses()[0] == []

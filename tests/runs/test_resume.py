@@ -14,8 +14,9 @@ from safetensors.torch import load_file
 from trainer.config.schema import groups
 from trainer.data.tensors import BatchLoader
 from trainer.engine import numerics
+from trainer.engine.best import Best
 from trainer.engine.meter import Meter
-from trainer.engine.stopping import Best, Watched
+from trainer.engine.stopping import Watched
 from trainer.engine.update import Update
 from trainer.runs import folder as run_folder
 from trainer.runs import saver

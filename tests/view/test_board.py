@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from trainer.data.tensors import DataSpec, Examples, Loaders, TensorLoader
-from trainer.engine.trace import Recorder
+from trainer.engine.trace import Trace
 from trainer.view.board import open_board
 from trainer.view.layers import layers_of
 from trainer.view.outcome import Outcome
@@ -218,7 +218,7 @@ def finished_run(model=None):
         torch.nn.Flatten(), torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
     )
     spec = DataSpec("binary", (1, 2, 3), class_names=("no", "yes"))
-    recorder = Recorder(model, 0)
+    recorder = Trace(model, 0)
     for step in range(1, 4):
         recorder.note(step, torch.tensor(0.5), 0.1)
     loader = TensorLoader(Examples(torch.rand(6, 1, 2, 3), TARGETS[:, None]), 4, prepare=lambda images: images)

@@ -16,7 +16,7 @@ from sklearn import metrics
 from torch import nn
 
 from trainer.data.tensors import DataSpec, Examples, Loaders, TensorLoader
-from trainer.engine.trace import Recorder
+from trainer.engine.trace import Trace
 from trainer.errors import ConfigError
 from trainer.models.linear import Linear
 from trainer.view import pictures, style
@@ -37,7 +37,7 @@ def outcome_of(spec, inputs, targets, model=None, *, steps=40, lr=0.1, history=N
     torch.manual_seed(0)
     model = model or Linear(spec.in_shape, spec.out_features)
     loss = LOSSES[spec.task]
-    recorder, rows = Recorder(model, 0, enabled=record), []
+    recorder, rows = Trace(model, 0, enabled=record), []
     for step in range(1, steps + 1):
         value = loss(model(inputs.float()), targets)
         model.zero_grad()

@@ -1,4 +1,4 @@
-"""From config to the parts of a run, each finished and on its device; components.py calls what a config names."""
+"""From a config to the parts that a run computes with, each finished and on the device."""
 
 from __future__ import annotations
 
@@ -6,46 +6,67 @@ import copy
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import fields, replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import Tensor, nn
+from torch.amp import GradScaler
 
-from trainer.build.update import schedule
+from trainer.build.update import check_optimizer
 from trainer.config.schema import SLOTS
 from trainer.config.targets import arguments_of, component
 from trainer.data.augment import Augment
 from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
-from trainer.engine.meter import Meter
-from trainer.engine.numerics import choose_precision
-from trainer.engine.stopping import Best
-from trainer.errors import ConfigError, nearest, reason
+from trainer.engine.loop import Loss
+from trainer.engine.numerics import choose_precision, seed_everything
+from trainer.errors import ConfigError, reason
 from trainer.losses import auto, check_fit
-from trainer.metrics import METRICS, OF_TASK, Metric
 from trainer.models.adapt import GreyToColour
-from trainer.optim.search import Search
 
 FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # what an example is -> a model that reads it
 EVAL_BATCH = 1000  # examples; larger gains nothing on CPUs, and activations of the test split need not fit memory
 EVAL_NUMBERS = 4_000_000  # in the inputs of such a batch: fewer examples of large images
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a model computes with; `sample` is an input of two examples, shape `(2, *in_shape)`."""
+
+    device: torch.device
+    autocast: AbstractContextManager
+    scaler: GradScaler
+    data: Loaders
+    spec: DataSpec
+    sample: Tensor
+    model: nn.Module
+    loss: Loss
+
+
+def assemble(cfg: DictConfig) -> Parts:
+    """Build what a config says, up to the loss. The random generators start from its seed.
+
+    Raises:
+        DltrainError: what the user can mend.
+    """
+    check(cfg)
+    where = device(cfg.device)
+    autocast, scaler = choose_precision(cfg.precision, where)
+    seed_everything(cfg.seed, cfg.deterministic)
+    loaders, spec = data(cfg, where)
+    sample = next(iter(loaders.train))[0][:2]
+    built = model(cfg, spec, sample)
+    return Parts(where, autocast, scaler, loaders, spec, sample, built, loss(cfg, spec, loaders.train.targets))
+
+
 def check(cfg: DictConfig) -> None:
-    """Find the mistakes that need no data, before anything is read: targets, arguments, values of an optimizer."""
+    """Find the mistakes that need no data, before anything is read: targets, arguments, number format."""
     for slot in SLOTS:
         arguments_of(cfg, slot)
-    weight = nn.Parameter(torch.zeros(1))
-    weight.grad = torch.zeros(1)
-    optimizer = component(cfg, "optim", params=[weight])
-    schedule(cfg, optimizer, total_steps=100)
-    try:
-        if not isinstance(optimizer, Search):  # a search has no arithmetic that a setting could break
-            optimizer.step(lambda: weight.sum())
-    except Exception as error:
-        raise ConfigError(f"optim: {cfg.optim['_target_']}: {reason(error)}") from error
+    check_optimizer(cfg)
     choose_precision(cfg.precision, device(cfg.device))
 
 
@@ -165,7 +186,7 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
     return built
 
 
-def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
+def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Loss:
     """The loss, a mean over examples; `targets` are those of the training split, and it has read two of them.
 
     Raises:
@@ -181,7 +202,7 @@ def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Callable[[Tensor, 
     try:
         check_fit(call, spec.task)
         if is_itself:
-            built: Callable[[Tensor, Tensor], Tensor] = partial(call, **given)
+            built: Loss = partial(call, **given)
         else:
             built = component(cfg, "loss", task=spec.task, class_counts=[int(n) for n in counts]).to(targets.device)
         value = built(torch.zeros(len(sample), spec.out_features, device=sample.device), sample)
@@ -192,33 +213,3 @@ def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Callable[[Tensor, 
     except Exception as error:
         raise ConfigError(f"loss: {cfg.loss['_target_']}: {reason(error)}") from error
     return built
-
-
-def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
-    """What to measure in training and in evaluation, and the judge of the best epoch.
-
-    Raises:
-        ConfigError: an unknown metric, one for another task, or a monitor that is not measured.
-    """
-    fitting = [*OF_TASK[spec.task], *(["top5"] if spec.out_features > 10 else [])]
-    given: Any = OmegaConf.to_object(cfg.metrics) if OmegaConf.is_config(cfg.metrics) else [cfg.metrics]
-    names = [str(name) for name in given]
-    names = fitting if names == ["auto"] else names
-    for name in names:
-        if name not in fitting:
-            raise ConfigError(f"metrics: {name!r} is none of this {spec.task} data; {nearest(name, fitting)}")
-    monitor = (names or ["loss"])[0] if cfg.monitor == "auto" else cfg.monitor
-    if monitor not in ("loss", *names):
-        raise ConfigError(f"monitor={monitor} is not measured; {nearest(monitor, ['loss', *names])}")
-
-    def meter(names: list[str]) -> Meter:
-        made: dict[str, Metric] = {name: METRICS[name]() for name in names}
-        return Meter(made, spec.in_units if spec.task == "regression" else None)
-
-    # Ranks need all examples sorted: dear for the large split, and training outputs come from changing weights.
-    streaming = [name for name in names if name != "auc"]
-    return (
-        meter(streaming),
-        meter(names),
-        Best(monitor, bool(monitor != "loss" and METRICS[monitor].higher_is_better)),
-    )

@@ -11,10 +11,27 @@ from torch import nn
 
 from trainer.config.targets import arguments_of, component
 from trainer.engine.update import Scheduler, Update
-from trainer.errors import ConfigError
+from trainer.errors import ConfigError, reason
 from trainer.optim.search import Search
 
 FULL_BATCH = (torch.optim.LBFGS, torch.optim.Rprop)
+
+
+def check_optimizer(cfg: DictConfig) -> None:
+    """Make a step with the config's optimizer and schedule, on a weight of its own.
+
+    Raises:
+        ConfigError: a setting of theirs is invalid.
+    """
+    weight = nn.Parameter(torch.zeros(1))
+    weight.grad = torch.zeros(1)
+    optimizer = component(cfg, "optim", params=[weight])
+    schedule(cfg, optimizer, total_steps=100)
+    try:
+        if not isinstance(optimizer, Search):  # a search has no arithmetic that a setting could break
+            optimizer.step(lambda: weight.sum())
+    except Exception as error:
+        raise ConfigError(f"optim: {cfg.optim['_target_']}: {reason(error)}") from error
 
 
 def schedule(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> Scheduler:

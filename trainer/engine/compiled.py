@@ -22,13 +22,13 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim.lr_scheduler import LRScheduler
 
 from trainer.engine.clock import Clock
-from trainer.engine.loop import Batch, Loss, full
+from trainer.engine.loop import Batch, Loss, Shortcut, forward
 from trainer.engine.update import Update
 
 TIMED = 20  # updates before the graph is made, and as many with it: what was gained is measured
 
 
-class CompiledUpdate:
+class CompiledUpdate(Shortcut):
     """A shortcut of the loop, once that has made the first updates, for windows of as many examples as the first.
 
     What cannot be compiled goes on as it is written, and `say` is told why.
@@ -130,10 +130,7 @@ def _step(model: nn.Module, loss: Loss, update: Update, autocast: AbstractContex
         mean: Any = 0.0
         sums: Any = ()
         for inputs, targets in window:
-            with autocast:
-                outputs = model(inputs)
-            outputs = full(outputs)
-            value = loss(outputs, targets)
+            outputs, value = forward(model, loss, inputs, targets, autocast)
             part = value * (len(targets) / size)
             mean = mean + part.detach()
             found = torch.autograd.grad(part, parameters)

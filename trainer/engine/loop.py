@@ -19,7 +19,6 @@ from trainer.engine.update import Update
 
 Batch = tuple[Tensor, Tensor]  # inputs (B, *in_shape), targets (B,) or (B, 1)
 Loss = Callable[[Tensor, Tensor], Tensor]  # outputs (B, K), targets -> mean, shape ()
-Shortcut = Callable[[list[Batch], int], Tensor | None]  # the batches of an update, their number of examples -> loss
 
 
 class Loader(Protocol):
@@ -30,6 +29,18 @@ class Loader(Protocol):
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass."""
+
+
+class Shortcut:
+    """Another way to make an update than the loop's own; this one, the neutral value, makes none."""
+
+    def __call__(self, window: list[Batch], size: int) -> Tensor | None:
+        """Make an update with the window's `size` examples and return its loss, or leave it to the loop."""
+        return None
+
+    def gain(self) -> dict[str, float]:
+        """Return what it has gained, in seconds, where that was measured."""
+        return {}
 
 
 class Position(NamedTuple):
@@ -64,7 +75,7 @@ def fit(
     autocast: AbstractContextManager,
     track: Callable[[Iterable[Batch]], Iterable[Batch]] = iter,
     lap: Callable[[str], None] = lambda part: None,
-    shortcut: Shortcut = lambda window, size: None,
+    shortcut: Shortcut = Shortcut(),  # noqa: B008 - has no state
     start: Position = Position(),  # noqa: B008 - immutable
 ) -> Iterator[Report]:
     """Train, and report each update and each epoch. `meters` are for training and validation.
@@ -79,10 +90,7 @@ def fit(
         """Mean loss of an update's `size` examples; its gradient is left in the parameters."""
         update.zero_grad()
         for inputs, targets in window:
-            with autocast:
-                outputs = model(inputs)
-            outputs = full(outputs)
-            value = loss(outputs, targets)
+            outputs, value = forward(model, loss, inputs, targets, autocast)
             lap("forward")
             update.backward(value, len(targets) / size)
             lap("backward")
@@ -114,11 +122,19 @@ def evaluate(
     """Loss and metrics over all examples, whatever the size of the batches."""
     model.eval()
     for inputs, targets in batches:
-        with autocast:
-            outputs = model(inputs)
-        outputs = full(outputs)
-        meter.update(outputs, targets, loss(outputs, targets))
+        outputs, value = forward(model, loss, inputs, targets, autocast)
+        meter.update(outputs, targets, value)
     return meter.compute()
+
+
+def forward(
+    model: Callable[[Tensor], Tensor], loss: Loss, inputs: Tensor, targets: Tensor, autocast: AbstractContextManager
+) -> tuple[Tensor, Tensor]:
+    """Return the model's outputs `(B, K)`, in single precision at least, and their mean loss, shape `()`."""
+    with autocast:
+        outputs = model(inputs)
+    outputs = full(outputs)
+    return outputs, loss(outputs, targets)
 
 
 def full(outputs: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.nn.utils import parameters_to_vector
 
-from trainer.engine.loop import Batch, Loss, full
+from trainer.engine.loop import Batch, Loss, Shortcut, forward
 from trainer.engine.update import Update
 from trainer.errors import ConfigError, reason
 from trainer.optim.search import Search
@@ -19,7 +19,7 @@ from trainer.optim.search import Search
 NUMBERS = 2**20  # about as many in the layers of all candidates that are evaluated at once: they fit in a cache
 
 
-class SearchedUpdate:
+class SearchedUpdate(Shortcut):
     """A shortcut of the loop for optimizers that ask for the losses of candidates: no gradient is made.
 
     `sample` is an input of the model, shape `(2, *in_shape)`, on which it is tried.
@@ -96,10 +96,7 @@ class SearchedUpdate:
         """The loop's forward pass: mean loss of the window's examples."""
         mean: Any = 0.0
         for inputs, targets in window:
-            with self.autocast:
-                outputs = model(inputs)
-            outputs = full(outputs)
-            value = self.loss(outputs, targets)
+            outputs, value = forward(model, self.loss, inputs, targets, self.autocast)
             observe(outputs, targets, value)
             mean = mean + value * (len(targets) / size)
         return mean

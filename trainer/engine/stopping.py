@@ -1,4 +1,4 @@
-"""When a run ends: its budget of updates and minutes, its patience, and signals from outside."""
+"""What ends a run: its epochs, updates and minutes, its patience, a signal, or the sweep that it is a job of."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from types import FrameType, TracebackType
 from typing import Any, Generic, TypeVar
 
+from trainer.engine.best import Best
+from trainer.engine.loop import Position
 from trainer.engine.update import Update
-from trainer.errors import Stopped
+from trainer.errors import Halt, Halted, Stopped
 
 Batch = TypeVar("Batch")
 
@@ -77,8 +79,8 @@ class Budget:
         return self.update.num_steps >= self.max_steps or time.monotonic() >= self.deadline
 
     def limit(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The first of the batches, and those after it that can still be paid for."""
-        if self.update.num_steps >= self.max_steps:  # the epoch that used them up is gone on with
+        """Yield the first of the batches, and those after it that the budget still covers."""
+        if self.update.num_steps >= self.max_steps:  # resumed in the epoch that used them up
             return
         for batch in batches:
             yield batch
@@ -86,42 +88,58 @@ class Budget:
                 return
 
 
-class Best:
-    """The best epoch by one validation metric. NaN is never best, and counts as no improvement."""
+class Ending:
+    """Knows when a run is over, and lets signals wait for the end of an update. Use as a context manager.
 
-    def __init__(self, monitor: str, higher_is_better: bool) -> None:
-        self.monitor = monitor
-        self.sign = 1.0 if higher_is_better else -1.0
-        self.metrics: dict[str, float] = {}
-        self.epoch = 0
-        self.epochs_without = 0
+    `halt(epoch, best)` is asked after every epoch but the last, with the best value of the monitored metric so far.
+    """
 
-    def state_dict(self) -> dict[str, Any]:
-        """What was seen so far."""
-        return {"metrics": self.metrics, "epoch": self.epoch, "epochs_without": self.epochs_without}
+    def __init__(
+        self, update: Update, best: Best, halt: Halt, epochs: int, patience: float, max_steps: float, minutes: float
+    ) -> None:
+        self.best, self.halt, self.epochs, self.patience = best, halt, epochs, patience
+        self.signals, self.budget = Signals(), Budget(update, max_steps, minutes)
 
-    def about(self) -> dict[str, Any]:
-        """The same for whoever reads the run's summary."""
-        return {
-            "best": self.metrics,
-            "best_epoch": self.epoch,
-            "monitor": self.monitor,
-            "higher_is_better": self.sign > 0,
-        }
+    def __enter__(self) -> Ending:
+        self.signals.__enter__()
+        return self
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
-        vars(self).update(state)
+    def __exit__(self, *error: Any) -> None:
+        self.signals.__exit__(*error)
 
-    def improved(self, epoch: int, metrics: dict[str, float]) -> bool:
-        """Take note of an epoch, and say whether it is the best so far; the earlier one wins a tie."""
-        value = self.sign * metrics[self.monitor]
-        better = (
-            not self.metrics
-            or math.isnan(self.metrics[self.monitor])
-            or (value > self.sign * self.metrics[self.monitor])
-        )
-        if better:
-            self.metrics, self.epoch = metrics, epoch
-        self.epochs_without = 0 if better and not math.isnan(value) else self.epochs_without + 1
-        return better
+    def epochs_from(self, start: Position) -> int:
+        """Return the epochs to train to from `start`; none where the run was over already.
+
+        Raises:
+            Halted: the sweep halts the run here: it had not been heard, or decides otherwise by now.
+        """
+        is_between_epochs = start.epoch > 1 and not start.batch
+        return 0 if is_between_epochs and self.reached(start.epoch - 1) else self.epochs
+
+    def watched(self, batches: Iterable[Batch]) -> Watched[Batch]:
+        """Return the same batches; once a signal has come, the next one that is asked for raises `Stopped`."""
+        return self.signals.watched(batches)
+
+    def limited(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Return the batches that the budget covers, watched as well."""
+        return self.budget.limit(self.watched(batches))
+
+    def allows(self, batch: int, train: Sized) -> bool:
+        """Return whether another update follows in this epoch, after so many batches of it."""
+        return batch < len(train) and not self.budget.spent
+
+    def check_signals(self) -> None:
+        """Raise `Stopped` if a signal has come."""
+        self.signals.check()
+
+    def reached(self, epoch: int) -> bool:
+        """Return whether the run is over after this epoch.
+
+        Raises:
+            Halted: it is not, but the sweep halts it.
+        """
+        if self.budget.spent or self.best.epochs_without >= self.patience:
+            return True
+        if epoch < self.epochs and self.halt(epoch, self.best.metrics[self.best.monitor]):
+            raise Halted(epoch, self.best.about())
+        return False

@@ -44,7 +44,7 @@ class Point(NamedTuple):
     lr: float
 
 
-class Recorder:
+class Trace:
     """The trace of a run from `step` on; what it costs at an update that is not kept is one comparison."""
 
     def __init__(self, model: nn.Module, step: int, enabled: bool = True) -> None:
@@ -90,7 +90,7 @@ class Recorder:
         return dict(zip(self.parameters, self.weights.items[-1], strict=True)) if self.weights.items else {}
 
 
-class Keeping(Meter):
+class KeepingMeter(Meter):
     """A meter that also keeps outputs and targets, on the CPU, as long as there are not too many."""
 
     def __init__(self, meter: Meter) -> None:

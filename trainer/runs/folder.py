@@ -7,14 +7,22 @@ import fcntl
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from trainer.errors import FileSystemError, RunFolderError, naming
 from trainer.files import read_json, remove, replacing, write_json
+
+
+class RunFolder(NamedTuple):
+    """The folder of a run, and what is recorded there of how it was chosen."""
+
+    path: Path
+    names: Mapping[str, str]  # such as model -> resnet
+    command: Sequence[str] = ()
 
 
 def create(folder: Path) -> Path:

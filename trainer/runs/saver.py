@@ -9,10 +9,10 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
+from trainer.engine.best import Best
 from trainer.engine.loop import Position, Report
 from trainer.engine.meter import Meter
 from trainer.engine.numerics import random_state, set_random_state
-from trainer.engine.stopping import Best
 from trainer.engine.update import Update
 from trainer.errors import NumericalError
 from trainer.files import finite
@@ -22,8 +22,8 @@ from trainer.runs.checkpoints import Checkpoint, Store, load_weights
 class Saver:
     """Keeps the parts of a run together that change while it goes on, and writes them to its `store`.
 
-    Everything here stands still between two reports of the loop: what is saved then goes on exactly. `flush` is called
-    before each checkpoint, so that the logs on disk reach as far as it does.
+    Everything here stands still between two reports of the loop, so that resuming from what is saved then is exact.
+    `flush` is called before each checkpoint: the logs on disk reach as far as it does. `lap` books the time.
     """
 
     def __init__(
@@ -34,9 +34,11 @@ class Saver:
         update: Update,
         meter: Meter,
         best: Best,
+        *,
         flush: Callable[[], None],
+        lap: Callable[[str], None] = lambda part: None,
     ) -> None:
-        self.store, self.flush = store, flush
+        self.store, self.flush, self.lap = store, flush, lap
         # Looked up in a config at each update, these would take longer than a small model's forward pass.
         self.every_s, self.every_steps, self.min_seconds = 60 * pace.every_minutes, pace.every_steps, pace.min_seconds
         self.model, self.update, self.meter, self.best = model, update, meter, best
@@ -71,17 +73,18 @@ class Saver:
         return self.seconds + time.monotonic() - self.start
 
     def within_epoch(self, report: Report, more_to_come: bool) -> None:
-        """After an update; saves where `checkpoint.every_steps` or `every_minutes` have passed.
+        """Save after an update where `checkpoint.every_steps` or `every_minutes` have passed.
 
-        The last update of an epoch is left to its end: there is one point to go on from for each step in the logs.
+        The last update of an epoch is left to its end, so that each step in the logs has one point to resume from.
         """
         self.position = report.position
         waited = time.monotonic() - self.saved_at >= self.every_s
         if more_to_come and (waited or report.step - self.saved_step >= self.every_steps):
             self.save()
+        self.lap("checkpoints")
 
     def end_of_epoch(self, report: Report, improved: bool) -> None:
-        """With the metrics of an epoch: saves, unless the last checkpoint is too young."""
+        """Save with the metrics of an epoch, unless the last checkpoint is younger than `checkpoint.min_seconds`."""
         self.position = report.position
         now = time.monotonic() - self.saved_at >= self.min_seconds
         if improved:
@@ -89,6 +92,13 @@ class Saver:
             self.best_weights = weights if now else {name: tensor.clone() for name, tensor in weights.items()}
         if now:
             self.save()
+        self.lap("checkpoints")
+
+    def load_best(self) -> nn.Module:
+        """Return the model to test: the weights of the best epoch, averaged where the run averages them."""
+        model = self.update.averaged_model
+        load_weights(model, self.store.read("best").weights["model"], self.store.folder / "best")
+        return model
 
     def save(self) -> None:
         """Write the best weights and a checkpoint, unless they are there.

@@ -15,6 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from trainer.build import parts
+from trainer.build.training import metrics
 from trainer.config.schema import Config
 from trainer.config.targets import parameters_of
 from trainer.data import description
@@ -116,7 +117,7 @@ def load(run: str, device: str = "") -> Trained:
     checkpoints.load_weights(model, saved.weights["model"], store.folder / "best")
     targets = described.targets().to(where)
     loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
-    _, meter, _ = parts.metrics(cfg, spec)
+    _, meter, _ = metrics(cfg, spec)
     summary = read_json(folder / "summary.json")
     return Trained(folder, cfg, spec, model.eval(), loss, meter, where, autocast, saved.data, summary, notes)
 

@@ -51,23 +51,16 @@ def main(arguments: list[str]) -> None:
 def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -> None:
     """Explain the model of a config as it is at the start of a run or, with the checkpoints of one, at its best."""
     from trainer.build import parts
-    from trainer.engine.numerics import choose_precision, seed_everything
     from trainer.explain.marks import marked
     from trainer.explain.record import record
     from trainer.runs import checkpoints
 
-    parts.check(cfg)
-    device = parts.device(cfg.device)
-    autocast, _ = choose_precision(cfg.precision, device)
-    seed_everything(cfg.seed, cfg.deterministic)
-    data, spec = parts.data(cfg, device)
-    inputs, targets = (part[:MOST_EXAMPLES] for part in next(iter(data.train)))
-    model = parts.model(cfg, spec, inputs[:2])
-    loss = parts.loss(cfg, spec, data.train.targets)
+    made = parts.assemble(cfg)
+    inputs, targets = (part[:MOST_EXAMPLES] for part in next(iter(made.data.train)))
     if saved:
         best = checkpoints.Store(saved).read("best")
-        checkpoints.load_weights(model, best.weights["model"], saved / "best")
-    nodes = marked(record(model, loss, inputs, targets, autocast))
+        checkpoints.load_weights(made.model, best.weights["model"], saved / "best")
+    nodes = marked(record(made.model, made.loss, inputs, targets, made.autocast))
     _show(nodes, names, len(inputs))
 
 

@@ -59,20 +59,22 @@ def main(arguments: list[str]) -> None:
 def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve:
     """Run the test with all that the config says, but for the learning rate and its schedule."""
     from trainer.build import parts
-    from trainer.build import update as build_update
+    from trainer.build.update import update
     from trainer.engine.lr_range import range_test
-    from trainer.engine.numerics import choose_precision, seed_everything
 
-    parts.check(cfg)
-    device = parts.device(cfg.device)
-    autocast, scaler = choose_precision(cfg.precision, device)
-    seed_everything(cfg.seed, cfg.deterministic)
-    data, spec = parts.data(cfg, device)
-    model = parts.model(cfg, spec, next(iter(data.train))[0][:2])
-    loss = parts.loss(cfg, spec, data.train.targets)
-    update = build_update.update(cfg, model, steps, scaler)
-    _check_optimizer(update)
-    return range_test(model, loss, data.train, update, autocast=autocast, lowest=lowest, highest=highest, steps=steps)
+    made = parts.assemble(cfg)
+    changes = update(cfg, made.model, steps, made.scaler)
+    _check_optimizer(changes)
+    return range_test(
+        made.model,
+        made.loss,
+        made.data.train,
+        changes,
+        autocast=made.autocast,
+        lowest=lowest,
+        highest=highest,
+        steps=steps,
+    )
 
 
 def _check_optimizer(update: Update) -> None:
