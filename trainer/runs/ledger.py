@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,13 +100,3 @@ class Ledger:
             if isinstance(event.get("job"), int):
                 found[event["job"]] = {**found.get(event["job"], {}), **event}
         return dict(sorted(found.items()))
-
-
-def key_values(overrides: Sequence[str]) -> dict[str, str]:
-    """Of `optim.lr=0.1`: optim.lr -> 0.1."""
-    return dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
-
-
-def axis_values(axes: Sequence[Sequence[str]]) -> dict[str, list[str]]:
-    """Of `optim.lr=0.1` and `optim.lr=0.01`: optim.lr -> [0.1, 0.01]."""
-    return {key: [line.split("=", 1)[1] for line in axis] for axis in axes for key in key_values(axis)}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, help_of, settings
+from trainer.cli.settings import Setting, Settings, Usage, new_folder
 from trainer.errors import ConfigError
 from trainer.files import finite
-from trainer.runs import folder as run_folder
-from trainer.runs.index import ROOT, begun, begun_in, find, find_sweep
+from trainer.runs.index import begun, begun_in, find, find_sweep
 from trainer.runs.leaderboard import leaderboard
 from trainer.view.comparison import Side, drift, fewer, keys, lines, monitor, sides
 from trainer.view.overlay import draw
@@ -22,21 +20,26 @@ from trainer.view.sweep.table import show as show_board
 from trainer.view.table import Column, say, show
 from trainer.view.words import shown
 
-KNOWN = {
-    "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
-    "last": Setting("so many runs, the newest ones", ""),
-    "output": Setting("the picture, a .png or a folder for it; else a new folder in outputs, or the sweep's", ""),
-    "json": Setting("the same for a program, without a picture; --json is short for it", "false", ("true", "false")),
-}
-EXAMPLES = (
-    "dltrain compare last=2",
-    "dltrain compare outputs/2026-11-21/20-42-20-mlp-digits last",
-    "dltrain compare sweep=last",
+USAGE = Usage(
+    settings={
+        "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
+        "last": Setting("so many runs, the newest ones", ""),
+        "output": Setting("the picture, a .png or a folder for it; else a new folder in outputs, or the sweep's", ""),
+        "json": Setting(
+            "the same for a program, without a picture; --json is short for it", "false", ("true", "false")
+        ),
+    },
+    examples=(
+        "dltrain compare last=2",
+        "dltrain compare outputs/2026-11-21/20-42-20-mlp-digits last",
+        "dltrain compare sweep=last",
+    ),
+    words="run folders, sweeps or last",
 )
 COLUMNS = 4  # runs beside each other; more are below each other
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Print what differs between runs, and draw their curves.
 
     Raises:
@@ -44,10 +47,6 @@ def main(arguments: list[str]) -> None:
         CheckpointError: no such run.
         FileSystemError: the picture cannot be written.
     """
-    if {"--help", "-h"} & {*arguments}:
-        print(help_of("compare", "runs beside each other; words are run folders, sweeps or last", KNOWN, EXAMPLES))
-        return
-    given = settings("compare", KNOWN, arguments, words="run folders")
     if sweep := _only_sweep(given.words, given.values):
         _compare_sweep(sweep, given.values["output"], given.values["json"] == "true")
         return
@@ -62,7 +61,7 @@ def main(arguments: list[str]) -> None:
         say("", "code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere))
     if not any(side.history for side in compared):
         return  # there is nothing to draw
-    path = Path(given.values["output"] or _new_folder()).expanduser()
+    path = Path(given.values["output"] or new_folder("compare")).expanduser()
     say("", f"picture  {shown(draw(compared, path if path.suffix == '.png' else path / 'compare.png'))}")
 
 
@@ -100,11 +99,6 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
         picture.draw_board(sweep, path)
     else:
         picture.draw_sweep(sweep, path)
-
-
-def _new_folder() -> Path:
-    now = datetime.now()
-    return run_folder.create(ROOT / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-compare")
 
 
 def _chosen(words: list[str], values: dict[str, str]) -> list[Path]:

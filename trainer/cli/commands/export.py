@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.cli.settings import Setting, help_of, settings
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.errors import CheckpointError, DltrainError, FileSystemError, check_new, naming
 from trainer.files import replacing
 
@@ -15,32 +15,29 @@ if TYPE_CHECKING:
 
     from trainer.trained.model import Trained
 
-KNOWN = {
-    "run": Setting("a run's folder, last, or best of a sweep", "last"),
-    "format": Setting(
-        "torch (torch.export), onnx, or safetensors: weights alone", None, ("torch", "onnx", "safetensors")
+USAGE = Usage(
+    settings={
+        "run": Setting("a run's folder, last, or best of a sweep", "last"),
+        "format": Setting(
+            "torch (torch.export), onnx, or safetensors: weights alone", None, ("torch", "onnx", "safetensors")
+        ),
+        "output": Setting("the file; <model>-<data> with the ending of the format by default", ""),
+    },
+    examples=(
+        "dltrain export run=last format=onnx                    writes simple_cnn-digits.onnx, and .onnx.json about it",
+        "dltrain export run=last format=torch output=digits.pt2",
     ),
-    "output": Setting("the file; <model>-<data> with the ending of the format by default", ""),
-}
-EXAMPLES = (
-    "dltrain export run=last format=onnx                    writes simple_cnn-digits.onnx, and .onnx.json about it",
-    "dltrain export run=last format=torch output=digits.pt2",
 )
 EXAMPLES_COMPARED = 64
 TOLERANCE = 1e-4  # absolute, or relative where outputs are larger than 1
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Write, run what was written, compare, and say how to use it.
 
     Raises:
         DltrainError: no such run, a model of which there is no such form, or a file that gives other outputs.
     """
-    if {"--help", "-h"} & {*arguments}:
-        print(help_of("export", "write a trained model as a file that needs no dltrain", KNOWN, EXAMPLES))
-        return
-    given = settings("export", KNOWN, arguments)
-
     from trainer.trained import export as exporting
     from trainer.trained import model as trained
     from trainer.view.console import shown

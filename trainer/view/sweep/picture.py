@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from trainer.config.keys import key_values
 from trainer.errors import naming
 from trainer.runs.index import begun_in
 from trainer.runs.leaderboard import Group, Leaderboard, Row, leaderboard
-from trainer.runs.ledger import key_values
 from trainer.view import overlay, style
 from trainer.view.comparison import sides
 from trainer.view.sweep.scales import Axis, Heights, by_effect, heights
