@@ -123,7 +123,7 @@ def _checked_value(override: Override, cfg: DictConfig) -> Override:
 
 def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     """A number stays a number, a list a list, yes-or-no yes-or-no; text and null may become anything."""
-    if key == "data.batch_size" or (isinstance(value, str) and value.startswith("${")):
+    if key in ("data.batch_size", "sweep.jobs") or (isinstance(value, str) and value.startswith("${")):
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(present, bool):
@@ -154,6 +154,9 @@ def _check_knobs(cfg: DictConfig) -> None:
     size = cfg.data.get("batch_size")
     if size != "full" and (type(size) is not int or size < 1):
         raise ConfigError(f"data.batch_size={size}: expected a whole number of at least 1, or full")
+    jobs = OmegaConf.select(cfg, "sweep.jobs", default=1)
+    if jobs != "auto" and type(jobs) is not int:
+        raise ConfigError(f"sweep.jobs={jobs}: expected a whole number of at least 1, or auto")
 
 
 def _kind(knob: Any) -> str:

@@ -11,12 +11,12 @@ from pathlib import Path
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.errors import CheckpointError, FileSystemError
+from trainer.errors import CheckpointError, FileSystemError, naming
 from trainer.runs.diff import LOADER
 
 
 def record(folder: Path, cfg: DictConfig) -> None:
-    """Write the config, Hydra's part of it and the overrides that made it, and open the log.
+    """Write .hydra/: the config, Hydra's part of it and the overrides that made it.
 
     Raises:
         FileSystemError: they cannot be written.
@@ -27,6 +27,17 @@ def record(folder: Path, cfg: DictConfig) -> None:
         (folder / ".hydra").mkdir(exist_ok=True)
         for name, part in parts.items():
             (folder / ".hydra" / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+    except OSError as error:
+        raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
+
+
+def open_log(folder: Path) -> None:
+    """Log to the folder's train.log from here on.
+
+    Raises:
+        FileSystemError: it cannot be opened.
+    """
+    with naming(folder / "train.log"):
         logging.basicConfig(
             filename=folder / "train.log",
             encoding="utf-8",
@@ -34,8 +45,6 @@ def record(folder: Path, cfg: DictConfig) -> None:
             format="%(asctime)s %(levelname)s %(message)s",
             force=True,  # in place of an earlier run's
         )
-    except OSError as error:
-        raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def overrides_of(folder: Path) -> list[str]:
