@@ -19,7 +19,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from trainer.config.compose import compose_one, loader, open_hydra, parse_all, set_values
+from trainer.config.compose import loader, open_hydra, parse_all, set_values
 from trainer.config.keys import SLOTS, is_of_hydra, value_of
 from trainer.config.launchers import check_launcher
 from trainer.config.schema import CONF, KNOBS
@@ -65,7 +65,7 @@ def checked_each(
 ) -> Iterator[tuple[DictConfig, list[str]]]:
     """Yield what `checked_all` returns, one after the other."""
     with open_hydra(config_dir):
-        composed = cache(lambda *choices: compose_one(config_name, list(choices)))
+        composed = cache(lambda *choices: hydra.compose(config_name, list(choices), return_hydra_config=True))
         for overrides in runs:
             parsed = parse_all(overrides)
             choices = [override for override in parsed if _is_choice(override)]
