@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainer.errors import CheckpointError
-from trainer.runs.folder import read_json
+from trainer.runs.folder import create, read_json
 
 ROOT = Path("outputs")
 STATES = ("finished", "running", "interrupted", "pruned", "failed", "damaged")
@@ -197,3 +197,9 @@ def objective(summary: dict[str, Any]) -> float:
     if not isinstance(value, (int, float)):
         return math.nan
     return value if summary.get("higher_is_better") else -value
+
+
+def new_folder(what: str, root: Path = ROOT) -> Path:
+    """Create a folder for what a command leaves, beside those of runs."""
+    now = datetime.now()
+    return create(root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{what}")

@@ -45,6 +45,7 @@ def open_log(folder: Path) -> None:
             format="%(asctime)s %(levelname)s %(message)s",
             force=True,  # in place of an earlier run's
         )
+        logging.getLogger("dltrain").disabled = False  # as a launcher of Hydra's leaves all that there are
 
 
 def overrides_of(folder: Path) -> list[str]:

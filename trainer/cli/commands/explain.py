@@ -7,13 +7,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import SLOTS
 from trainer.config.schema import names_of
 from trainer.errors import ConfigError
 from trainer.explain.node import Node
-from trainer.runs import index
 from trainer.runs.folder import read_json
+from trainer.runs.index import find, new_folder
 
 USAGE = Usage(
     settings={"run": Setting("a run folder, last or best: its model, with its best weights", "")},
@@ -44,7 +44,7 @@ def main(given: Settings) -> None:
     else:
         from trainer.trained.model import config_of
 
-        folder = index.find(given.values["run"])
+        folder = find(given.values["run"])
         cfg = config_of(folder)
         explain(cfg, _names_of(folder, cfg), folder / "checkpoints")
 
