@@ -8,11 +8,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.errors import CheckpointError, FileSystemError
-from trainer.runs.diff import LOADER
+from trainer.errors import FileSystemError
+from trainer.runs.folder import RunFolder
 
 
 def record(folder: Path, cfg: DictConfig) -> None:
@@ -21,14 +20,15 @@ def record(folder: Path, cfg: DictConfig) -> None:
     Raises:
         FileSystemError: they cannot be written.
     """
+    run = RunFolder(folder)
     of_run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     parts = {"config": of_run, "hydra": OmegaConf.masked_copy(cfg, "hydra"), "overrides": cfg.hydra.overrides.task}
     try:
-        (folder / ".hydra").mkdir(exist_ok=True)
+        run.hydra.mkdir(exist_ok=True)
         for name, part in parts.items():
-            (folder / ".hydra" / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+            (run.hydra / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
         logging.basicConfig(
-            filename=folder / "train.log",
+            filename=run.log,
             encoding="utf-8",
             level=logging.INFO,
             format="%(asctime)s %(levelname)s %(message)s",
@@ -36,16 +36,3 @@ def record(folder: Path, cfg: DictConfig) -> None:
         )
     except OSError as error:
         raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
-
-
-def overrides_of(folder: Path) -> list[str]:
-    """Read the overrides that made a run's config, and those alone: of a sweep's job its own.
-
-    Raises:
-        CheckpointError: the folder does not say.
-    """
-    path = folder / ".hydra" / "overrides.yaml"
-    try:
-        return [str(line) for line in yaml.load(path.read_bytes(), LOADER)]
-    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path}: does not say how the run was begun: {' '.join(str(error).split())}") from error

@@ -73,7 +73,7 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     if before:
         _wait_for_the_end_of(folder)
     if before.get("event") == "failed":
-        run_folder.forget(folder)
+        run_folder.RunFolder(folder).forget()
         before = {}
     as_begun = [plan.as_begun.get(key_of(line), line) for line in overrides]
     about = {"overrides": [*filter(None, as_begun)], "hash": config_hash(cfg), "folder": folder.name}
