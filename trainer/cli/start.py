@@ -28,7 +28,7 @@ def start(flags: Namespace, command: list[str]) -> None:
     Raises:
         DltrainError: anything the user can fix.
     """
-    cfg, _ = checked_flags(flags)
+    cfg = checked_flags(flags)
     if cfg.resume is not None and (resumed := _to_resume(cfg)):
         _resume(resumed, flags)
         return
@@ -69,7 +69,7 @@ def _resume(folder: Path, flags: Namespace) -> None:
     started = parse(command)
     started.config_dir = flags.config_dir or started.config_dir
     started.overrides = without(merged(started.overrides, flags.overrides), "resume", FOLDER)
-    cfg, _ = checked_flags(started)
+    cfg = checked_flags(started)
     changed = resume.differences(folder, cfg)
     if fixed := [line for key, line in changed.items() if key not in resume.FREE]:
         free = ", ".join(sorted(resume.FREE))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from trainer.config.compose import compose_one, loader, open_hydra, parse_all, set_values
-from trainer.config.keys import SLOTS, value_of
+from trainer.config.keys import SLOTS, is_of_hydra, value_of
 from trainer.config.launchers import check_launcher
 from trainer.config.schema import CONF, KNOBS
 from trainer.errors import ConfigError, nearest
@@ -66,29 +66,29 @@ def checked_each(
     """Yield what `checked_all` returns, one after the other."""
     with open_hydra(config_dir):
         composed = cache(lambda *choices: compose_one(config_name, list(choices)))
-        list_groups = cache(loader().list_groups)  # Hydra looks through the folders at each call
         for overrides in runs:
             parsed = parse_all(overrides)
-            choices = [override for override in parsed if _is_choice(override, list_groups)]
+            choices = [override for override in parsed if _is_choice(override)]
             cfg = composed(*(override.input_line for override in choices))
             cfg = cfg if len(runs) == 1 else copy.deepcopy(cfg)
             values = [_checked_value(override, cfg) for override in parsed if override not in choices]
             set_values(cfg, choices, values)
-            _check_hydra(cfg.hydra)
-            check_launcher(_raw(cfg.hydra.launcher), overrides)
+            if config_dir or config_name != "config" or any(map(is_of_hydra, overrides)):  # else it is all our own
+                _check_hydra(cfg.hydra)
+                check_launcher(_raw(cfg.hydra.launcher), overrides)
             _check_knobs(cfg)
             yield cfg, [str(override.input_line) for override in (*choices, *values)]
 
 
-def _is_choice(override: Override, list_groups: Callable[[str], list[str]]) -> bool:
+def _is_choice(override: Override) -> bool:
     """Whether an override chooses from a group, and then from the options that there are."""
     group, line = override.key_or_group, override.input_line
     if override.is_sweep_override():
         raise ConfigError(f"{line}: several values are a sweep: add -m")
-    parent, _, name = group.rpartition("/")
-    if name not in list_groups(parent) and group != "experiment":
+    repository = loader().repository  # its own functions of these names copy it at each call
+    if not repository.group_exists(group):
         return False
-    value, options = override.value(), loader().get_group_options(group, ObjectType.CONFIG)
+    value, options = override.value(), repository.get_group_options(group, ObjectType.CONFIG)
     if value is not None and str(value) not in options:
         raise ConfigError(f"{line}: no such {group}; {nearest(str(value), options)}")
     if value is None and group != "experiment":

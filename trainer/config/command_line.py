@@ -49,12 +49,20 @@ def _refuse(message: str) -> NoReturn:
     raise ConfigError(f"{message}{hint}; settings are key=value, dltrain --help lists them")
 
 
-def checked_flags(flags: Namespace) -> tuple[DictConfig, list[str]]:
-    """The config of the run, or of a sweep's first job, and the overrides for Hydra; every job's values are checked."""
-    if not flags.multirun:
-        return checked(flags.overrides, flags.config_dir, flags.config_name)
-    configs, overrides = checked_sweep(flags)
-    return next(iter(configs.values())), overrides
+def checked_flags(flags: Namespace) -> DictConfig:
+    """Return the config of the run that these flags describe.
+
+    Raises:
+        ConfigError: a key that does not exist, or a value that cannot be.
+    """
+    return checked(flags.overrides, flags.config_dir, flags.config_name)[0]
+
+
+def of_one_run(flags: Namespace) -> list[str]:
+    """Return the arguments for Hydra that print the config of a run, or of a sweep's first job, after a check."""
+    lines = [axis[0] for axis in sweep_axes(flags.overrides, flags.config_dir)] if flags.multirun else flags.overrides
+    _, overrides = checked(lines, flags.config_dir, flags.config_name)
+    return [*again(flags, "config_dir", "config_name", "cfg", "package", "resolve"), *overrides]
 
 
 def checked_sweep(flags: Namespace) -> tuple[dict[str, DictConfig], list[str]]:

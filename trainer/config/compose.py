@@ -13,7 +13,6 @@ from typing import Any
 from hydra import compose, initialize_config_dir, version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.utils import _run_hydra, get_args_parser
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -59,9 +58,9 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
         yield
 
 
-def loader() -> ConfigLoader:
+def loader() -> ConfigLoaderImpl:
     """Return the loader of the Hydra that is open."""
-    return GlobalHydra.instance().config_loader()
+    return GlobalHydra.instance().config_loader()  # type: ignore[return-value]
 
 
 def parse_all(overrides: list[str]) -> list[Override]:

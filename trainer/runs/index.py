@@ -13,7 +13,7 @@ from typing import Any
 from trainer.errors import CheckpointError
 from trainer.files import read_json
 from trainer.runs import ledger
-from trainer.runs.folder import MetricsFile, RunFolder, is_running
+from trainer.runs.folder import MetricsFile, RunFolder, create, is_running
 
 ROOT = Path("outputs")
 STATES = ("finished", "running", "interrupted", "pruned", "failed", "damaged")
@@ -231,3 +231,9 @@ def objective(summary: dict[str, Any]) -> float:
     if not isinstance(value, (int, float)):
         return math.nan
     return value if summary.get("higher_is_better") else -value
+
+
+def new_folder(what: str, root: Path = ROOT) -> Path:
+    """Create a folder for what a command leaves, beside those of runs."""
+    now = datetime.now()
+    return create(root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{what}")

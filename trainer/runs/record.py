@@ -34,5 +34,6 @@ def record(folder: Path, cfg: DictConfig) -> None:
             format="%(asctime)s %(levelname)s %(message)s",
             force=True,  # in place of an earlier run's
         )
+        logging.getLogger("dltrain").disabled = False  # as a launcher of Hydra's leaves all that there are
     except OSError as error:
         raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error

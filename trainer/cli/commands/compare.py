@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.errors import ConfigError
 from trainer.files import finite
-from trainer.runs.index import Run, find, find_sweep, is_sweep, started, started_jobs
+from trainer.runs.index import Run, find, find_sweep, is_sweep, new_folder, started, started_jobs
 from trainer.runs.leaderboard import leaderboard
 from trainer.view.comparison import Side, drift, fewer, keys, lines, monitor, sides
 from trainer.view.overlay import draw

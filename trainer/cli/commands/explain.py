@@ -7,12 +7,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import SLOTS
 from trainer.config.schema import names_of
 from trainer.errors import ConfigError
 from trainer.explain.node import Node
-from trainer.runs import index
+from trainer.runs.index import Run, find, new_folder
 
 USAGE = Usage(
     settings={"run": Setting("a run folder, last or best: its model, with its best weights", "")},
@@ -43,7 +43,7 @@ def main(given: Settings) -> None:
     else:
         from trainer.trained.model import config_of
 
-        run = index.Run(index.find(given.values["run"]))
+        run = Run(find(given.values["run"]))
         cfg = config_of(run.folder)
         called = {slot: str(cfg[slot]["_target_"]).rpartition(".")[2].lower() for slot in SLOTS}
         explain(cfg, called | run.names, run.files.checkpoints)

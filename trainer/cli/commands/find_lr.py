@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.check import checked
 from trainer.config.keys import without
 from trainer.config.schema import names_of
 from trainer.errors import ConfigError, NumericalError
+from trainer.runs.index import new_folder
 
 if TYPE_CHECKING:
     from trainer.engine.lr_range import Curve
