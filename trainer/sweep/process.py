@@ -16,14 +16,17 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import connection, forkserver, resource_tracker
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.errors import DltrainError, Halt, Halted, Stopped
 from trainer.job import run_job
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext  # Windows has none
 
 PRELOAD = [  # what most jobs import
     "trainer.train",
