@@ -79,6 +79,7 @@ def test_only_these_rooms_know_of_configs(package, rooms):
         "runs.resume",
         "view.comparison",
         "config.targets",
+        "data",
     ],
 )
 def test_what_runs_before_training_imports_neither_torch_nor_pandas(module):
