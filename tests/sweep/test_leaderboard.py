@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
-from trainer.runs.folder import write_json
+from trainer.files import write_json
 from trainer.runs.index import find
 from trainer.runs.leaderboard import HIGHER_IS_BETTER, leaderboard
 from trainer.runs.ledger import Ledger

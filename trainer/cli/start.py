@@ -59,7 +59,7 @@ def _to_resume(cfg: DictConfig) -> Path | None:
     """The run that `resume` names; with `auto` there may be none."""
     if cfg.dry_run:
         raise ConfigError("resume goes on with one run; leave out dry_run")
-    if (Path(str(cfg.resume)) / "sweep.jsonl").is_file():
+    if index.is_sweep(Path(str(cfg.resume))):
         raise ConfigError(f"{cfg.resume} is a sweep; dltrain -m resume={cfg.resume} goes on with it")
     return resume.unfinished(cfg) if cfg.resume == "auto" else index.find(str(cfg.resume), key="resume")
 
@@ -75,7 +75,7 @@ def _resume(folder: Path, flags: Namespace) -> None:
     if fixed := [line for key, line in changed.items() if key not in resume.FREE]:
         free = ", ".join(sorted(resume.FREE))
         raise CheckpointError(f"{folder} cannot go on as another run: {'; '.join(fixed)}; only {free} may change")
-    summary = run_folder.read_json(folder / "summary.json")
+    summary = index.Run(folder).summary
     if summary.get("status") == "finished" and not changed:
         print(f"{folder} has finished: nothing is left to do; epochs={summary.get('epochs', 0) * 2} would go on")
         return

@@ -8,54 +8,42 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.errors import CheckpointError, FileSystemError, naming
-from trainer.runs.diff import LOADER
+from trainer.errors import FileSystemError, naming
+from trainer.runs.folder import RunFolder
 
 
 def record(folder: Path, cfg: DictConfig) -> None:
-    """Write .hydra/: the config, Hydra's part of it and the overrides that made it.
+    """Write the config, Hydra's part of it and the overrides that made it.
 
     Raises:
         FileSystemError: they cannot be written.
     """
+    run = RunFolder(folder)
     of_run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     parts = {"config": of_run, "hydra": OmegaConf.masked_copy(cfg, "hydra"), "overrides": cfg.hydra.overrides.task}
     try:
-        (folder / ".hydra").mkdir(exist_ok=True)
+        run.hydra.mkdir(exist_ok=True)
         for name, part in parts.items():
-            (folder / ".hydra" / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+            (run.hydra / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
     except OSError as error:
         raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def open_log(folder: Path) -> None:
-    """Log to the folder's train.log from here on.
+    """Write to the folder's train.log from here on.
 
     Raises:
         FileSystemError: it cannot be opened.
     """
-    with naming(folder / "train.log"):
+    run = RunFolder(folder)
+    with naming(run.log):
         logging.basicConfig(
-            filename=folder / "train.log",
+            filename=run.log,
             encoding="utf-8",
             level=logging.INFO,
             format="%(asctime)s %(levelname)s %(message)s",
             force=True,  # in place of an earlier run's
         )
-        logging.getLogger("dltrain").disabled = False  # as a launcher of Hydra's leaves all that there are
-
-
-def overrides_of(folder: Path) -> list[str]:
-    """Read the overrides that made a run's config, and those alone: of a sweep's job its own.
-
-    Raises:
-        CheckpointError: the folder does not say.
-    """
-    path = folder / ".hydra" / "overrides.yaml"
-    try:
-        return [str(line) for line in yaml.load(path.read_bytes(), LOADER)]
-    except (OSError, TypeError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path}: does not say how the run was begun: {' '.join(str(error).split())}") from error
+    logging.getLogger("dltrain").disabled = False  # as a launcher of Hydra's leaves all that there are

@@ -18,8 +18,9 @@ from omegaconf import DictConfig
 from trainer.config.keys import key_of
 from trainer.config.schema import names_of
 from trainer.errors import Halt, Halted, Stopped, SweepError
-from trainer.runs import folder as run_folder
+from trainer.files import read_json, write_json
 from trainer.runs import index
+from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Event, Ledger
 from trainer.sweep.hashing import config_hash
 from trainer.sweep.launcher_process import is_wanted
@@ -85,7 +86,7 @@ def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, over
     if before:
         _wait_for_the_end_of(folder)
     if before.get("event") == "failed":
-        run_folder.forget(folder)
+        RunFolder(folder).forget()
         before = {}
     as_begun = [plan.as_begun.get(key_of(line), line) for line in overrides]
     about = {"overrides": [*filter(None, as_begun)], "hash": config_hash(cfg), "folder": folder.name}
@@ -101,7 +102,7 @@ def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, over
     except Stopped:
         ledger.append("interrupted", job=number, seconds=spent())
         raise
-    summary = run_folder.read_json(folder / "summary.json")
+    summary = read_json(RunFolder(folder).summary)
     if code not in (0, Halted.code) or "best" not in summary:
         ledger.append("failed", job=number, seconds=spent(), code=code, error=why(code, summary))
         return
@@ -110,7 +111,7 @@ def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, over
     event = "finished" if code == 0 else "paused" if plan.rung else "pruned"
     ledger.append(event, job=number, seconds=spent(), **reached)
     if event == "pruned":
-        run_folder.write_json(folder / "summary.json", summary | {"status": event})
+        write_json(RunFolder(folder).summary, summary | {"status": event})
 
 
 def without_pictures(cfg: DictConfig) -> DictConfig:

@@ -14,13 +14,14 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from hydra import compose
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from trainer.config.compose import compose_one, open_hydra
+from trainer.config.compose import open_hydra
 from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.config.launchers import BASIC
 from trainer.config.schema import names_of
@@ -79,7 +80,7 @@ class _Here:
         if not _is_over(plan, number):
             with open_hydra(self.flags.config_dir):  # while other jobs train
                 lines = [*self.given, f"hydra.sweep.subdir={number}", *overrides]
-                cfg = compose_one(self.flags.config_name, lines)
+                cfg = compose(self.flags.config_name, lines, return_hydra_config=True)
             self.pool.submit(number, self._job(cfg, plan, number, overrides))
 
     def wait(self, number: int) -> None:

@@ -6,12 +6,14 @@ import signal
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from multiprocessing import connection
-from multiprocessing.context import ForkServerProcess
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainer.errors import Stopped
 from trainer.sweep.process import STOPS, Task, exit_code, start, tell
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerProcess  # Windows has none
 
 EVERY_S = 0.5
 Job = Generator[Task, int, None]  # yields what a subprocess is to train, and is sent the exit code of that

@@ -20,7 +20,8 @@ from trainer.config.axes import number, sweep_axes
 from trainer.config.check import checked_all
 from trainer.config.keys import SLOTS, key_of, value_of
 from trainer.errors import ConfigError, DltrainError
-from trainer.runs import folder as run_folder
+from trainer.files import read_json
+from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Outlook
 from trainer.sweep.job import why, without_pictures
 from trainer.sweep.pool import Job, Pool, Workers
@@ -98,10 +99,10 @@ def _tried(cfg: DictConfig, sample: list[str], place: Path) -> Generator[Task, i
     slow.start()
     try:
         code = yield Task(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
-        summary = run_folder.read_json(place / "summary.json")
+        summary = read_json(RunFolder(place).summary)
         error, _, is_unexpected = why(code, summary).partition("; the traceback is in")
         if is_unexpected:  # and what it is in is gone in a moment
-            print((place / "train.log").read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
+            print(RunFolder(place).log.read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
     finally:
         slow.cancel()
         shutil.rmtree(place)

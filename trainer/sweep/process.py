@@ -15,15 +15,18 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import connection, forkserver, resource_tracker
-from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.errors import DltrainError, Halt, Halted, Stopped
 from trainer.job import run_job
+from trainer.runs.folder import RunFolder
 from trainer.runs.record import open_log
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, ForkServerProcess  # Windows has none
 
 PRELOAD = [  # what most jobs import
     "trainer.train",
@@ -135,7 +138,7 @@ def _work(task: Task, threads: int, environment: Mapping[str, str]) -> None:
     os.setpgid(0, 0)  # Ctrl-C reaches the process that waits, and that one alone
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(os.open(task.folder / "train.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
+    os.dup2(os.open(RunFolder(task.folder).log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
     open_log(task.folder)
     if threads:
         import torch

@@ -12,7 +12,6 @@ from trainer.config.keys import parse_line, without
 from trainer.errors import CheckpointError, ConfigError, DltrainError
 from trainer.runs.diff import config, differing, place
 from trainer.runs.index import ROOT, Run, find, look, new_folder
-from trainer.runs.record import overrides_of
 from trainer.runs.resume import command_of
 from trainer.view.table import Column, say, show
 from trainer.view.words import number, shown
@@ -99,7 +98,7 @@ def _command(folder: Path) -> list[str]:
     Raises:
         CheckpointError: the folder does not say.
     """
-    overrides = without(overrides_of(folder), "resume", "hydra.run.dir")
+    overrides = without(Run(folder).overrides, "resume", "hydra.run.dir")
     flags = [word for word in command_of(folder) if word.startswith("-") or parse_line(word).value is None]
     return [*(flag for flag in flags if flag not in ("-m", "--multirun")), *overrides]
 

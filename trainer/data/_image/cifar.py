@@ -42,7 +42,8 @@ def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
     """
     folder, archive = root / FOLDER, root / PACKED
     if not archive.exists() and not any((folder / name).exists() for name in MD5):
-        _download.download("CIFAR10", root, folder=root, files=f"{PACKED}, or the folder {FOLDER} that it holds,")
+        source = _download.Source(("https://www.cs.toronto.edu/~kriz/",), {PACKED: PACKED_MD5})
+        _download.download("CIFAR10", source, root, files=f"{PACKED}, or the folder {FOLDER} that it holds,")
     missing = [name for name in MD5 if not (folder / name).exists()]
     if missing and not archive.exists():
         raise DataError(f"{folder / missing[0]}: not found, and neither is {archive}")
