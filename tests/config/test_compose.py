@@ -55,7 +55,7 @@ def test_a_run_composes_its_config_once(dltrain, compositions, conf):
 
 def test_parts_that_several_runs_choose_are_composed_once(compositions):
     runs = [[f"model={model}", f"seed={seed}"] for model in ("mlp", "linear") for seed in range(3)]
-    configs = checked_all(runs)
+    configs = [*checked_all(runs)]
     assert len(compositions) == 2
     assert [cfg.seed for cfg, _ in configs] == [0, 1, 2] * 2
     assert [cfg.hydra.overrides.task for cfg, _ in configs] == runs

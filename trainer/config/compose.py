@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,8 +40,7 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
     """Have Hydra look for configs in our folder and in `config_dir`.
 
     Raises:
-        ConfigError: no such folder, or one whose files hide those that came along; and whatever Hydra or OmegaConf
-            raise meanwhile, in a line.
+        ConfigError: no such folder, or one whose files hide those that came along.
     """
     own = Path(config_dir or CONF).absolute()
     if not own.is_dir():
@@ -56,10 +55,7 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
             search_path = loader().get_search_path()
             search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
             GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
-        try:
-            yield
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise ConfigError(_one_line(error)) from error
+        yield
 
 
 def loader() -> ConfigLoaderImpl:
@@ -67,7 +63,7 @@ def loader() -> ConfigLoaderImpl:
     return GlobalHydra.instance().config_loader()  # type: ignore[return-value]
 
 
-def parse_all(overrides: list[str]) -> list[Override]:
+def parse_all(overrides: Sequence[str]) -> list[Override]:
     """Read overrides as Hydra does, while it is open.
 
     Raises:
@@ -95,6 +91,15 @@ def set_values(cfg: DictConfig, choices: list[Override], values: list[Override])
         noted.append(override.input_line)
     job, of_run = cfg.hydra.job, [override for override in (*choices, *values) if not override.is_hydra_override()]
     job.override_dirname = get_overrides_dirname(of_run, **job.config.override_dirname)
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Raise what Hydra and OmegaConf raise as a ConfigError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(_one_line(error)) from error
 
 
 def _one_line(error: Exception) -> str:
