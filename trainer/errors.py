@@ -17,7 +17,8 @@ try. Any other exception exits with 1 and leaves its traceback in the run's log.
 import difflib
 import signal
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,21 @@ def reason(error: Exception) -> str:
     kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
     place = f" ({Path(last.filename).name}, line {last.lineno})" if Path.cwd() == Path(last.filename).parent else ""
     return f"{kind}{str(error).splitlines()[0] if str(error) else 'no message'}{place}"
+
+
+def check_new(path: Path) -> None:
+    """Raise a FileSystemError if there is something at a path that the user has named."""
+    if path.exists():
+        raise FileSystemError(f"{path.absolute()} is there already and is not overwritten; output= names another file")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn an OSError in the block into a FileSystemError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
 
 
 def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumulate: int) -> DltrainError:

@@ -15,7 +15,7 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
-from trainer.config import command_line
+from trainer.config import keys
 
 
 def read_rows(outcome):
@@ -586,7 +586,7 @@ def test_quoting_survives_hydras_grammar():
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     for text in ("a b", "it's", 'say "x"', "a=b,c", "x\\", "é{1}", "[0]"):
-        (override,) = OverridesParser.create().parse_overrides([f"k={command_line.quoted(text)}"])
+        (override,) = OverridesParser.create().parse_overrides([f"k={keys.quoted(text)}"])
         assert override.value() == text
 
 

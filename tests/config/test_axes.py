@@ -25,7 +25,7 @@ def test_every_word_is_tried_and_of_numbers_the_ends():
 
 def test_values_that_do_not_go_together_are_named():
     with pytest.raises(ConfigError, match=r"model=linear .*hidden"):
-        check_jobs([["model=mlp", "model=linear"], ["model.hidden=[3]", "model.hidden=null"]])
+        check_jobs([["model=mlp", "model=linear"], ["model.hidden=[3]", "model.hidden=[4]"]])
     check_jobs([["model=mlp", "model=linear"], [f"seed={n}" for n in range(100_000)]])
 
 

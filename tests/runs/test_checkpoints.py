@@ -103,7 +103,7 @@ def test_a_write_that_fails_leaves_what_was_there(store, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    for name in ("fsync", "rename"):
+    for name in ("fsync", "replace"):
         with monkeypatch.context() as patch:
             patch.setattr(os, name, full)
             with pytest.raises(FileSystemError, match=r"step-00000002: .*bytes.*No space left"):

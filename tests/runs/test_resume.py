@@ -364,7 +364,7 @@ def test_half_a_row_in_the_metrics_ends_no_run(dltrain, monkeypatch):
     monkeypatch.setattr("trainer.runs.folder.csv.writer", half)
     outcome = dltrain("model=logistic", "epochs=4")
     assert outcome.code == 0
-    assert "logs are not complete" in outcome.out
+    assert "logs are incomplete" in outcome.out
     assert [row["epoch"] for row in run_folder.MetricsFile(outcome.folder / "metrics.csv").rows()] == [1, 3, 4]
 
 

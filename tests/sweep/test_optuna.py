@@ -12,7 +12,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from test_sweep import bad, states, sweep, table  # noqa: F401 - fixtures
 
-from trainer.runs.ledger import Ledger, key_values
+from trainer.config.keys import key_values
+from trainer.runs.ledger import Ledger
 from trainer.sweep.search import search
 
 SPACE = ["epochs=3", "optim.lr=tag(log,interval(1e-5,1))", "model.width=int(interval(1,64))", "model=mlp,linear"]

@@ -5,7 +5,8 @@ from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from trainer.runs.ledger import Ledger, axis_values
+from trainer.config.keys import axis_values
+from trainer.runs.ledger import Ledger
 from trainer.view.board import open_board
 from trainer.view.board.columns import hyper_parameters
 

@@ -13,10 +13,13 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Sequence
 from difflib import get_close_matches
 from typing import NoReturn
 
 from trainer.cli.commands import COMMANDS
+from trainer.cli.settings import help_of, parse
+from trainer.config.keys import parse_line
 from trainer.errors import ConfigError, DltrainError, Stopped, as_line
 
 log = logging.getLogger("dltrain")
@@ -32,7 +35,7 @@ def main() -> None:
     _open_streams()
     logging.raiseExceptions = False  # a log that cannot be written is said by the console, once
     threading.excepthook = _log_thread
-    sys.exit(_exit_code(sys.argv[1:]))
+    sys.exit(run(sys.argv[1:]))
 
 
 def _open_streams() -> None:
@@ -53,11 +56,11 @@ def _terminate(*_: object) -> NoReturn:
     raise Terminated
 
 
-def _exit_code(arguments: list[str]) -> int:
+def run(arguments: Sequence[str]) -> int:
+    """Do what a command line asks for; return the exit code, after a line on stderr if it is not 0."""
     sys.path.append(os.getcwd())  # a user's own model is a module in the folder that they work in
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra passes exceptions on, instead of printing them and exiting with 1
     try:
-        _dispatch(arguments)
+        _dispatch(list(arguments))
     except DltrainError as error:
         return _fail(error.code, str(error))
     except KeyboardInterrupt:
@@ -83,22 +86,23 @@ def _fail(code: int, message: str) -> int:
 
 def _dispatch(arguments: list[str]) -> None:
     if arguments and arguments[0] in COMMANDS:
-        importlib.import_module(f"trainer.cli.commands.{COMMANDS[arguments[0]][0]}").main(arguments[1:])
+        _run_command(*arguments)
         return
     from trainer.cli.help import usage
     from trainer.cli.start import start
-    from trainer.config.command_line import again, checked_flags, parse
+    from trainer.config import command_line
     from trainer.config.compose import launch
 
     _refuse_unknown_command(arguments[:1])
-    flags = parse(arguments)
+    flags = command_line.parse(arguments)
     if flags.help:
         print(usage(flags.config_dir))
     elif flags.hydra_help or flags.info or flags.shell_completion:
         launch(arguments, lambda cfg: None)
     elif flags.cfg:
-        _, overrides = checked_flags(flags)
-        launch([*again(flags, "config_dir", "config_name", "cfg", "package", "resolve"), *overrides], lambda cfg: None)
+        _, overrides = command_line.checked_flags(flags)
+        shown = command_line.again(flags, "config_dir", "config_name", "cfg", "package", "resolve")
+        launch([*shown, *overrides], lambda cfg: None)
     elif flags.multirun:
         from trainer.sweep.sweep import sweep
 
@@ -107,7 +111,19 @@ def _dispatch(arguments: list[str]) -> None:
         start(flags, arguments)
 
 
+def _run_command(name: str, *arguments: str) -> None:
+    """Print the help of a command, or have its module do it."""
+    module, about = COMMANDS[name]
+    command = importlib.import_module(f"trainer.cli.commands.{module}")
+    if {"--help", "-h"} & {*arguments}:
+        print(help_of(name, about, command.USAGE))
+    else:
+        command.main(parse(name, command.USAGE, arguments))
+
+
 def _refuse_unknown_command(words: list[str]) -> None:
     """Raise ConfigError for a first word that is nearly a command, naming it."""
-    if near := [name for word in words if "=" not in word for name in get_close_matches(word, COMMANDS, 1)]:
+    if near := [
+        name for word in words if parse_line(word).value is None for name in get_close_matches(word, COMMANDS, 1)
+    ]:
         raise ConfigError(f"{words[0]!r}: unknown command; did you mean dltrain {near[0]}?")

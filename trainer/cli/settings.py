@@ -1,11 +1,16 @@
-"""The arguments of a command: `key=value`, with the nearest name for a wrong one, and `--help`."""
+"""How a command is called: its `key=value` settings, its help, and the folder for what it leaves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
+from trainer.config.keys import parse_line
 from trainer.errors import ConfigError, nearest
+from trainer.runs import folder as run_folder
+from trainer.runs.index import ROOT
 
 
 class Setting(NamedTuple):
@@ -14,6 +19,15 @@ class Setting(NamedTuple):
     about: str
     default: str | None = None
     choices: tuple[str, ...] = ()
+
+
+class Usage(NamedTuple):
+    """What a command takes."""
+
+    settings: Mapping[str, Setting]
+    examples: Sequence[str]
+    words: str = ""  # what an argument without a `=` is, if there may be any
+    overrides: bool = False  # whether keys for the config of a run may be given, too
 
 
 class Settings(NamedTuple):
@@ -25,36 +39,30 @@ class Settings(NamedTuple):
     config_dir: str | None
 
 
-def settings(
-    command: str,
-    known: Mapping[str, Setting],
-    arguments: Sequence[str],
-    *,
-    words: str = "",
-    overrides: bool = False,
-) -> Settings:
-    """Take the arguments apart. `words` says what may stand without a `=`, and `overrides` whether other keys may.
+def parse(command: str, usage: Usage, arguments: Sequence[str]) -> Settings:
+    """Take the arguments of a command apart.
 
     Raises:
         ConfigError: a key that does not exist, a value that cannot be, or one that is missing.
     """
+    known = usage.settings
     found = Settings({key: s.default for key, s in known.items() if s.default is not None}, [], [], None)
     left = list(arguments)
     while left:
         word = left.pop(0)
         if word.startswith("--") and word[2:] in known and "true" in known[word[2:]].choices:
             word = f"{word[2:]}=true"
-        key, given, value = word.partition("=")
-        if key == "--config-dir" and overrides:
-            found = found._replace(config_dir=value if given else left.pop(0) if left else "")
-        elif key in known and given:
+        _, key, value = parse_line(word)
+        if key == "--config-dir" and usage.overrides:
+            found = found._replace(config_dir=value if value is not None else left.pop(0) if left else "")
+        elif key in known and value is not None:
             choices = known[key].choices
             if choices and value not in choices:
                 raise ConfigError(f"dltrain {command}: {word}: expected one of {', '.join(choices)}")
             found.values[key] = value
-        elif given and overrides:
+        elif value is not None and usage.overrides:
             found.overrides.append(word)
-        elif words and not given and not word.startswith("--"):
+        elif usage.words and value is None and not word.startswith("--"):
             found.words.append(word)
         else:
             hint = f"did you mean {key.lstrip('-')}=...?" if key.lstrip("-") in known else nearest(key, known)
@@ -65,10 +73,16 @@ def settings(
     return found
 
 
-def help_of(command: str, about: str, known: Mapping[str, Setting], examples: Sequence[str]) -> str:
-    """What `dltrain COMMAND --help` prints."""
-    lines = [f"dltrain {command}: {about}", "", *(f"  {example}" for example in examples), ""]
-    for key, setting in known.items():
-        default = "" if setting.default is None else f" [{setting.default}]" if setting.default else ""
+def help_of(command: str, about: str, usage: Usage) -> str:
+    """Return what `dltrain COMMAND --help` prints."""
+    lines = [f"dltrain {command}: {about}", "", *(f"  {example}" for example in usage.examples), ""]
+    for key, setting in usage.settings.items():
+        default = f" [{setting.default}]" if setting.default else ""
         lines.append(f"  {key + '=':<12} {setting.about}{default}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *([f"  {'words':<12} {usage.words}"] if usage.words else [])])
+
+
+def new_folder(what: str, root: Path = ROOT) -> Path:
+    """Create a folder for what a command leaves, beside those of runs."""
+    now = datetime.now()
+    return run_folder.create(root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{what}")

@@ -7,7 +7,9 @@ from contextlib import suppress
 from itertools import product
 from typing import Any
 
-from trainer.config.compose import compose_one, hydra, is_of_hydra, parse_all
+from trainer.config.check import checked_each
+from trainer.config.compose import open_hydra, parse_all
+from trainer.config.keys import is_of_hydra, value_of
 from trainer.errors import ConfigError
 
 SEARCH = "hydra/sweeper=optuna"
@@ -16,9 +18,9 @@ SEARCH = "hydra/sweeper=optuna"
 def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
     """For each override the lines that it stands for: one, or one for each value of a sweep, or an interval's ends."""
     axes = []
-    with hydra(config_dir):
+    with open_hydra(config_dir):
         for override in parse_all(overrides):
-            key, line = str(override.input_line).split("=", 1)[0], str(override.input_line)
+            key, line = override.get_key_element(), str(override.input_line)
             if override.is_interval_sweep():
                 if SEARCH not in overrides:
                     raise ConfigError(
@@ -62,7 +64,7 @@ def _telling(axis: list[str]) -> list[str]:
 
 def number(line: str) -> int | float | None:
     """The value of an override that is a number."""
-    text = line.split("=", 1)[-1]
+    text = value_of(line)
     for kind in (int, float):
         with suppress(ValueError):
             return kind(text)
@@ -76,9 +78,10 @@ def check_jobs(axes: list[list[str]], config_dir: str | None = None, config_name
         ConfigError: one whose values do not go together, with its overrides.
     """
     kept = [axis[:1] if all(number(line) is not None for line in axis) else axis for axis in axes]
-    with hydra(config_dir):
-        for job in product(*kept):
-            try:
-                compose_one(config_name, list(job))
-            except ConfigError as error:
-                raise ConfigError(f"{' '.join(job)}: {error}") from error
+    jobs = [list(job) for job in product(*kept)]
+    checks = checked_each(jobs, config_dir, config_name)
+    for job in jobs:
+        try:
+            next(checks)
+        except ConfigError as error:
+            raise ConfigError(f"{' '.join(job)}: {error}") from error

@@ -6,25 +6,43 @@ its yaml does not mention, since then its signature has to be asked.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.types import Override, Sweep
+from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from trainer.config.compose import compose_one, hydra, loader, parse_all
+from trainer.config.compose import compose_one, loader, open_hydra, parse_all, set_values
+from trainer.config.keys import SLOTS, value_of
 from trainer.config.launchers import check_launcher
-from trainer.config.schema import KNOBS, SLOTS
+from trainer.config.schema import CONF, KNOBS
 from trainer.errors import ConfigError, nearest
+
+FIXED: dict[str, Any] = {  # keys of Hydra's node -> the only value that is allowed
+    "callbacks": {},
+    "searchpath": [],
+    "mode": None,
+    "job.chdir": None,
+    "job.env_set": {},
+    "job.env_copy": [],
+    "output_subdir": ".hydra",
+    "verbose": False,
+    "job_logging": CONF / "hydra" / "job_logging" / "train_log.yaml",
+    "hydra_logging": Path(hydra.__file__).parent / "conf" / "hydra" / "hydra_logging" / "default.yaml",
+}
 
 
 def checked(
     overrides: list[str], config_dir: str | None = None, config_name: str = "config"
 ) -> tuple[DictConfig, list[str]]:
-    """Compose the config of one run, after a check of every override.
+    """Compose the config of one run, once, and check every override.
 
     Returns the config, Hydra's node included, and the overrides as Hydra is to be given them: an argument that a
     component has and its yaml does not mention gets the `++` that Hydra needs.
@@ -38,73 +56,73 @@ def checked(
 def checked_all(
     runs: Sequence[list[str]], config_dir: str | None = None, config_name: str = "config"
 ) -> list[tuple[DictConfig, list[str]]]:
-    """`checked` of several runs, in a fraction of the time: most choose the same parts."""
-    found = []
-    with hydra(config_dir):
-        composed = cache(lambda *lines: compose_one(config_name, list(lines)))
-        shipped = cache(lambda: compose_one("config", []).hydra)
+    """Return `checked` of several runs; parts that several choose are composed once."""
+    return list(checked_each(runs, config_dir, config_name))
+
+
+def checked_each(
+    runs: Sequence[list[str]], config_dir: str | None, config_name: str
+) -> Iterator[tuple[DictConfig, list[str]]]:
+    """Yield what `checked_all` returns, one after the other."""
+    with open_hydra(config_dir):
+        composed = cache(lambda *choices: compose_one(config_name, list(choices)))
         list_groups = cache(loader().list_groups)  # Hydra looks through the folders at each call
         for overrides in runs:
             parsed = parse_all(overrides)
-            choices = [o for o in parsed if _is_choice(o, list_groups)]
-            lines = [str(o.input_line) for o in choices]
-            cfg = base = composed(*lines)
-            if len(choices) < len(parsed):
-                lines += [_check_value(o, base) for o in parsed if o not in choices]
-                cfg = compose_one(config_name, lines)
-            # What came along is known to be harmless, and a second look at it would cost a tenth of the start.
-            if config_dir or config_name != "config" or any("hydra" in line for line in lines):
-                _check_hydra(cfg.hydra, shipped())
-                check_launcher(_raw(cfg.hydra.launcher), overrides)
+            choices = [override for override in parsed if _is_choice(override, list_groups)]
+            cfg = composed(*(override.input_line for override in choices))
+            cfg = cfg if len(runs) == 1 else copy.deepcopy(cfg)
+            values = [_checked_value(override, cfg) for override in parsed if override not in choices]
+            set_values(cfg, choices, values)
+            _check_hydra(cfg.hydra)
+            check_launcher(_raw(cfg.hydra.launcher), overrides)
             _check_knobs(cfg)
-            found.append((cfg, lines))
-    return found
+            yield cfg, [str(override.input_line) for override in (*choices, *values)]
 
 
 def _is_choice(override: Override, list_groups: Callable[[str], list[str]]) -> bool:
     """Whether an override chooses from a group, and then from the options that there are."""
-    group, value = override.key_or_group, override.value()
+    group, line = override.key_or_group, override.input_line
+    if override.is_sweep_override():
+        raise ConfigError(f"{line}: several values are a sweep: add -m")
     parent, _, name = group.rpartition("/")
     if name not in list_groups(parent) and group != "experiment":
         return False
-    options = loader().get_group_options(group, ObjectType.CONFIG)
+    value, options = override.value(), loader().get_group_options(group, ObjectType.CONFIG)
     if value is not None and str(value) not in options:
-        raise ConfigError(f"{override.input_line}: no such {group}; {nearest(str(value), options)}")
+        raise ConfigError(f"{line}: no such {group}; {nearest(str(value), options)}")
     if value is None and group != "experiment":
-        raise ConfigError(f"{override.input_line}: a run needs one; {nearest('', options)}")
+        raise ConfigError(f"{line}: a run needs one; {nearest('', options)}")
     return True
 
 
-def _check_value(override: Override, base: DictConfig) -> str:
+def _checked_value(override: Override, cfg: DictConfig) -> Override:
     """The override as Hydra is to be given it, after a check of its key and the kind of its value."""
-    key, line = str(override.key_or_group), str(override.input_line)
-    parent, _, name = key.rpartition(".")
-    if key.startswith("hydra."):
-        node = OmegaConf.select(base, parent)
-        if not (override.is_add() or override.is_force_add() or name in (node or {})):
-            raise ConfigError(f"{line}: unknown key {key}; {nearest(name, node or {}, f'{parent}.')}")
-        return line
-    if key in SLOTS or override.is_delete():
+    key, line = override.key_or_group, str(override.input_line)
+    if override.is_delete():
         raise ConfigError(f"{line}: {key} can be neither replaced nor taken away; choose an option, or set a key in it")
-    node = OmegaConf.select(base, parent) if parent else base
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    if key.startswith("hydra."):
+        if override.type is OverrideType.CHANGE and name not in (node or {}):
+            raise ConfigError(f"{line}: unknown key {key}; {nearest(name, node or {}, f'{parent}.')}")
+        return override
     known = [str(n) for n in node if n not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []
     if name in known:
         if not OmegaConf.is_missing(node, name):
             _check_kind(line, key, override.value(), node[name])
-        return f"{key}={line.split('=', 1)[1]}"
+        return replace(override, type=OverrideType.CHANGE, input_line=f"{key}={value_of(line)}")
     if parent in SLOTS:
         from trainer.config.targets import parameters_of
 
-        known += parameters_of(parent, base[parent].get("_target_"))
+        known += parameters_of(parent, cfg[parent].get("_target_"))
         if name in known:
-            return f"++{key}={line.split('=', 1)[1]}"
+            return replace(override, type=OverrideType.FORCE_ADD, input_line=f"++{key}={value_of(line)}")
     raise ConfigError(f"{line}: unknown key {key}; {nearest(name, known, f'{parent}.' if parent else '')}")
 
 
 def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     """A number stays a number, a list a list, yes-or-no yes-or-no; text and null may become anything."""
-    if isinstance(value, Sweep):
-        raise ConfigError(f"{line}: several values are a sweep: add -m")
     if key == "data.batch_size" or (isinstance(value, str) and value.startswith("${")):
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -149,10 +167,10 @@ def _kind(knob: Any) -> str:
     return words
 
 
-def _check_hydra(node: DictConfig, shipped: DictConfig) -> None:
+def _check_hydra(node: DictConfig) -> None:
     """Refuse what Hydra would call, write or set for the writer of a yaml; the sweeper may be chosen."""
-    for path in ("callbacks", "job_logging", "hydra_logging", "job.env_set", "job.env_copy", "searchpath"):
-        if _raw(OmegaConf.select(node, path)) != _raw(OmegaConf.select(shipped, path)):
+    for path, allowed in _fixed().items():
+        if _raw(OmegaConf.select(node, path)) != allowed:
             raise ConfigError(f"hydra.{path} is not what came along; nothing can be set or instantiated there")
     raw = _raw(node.get("sweeper"))
     target = raw.pop("_target_", None) if isinstance(raw, dict) else raw
@@ -161,6 +179,11 @@ def _check_hydra(node: DictConfig, shipped: DictConfig) -> None:
     for path, key, value in _walk(raw, "hydra.sweeper"):
         if key in ("_target_", "()") or "${" in str(value):
             raise ConfigError(f"{path}.{key}={value}: nothing is instantiated there")
+
+
+@cache
+def _fixed() -> dict[str, Any]:
+    return {path: _raw(OmegaConf.load(value)) if isinstance(value, Path) else value for path, value in FIXED.items()}
 
 
 def _raw(node: Any) -> Any:

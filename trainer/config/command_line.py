@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 from trainer import __version__
 from trainer.config.axes import sweep_axes, sweep_samples
 from trainer.config.check import checked, checked_all
-from trainer.config.schema import KNOBS, SLOTS
+from trainer.config.keys import SLOTS, bare, key_of, parse_line
+from trainer.config.schema import KNOBS
 from trainer.errors import ConfigError
 
 
@@ -19,17 +20,6 @@ def again(flags: Namespace, *names: str) -> list[str]:
     """The given flags as arguments again, those that were set."""
     given = {f"--{name.replace('_', '-')}": getattr(flags, name) for name in names}
     return [flag if value is True else f"{flag}={value}" for flag, value in given.items() if value]
-
-
-def without(flags: Namespace, overrides: list[str], key: str) -> tuple[list[str], bool]:
-    """The arguments for Hydra less that key, and whether it was given."""
-    others = [line for line in overrides if not line.lstrip("+").startswith(f"{key}=")]
-    return [*again(flags, "config_dir", "config_name", "multirun"), *others], len(others) < len(overrides)
-
-
-def quoted(text: str) -> str:
-    """As Hydra's grammar wants a value that may contain anything."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -54,7 +44,7 @@ def parse(arguments: list[str]) -> Namespace:
 
 def _refuse(message: str) -> NoReturn:
     """In place of argparse's usage: one line, and for `--epochs 3` the form that works."""
-    words = [word.lstrip("-").split("=")[0] for word in message.split() if word.startswith("--")]
+    words = [key_of(word.lstrip("-")) for word in message.split() if word.startswith("--")]
     hint = next((f"; did you mean {word}=...?" for word in words if word.split(".")[0] in {*KNOBS, *SLOTS}), "")
     raise ConfigError(f"{message}{hint}; settings are key=value, dltrain --help lists them")
 
@@ -73,9 +63,6 @@ def checked_sweep(flags: Namespace) -> tuple[dict[str, DictConfig], list[str]]:
     jobs = checked_all(samples, flags.config_dir, flags.config_name)
     if len({cfg.dry_run for cfg, _ in jobs}) > 1:
         raise ConfigError("dry_run holds for a whole sweep: give it one value")
-    # A job's lines say what stands before each key; the values are the sweep's.
-    keys = (line.split("=")[0] for line in jobs[0][1])
-    before = {key.lstrip("+"): key[: len(key) - len(key.lstrip("+"))] for key in keys}
-    given = [line.lstrip("+") for line in flags.overrides]
+    prefixes = {key: prefix for prefix, key, _ in map(parse_line, jobs[0][1]) if prefix != "~"}
     configs = {" ".join(sample): cfg for sample, (cfg, _) in zip(samples, jobs, strict=True)}
-    return configs, [f"{before.get(line.split('=')[0], '')}{line}" for line in given]
+    return configs, [prefixes.get(key_of(line), "") + bare(line) for line in flags.overrides]

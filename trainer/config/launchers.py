@@ -16,7 +16,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from omegaconf import OmegaConf
 
-from trainer.config.keys import flat
+from trainer.config.keys import flat, key_of, value_of
 from trainer.config.schema import CONF
 from trainer.errors import ConfigError
 
@@ -38,10 +38,10 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
     Raises:
         ConfigError: it has no preset, is not installed, or a yaml sets in it what only the command line may.
     """
-    targets = {preset["_target_"]: (name, preset) for name, preset in _presets().items()}
     target = str(launcher.get("_target_") if isinstance(launcher, dict) else launcher)
     if target == BASIC:
         return
+    targets = {preset["_target_"]: (name, preset) for name, preset in _presets().items()}
     if target not in targets:
         raise ConfigError(
             f"hydra.launcher: {target} is no launcher of Hydra's that has a preset: {', '.join(_presets())}"
@@ -49,7 +49,7 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
     name, preset = targets[target]
     if not _is_installed(target):
         raise ConfigError(f"hydra/launcher={name} needs a plugin of Hydra's: pip install 'dltrain[parallel]'")
-    shipped, given = flat(preset), {line.split("=")[0].lstrip("+") for line in overrides}
+    shipped, given = flat(preset), {key_of(line) for line in overrides}
     for key, value in flat(launcher).items():
         path = f"hydra.launcher.{key}"
         if key in shipped and value == shipped[key]:
@@ -63,7 +63,7 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
 
 def is_of_launcher(line: str) -> bool:
     """Whether an override says how jobs are run, and not what they are."""
-    return line.lstrip("+").startswith(("hydra/launcher", "hydra.launcher", "hydra.sweeper.max_batch_size"))
+    return key_of(line).startswith(("hydra/launcher", "hydra.launcher", "hydra.sweeper.max_batch_size"))
 
 
 def kept_of_launcher(began: list[str], given: list[str]) -> list[str]:
@@ -72,15 +72,12 @@ def kept_of_launcher(began: list[str], given: list[str]) -> list[str]:
     Raises:
         ConfigError: a file, as that of a sweep is, may not say what is run by a launcher.
     """
-    if any(line.startswith("hydra/launcher=") for line in given):
+    if any(key_of(line) == "hydra/launcher" for line in given):
         return [line for line in began if not is_of_launcher(line)]
     keys = {f"hydra.launcher.{key}" for preset in _presets().values() for key in flat(preset) if key not in SPOKEN}
     for line in filter(is_of_launcher, began):
-        key, _, value = line.partition("=")
-        is_plain = key in {*keys, "hydra/launcher", "hydra.sweeper.max_batch_size"} and re.fullmatch(
-            r"[\w./:-]*", value
-        )
-        if not is_plain and line not in given:
+        is_known = key_of(line) in {*keys, "hydra/launcher", "hydra.sweeper.max_batch_size"}
+        if not (is_known and re.fullmatch(r"[\w./:-]*", value_of(line))) and line not in given:
             raise ConfigError(f"{line}: only the command line may set this: give it again, or another hydra/launcher=")
     return began
 

@@ -1,6 +1,6 @@
 """What a run can be told: every top-level knob with its type, unit, range and neutral value, and the groups of parts.
 
-Nothing here imports torch.
+Nothing here imports torch or Hydra.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-SLOTS = ("data", "model", "loss", "optim", "scheduler")  # groups that build one component each
+from trainer.config.keys import SLOTS
+
 _HERE = Path(__file__).parent.parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"  # in a wheel, in a checkout
 
@@ -122,7 +122,11 @@ class Config:
 KNOBS = {f.name: f for f in fields(Config) if f.metadata}
 for name, nested in (("augment", AugmentConfig), ("checkpoint", CheckpointConfig), ("sweep", SweepConfig)):
     KNOBS |= {f"{name}.{f.name}": f for f in fields(nested)}
-ConfigStore.instance().store("schema", Config)
+
+
+def names_of(hydra: Any) -> dict[str, str]:
+    """Map each slot to the option chosen for it, such as model -> resnet; `hydra` is Hydra's node of a config."""
+    return {slot: str(hydra.runtime.choices[slot]) for slot in SLOTS}
 
 
 def groups(config_dir: str | None = None) -> dict[str, dict[str, str]]:

@@ -15,6 +15,7 @@ from threading import Thread
 from time import monotonic
 
 from trainer.errors import DataError
+from trainer.files import replacing
 
 PATIENCE_S = 20  # without a byte, until a download is given up
 
@@ -70,14 +71,10 @@ def write_whole(path: Path, content: bytes) -> None:
     folder = next(parent for parent in path.parents if parent.is_dir())
     if not folder.stat().st_mode & 0o222:
         return  # marked read-only, which does not stop root
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     with suppress(OSError):
         path.parent.mkdir(exist_ok=True)
-        try:
+        with replacing(path) as part:
             part.write_bytes(content)
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 def md5(content: bytes) -> str:

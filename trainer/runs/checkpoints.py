@@ -13,7 +13,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
 import zipfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,7 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from trainer.errors import CheckpointError, FileSystemError
+from trainer.errors import CheckpointError, FileSystemError, naming
+from trainer.files import remove, replacing
 from trainer.runs import sealed
 
 Weights = Mapping[str, Tensor]
@@ -113,8 +113,7 @@ class Store:
 
     def go_back(self, step: int, best: str) -> None:
         """Take away what an interrupted write has left, and best weights of after `step`: they will be found anew."""
-        for path in self.folder.glob(".*"):
-            path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+        self._clear()
         for name in self._names("best"):
             if _order(name)[0] > step:
                 self._delete(name)
@@ -123,6 +122,11 @@ class Store:
             self._name("best", best)
         elif (self.folder / "best").is_symlink():
             (self.folder / "best").unlink()
+
+    def _clear(self) -> None:
+        """Delete what an interrupted write or delete has left."""
+        for path in self.folder.glob(".*"):
+            remove(path)
 
     def _names(self, kind: str) -> list[str]:
         if not self.folder.is_dir():
@@ -133,6 +137,7 @@ class Store:
     def _write(self, name: str, content: Mapping[str, Any], about: dict[str, Any]) -> str:
         try:
             self.folder.mkdir(exist_ok=True)  # in the folder of the run, which is there unless somebody took it away
+            self._clear()
             names = [path.name for path in self.folder.iterdir()]
             number = 1 + max((_order(n)[1] for n in names if n.split("-")[:2] == name.split("-")), default=0)
             name = f"{name}-{number}" if number > 1 else name
@@ -146,15 +151,9 @@ class Store:
         return name
 
     def _name(self, link: str, target: str) -> None:
-        part = self.folder / f".{link}"
-        try:
-            with suppress(FileNotFoundError):
-                part.unlink()
+        path = self.folder / link
+        with naming(path), replacing(path, durable=True) as part:
             part.symlink_to(target, target_is_directory=True)
-            os.replace(part, self.folder / link)
-            sealed.sync(self.folder)
-        except OSError as error:
-            raise FileSystemError(f"{self.folder / link}: {error.strerror or error}") from error
 
     def _prune(self) -> None:
         """Delete all but the last, the `keep` before it, and the best weights that these know of."""
@@ -171,7 +170,7 @@ class Store:
         gone = self.folder / f".{name}"
         with suppress(OSError):
             os.rename(self.folder / name, gone)
-            shutil.rmtree(gone)
+            remove(gone)
 
 
 def load_weights(model: nn.Module, weights: Weights, where: Path) -> None:

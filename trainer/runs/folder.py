@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import fcntl
-import json
 import os
 import platform
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -15,7 +13,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from trainer.errors import FileSystemError, RunFolderError
+from trainer.errors import FileSystemError, RunFolderError, naming
+from trainer.files import read_json, remove, replacing, write_json
 
 
 class RunFolder(NamedTuple):
@@ -34,7 +33,7 @@ def create(folder: Path) -> Path:
     Raises:
         FileSystemError: the folder cannot be made.
     """
-    with _naming(folder):
+    with naming(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         for number in range(1, 10_000):
             candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
@@ -53,7 +52,7 @@ def claim(folder: Path) -> Path:
         RunFolderError: there is something in it.
         FileSystemError: it cannot be made.
     """
-    with _naming(folder):
+    with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
         found = sorted(path.name for path in folder.iterdir())
     if found:
@@ -71,7 +70,7 @@ def lock(folder: Path) -> Iterator[None]:
     Raises:
         RunFolderError: another process is; names it.
     """
-    with _naming(folder):
+    with naming(folder):
         file = (folder / ".lock").open("a+", encoding="utf-8")
     with file:
         try:
@@ -96,48 +95,17 @@ def _take(file: IO[str]) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """What `write_json` wrote; empty where there is none that can be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Name the path in whatever the file system refuses."""
-    try:
-        yield
-    except OSError as error:
-        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Whole or not at all. A number that JSON does not have (NaN, infinity) is written as text."""
-    _replace(path, json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
-
-
 def forget_logs(folder: Path) -> None:
     """Take away what a run has logged that ended before its first checkpoint, and starts again."""
-    shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-    (folder / "metrics.csv").unlink(missing_ok=True)
+    for name in ("tensorboard", "metrics.csv"):
+        remove(folder / name)
 
 
 def forget(folder: Path) -> None:
     """Take away what a run that failed has come to, so that it can be begun again. Its log is gone on with."""
     forget_logs(folder)
-    for name in ("checkpoints", "plots"):
-        shutil.rmtree(folder / name, ignore_errors=True)
-    for name in ("config.yaml", "environment.json", "summary.json"):
-        (folder / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "plots", "config.yaml", "environment.json", "summary.json"):
+        remove(folder / name)
 
 
 def begin(folder: Path, config: str, environment: dict[str, Any]) -> None:
@@ -150,7 +118,8 @@ def begin(folder: Path, config: str, environment: dict[str, Any]) -> None:
     if first:
         environment = first | {"resumed": [*first.get("resumed", []), environment]}
     write_json(folder / "environment.json", environment)
-    _replace(folder / "config.yaml", config)
+    with replacing(folder / "config.yaml") as part:
+        part.write_text(config, encoding="utf-8")
 
 
 class MetricsFile:
@@ -166,7 +135,8 @@ class MetricsFile:
         lines = [line for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
         rows = [line for line in lines[1:] if int(line.split(",")[0]) <= epoch]
         if rows:
-            _replace(self.path, "".join([lines[0], *rows]))
+            with replacing(self.path) as part:
+                part.write_text("".join([lines[0], *rows]), encoding="utf-8")
         else:
             self.path.unlink()
             self.has_header = False
@@ -192,13 +162,3 @@ class MetricsFile:
                 os.truncate(self.path, size)
             raise
         self.has_header = True
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and value - value != 0:
-        return str(value)
-    return value

@@ -13,8 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from trainer.config.keys import key_values
 from trainer.runs.folder import read_json
-from trainer.runs.ledger import ENDED, Event, Ledger, key_values
+from trainer.runs.ledger import ENDED, Event, Ledger
 
 HIGHER_IS_BETTER = {
     "accuracy": True,

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.errors import FileSystemError
+from trainer.errors import naming
 
 ENDED = ("finished", "failed", "pruned")  # these are not run again, unless failed ones are asked for
 Event = dict[str, Any]
@@ -47,16 +46,13 @@ class Ledger:
         """
         about = {"event": event, **about, "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}
         line = json.dumps(about).encode() + b"\n"
-        try:
-            with self.path.open("ab+", buffering=0) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                    line = b"\n" + line  # a kill has cut off the line before
-                while line:  # a disk that is nearly full takes a part, and refuses the rest
-                    line = line[file.write(line) :]
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise FileSystemError(f"{self.path}: {error.strerror or error}") from error
+        with naming(self.path), self.path.open("ab+", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+                line = b"\n" + line  # a kill has cut off the line before
+            while line:  # a disk that is nearly full takes a part, and refuses the rest
+                line = line[file.write(line) :]
+            os.fsync(file.fileno())
 
     def events(self) -> list[Event]:
         """All that can be read, in their order."""
@@ -104,13 +100,3 @@ class Ledger:
             if isinstance(event.get("job"), int):
                 found[event["job"]] = {**found.get(event["job"], {}), **event}
         return dict(sorted(found.items()))
-
-
-def key_values(overrides: Sequence[str]) -> dict[str, str]:
-    """Of `optim.lr=0.1`: optim.lr -> 0.1."""
-    return dict(line.lstrip("+").split("=", 1) for line in overrides if "=" in line)
-
-
-def axis_values(axes: Sequence[Sequence[str]]) -> dict[str, list[str]]:
-    """Of `optim.lr=0.1` and `optim.lr=0.01`: optim.lr -> [0.1, 0.01]."""
-    return {key: [line.split("=", 1)[1] for line in axis] for axis in axes for key in key_values(axis)}

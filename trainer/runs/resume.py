@@ -61,18 +61,6 @@ def command_of(folder: Path) -> list[str]:
     return command[1:]
 
 
-def merged(began: list[str], given: list[str]) -> list[str]:
-    """Overrides of the command that began a run, those given now in place of older ones, `resume` itself left out."""
-    newer = {key_of(line) for line in given}
-    both = [line for line in began if key_of(line) not in newer] + given
-    return [line for line in both if key_of(line) not in ("resume", "hydra.run.dir")]
-
-
-def key_of(line: str) -> str:
-    """Of `+optim.lr=0.1`: optim.lr."""
-    return line.split("=", 1)[0].lstrip("+~")
-
-
 def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dict[str, str]:
     """Key -> `key: saved -> now` of all in which the config differs from the one of a run. It is read as data alone.
 

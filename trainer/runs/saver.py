@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -17,6 +15,7 @@ from trainer.engine.meter import Meter
 from trainer.engine.numerics import random_state, set_random_state
 from trainer.engine.update import Update
 from trainer.errors import NumericalError
+from trainer.files import finite
 from trainer.runs.checkpoints import Checkpoint, Store, load_weights
 
 
@@ -117,10 +116,8 @@ class Saver:
         self.flush()
         step = self.update.num_steps
         if self.best_weights is not None:
-            metrics = {name: _plain(value) for name, value in self.best.metrics.items()}
-            self.best_name = self.store.save_best(
-                self.best_step, self.best_weights, {"epoch": self.best.epoch, **metrics}
-            )
+            about = {"epoch": self.best.epoch, **finite(self.best.metrics)}
+            self.best_name = self.store.save_best(self.best_step, self.best_weights, about)
             self.best_weights = None
         weights = {"model": self.update.averaged_model.state_dict()}
         if self.update.average:
@@ -137,7 +134,3 @@ class Saver:
         about = {"epoch": self.position.epoch, "batch": self.position.batch, "best": self.best_name}
         self.store.save(step, weights, state, about)
         self.saved_at, self.saved_step, self.saved_position = time.monotonic(), step, self.position
-
-
-def _plain(value: float) -> Any:
-    return value if math.isfinite(value) else str(value)

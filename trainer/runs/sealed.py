@@ -6,12 +6,10 @@ the end, and then renamed. The sums tell damage, not who wrote it.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import torch
 
 from trainer import __version__
 from trainer.errors import CheckpointError
+from trainer.files import replacing
 
 FORMAT = 1  # of the files; a later one is not guessed at
 MANIFEST = "checkpoint.json"
@@ -31,21 +30,13 @@ def write(folder: Path, content: Mapping[str, Any], about: dict[str, Any]) -> No
     Raises:
         OSError: it cannot be written or, at the very end, its name cannot be synced to the disk.
     """
-    part = folder.with_name(f".{folder.name}")
-    shutil.rmtree(part, ignore_errors=True)  # of a write that was broken off
-    try:
+    files = {file: {"bytes": len(data), "sha256": sha256(data)} for file, data in content.items()}
+    about = {"format": FORMAT, "dltrain": __version__, "torch": torch.__version__} | about | {"files": files}
+    with replacing(folder, durable=True) as part:
         part.mkdir()
         for file, data in content.items():
             _write_synced(part / file, data)
-        files = {file: {"bytes": len(data), "sha256": sha256(data)} for file, data in content.items()}
-        about = {"format": FORMAT, "dltrain": __version__, "torch": torch.__version__} | about | {"files": files}
         _write_synced(part / MANIFEST, sealed(about))
-        sync(part)
-        os.rename(part, folder)
-        sync(folder.parent)
-    except OSError:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -100,18 +91,6 @@ def _write_synced(path: Path, data: Any) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def sync(folder: Path) -> None:
-    """What was renamed in a folder, to the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no fsync of folders
-            raise
-    finally:
-        os.close(handle)
 
 
 def sha256(data: Any) -> str:

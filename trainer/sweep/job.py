@@ -14,12 +14,12 @@ from typing import NamedTuple
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from trainer.config.schema import SLOTS
+from trainer.config.keys import key_of
+from trainer.config.schema import names_of
 from trainer.errors import Halt, Halted, Stopped, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs import index
 from trainer.runs.ledger import Event, Ledger
-from trainer.runs.resume import key_of
 from trainer.sweep.hashing import config_hash
 from trainer.sweep.process import run_apart
 from trainer.sweep.pruning import AtRung, BelowMedian
@@ -83,12 +83,17 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     def spent() -> float:
         return round(before.get("seconds", 0) + time.monotonic() - start, 3)
 
-    names = {slot: str(settings.runtime.choices[slot]) for slot in SLOTS}
     wanted = partial(is_wanted, plan.folder, plan.owner) if plan.owner else lambda: True
     try:
         command = ["dltrain", *plan.flags, *overrides]
         code = run_apart(
-            without_pictures(cfg), folder, names, command, plan.threads, _halt(plan, ledger, folder), wanted
+            without_pictures(cfg),
+            folder,
+            names_of(settings),
+            command,
+            plan.threads,
+            _halt(plan, ledger, folder),
+            wanted,
         )
     except Stopped:
         ledger.append("interrupted", job=number, seconds=spent())

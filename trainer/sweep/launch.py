@@ -17,8 +17,8 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from trainer.config.command_line import quoted
-from trainer.config.compose import hydra, is_of_hydra
+from trainer.config.compose import open_hydra
+from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.runs.ledger import Ledger
 from trainer.sweep.job import Plan, is_over, job, job_of_a_worker
 from trainer.sweep.launcher_process import launcher_process
@@ -36,7 +36,7 @@ def launcher(flags: Namespace, plan: Plan, several: Workers) -> Iterator[Launch]
         Stopped: a signal has come, and the jobs have saved what they have.
         SweepError: the launcher has failed.
     """
-    given = [line for line in flags.overrides if is_of_hydra(line) and not line.startswith("hydra.sweep.dir=")]
+    given = [line for line in without(flags.overrides, "hydra.sweep.dir") if is_of_hydra(line)]
     given += [*several.overrides, "hydra/hydra_logging=disabled", f"hydra.sweep.dir={quoted(str(plan.folder))}"]
     start = partial(launch, flags.config_dir, flags.config_name, given)
 
@@ -71,7 +71,7 @@ def launch(
     """Have `task` called with the config of each job. `settings` are of Hydra, and hold for all of them."""
     if not jobs:
         return
-    with hydra(config_dir):
+    with open_hydra(config_dir):
         shell = GlobalHydra.instance().hydra
         assert shell
         cfg = shell.compose_config(config_name, settings, RunMode.MULTIRUN)

@@ -11,8 +11,9 @@ from typing import Protocol
 from omegaconf import DictConfig
 
 from trainer.config.axes import SEARCH
-from trainer.config.command_line import quoted, without
-from trainer.config.compose import is_of_hydra, launch
+from trainer.config.command_line import again
+from trainer.config.compose import launch
+from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.config.launchers import BASIC
 from trainer.errors import ConfigError
 from trainer.runs.ledger import Ledger
@@ -117,7 +118,8 @@ def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[l
         raise ConfigError(
             f"{cfg.hydra.sweeper._target_} launches jobs itself, which goes with hydra/launcher=basic alone"
         )
-    return Plugin(without(flags, overrides, FOLDER)[0], len(jobs))
+    given = again(flags, "config_dir", "config_name", "multirun")
+    return Plugin([*given, *without(overrides, FOLDER)], len(jobs))
 
 
 def _check_search(cfg: DictConfig, axes: list[list[str]]) -> None:

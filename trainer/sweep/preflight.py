@@ -18,11 +18,10 @@ from omegaconf import DictConfig
 
 from trainer.config.axes import number, sweep_axes
 from trainer.config.check import checked_all
-from trainer.config.schema import SLOTS
+from trainer.config.keys import SLOTS, key_of, value_of
 from trainer.errors import ConfigError, DltrainError
 from trainer.runs import folder as run_folder
 from trainer.runs.ledger import Outlook
-from trainer.runs.resume import key_of
 from trainer.sweep.job import why, without_pictures
 from trainer.sweep.process import run_apart, warm_up
 
@@ -126,5 +125,5 @@ def _seconds(cfg: DictConfig, summary: Mapping) -> float:
 
 def _longer(axes: list[list[str]]) -> float:
     """The epochs of all jobs together, over those that they would have with the first of the values alone."""
-    epochs = [[float(line.split("=")[1]) for line in axis] for axis in axes if key_of(axis[0]) == "epochs"]
+    epochs = [[float(value_of(line)) for line in axis] for axis in axes if key_of(axis[0]) == "epochs"]
     return statistics.fmean(epochs[-1]) / epochs[-1][0] if epochs else 1

@@ -11,11 +11,12 @@ from omegaconf import DictConfig
 
 from trainer.config.axes import sweep_axes
 from trainer.config.command_line import parse
+from trainer.config.keys import bare, key_of, value_of, without
 from trainer.config.launchers import is_of_launcher, kept_of_launcher
 from trainer.errors import CheckpointError
 from trainer.runs import index
 from trainer.runs.ledger import Ledger
-from trainer.runs.resume import FREE_IN_SWEEP, differences, key_of
+from trainer.runs.resume import FREE_IN_SWEEP, differences
 from trainer.sweep.hashing import NOT_HASHED
 
 
@@ -28,7 +29,7 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
     Raises:
         CheckpointError: there is none, or it was another sweep.
     """
-    names = [line.split("=", 1)[1].strip("'\"") for line in flags.overrides if line.startswith("resume=")]
+    names = [value_of(line).strip("'\"") for line in flags.overrides if key_of(line) == "resume"]
     if not names:
         return None, flags, {}
     name = names[-1]
@@ -40,9 +41,9 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
         print(f"begun in {header.get('cwd')}; relative paths are looked for in {os.getcwd()} now", flush=True)
     began = parse(header["command"])
     began.config_dir = flags.config_dir or began.config_dir
-    given = {key_of(line): line.lstrip("+") for line in flags.overrides if not line.startswith("resume=")}
+    given = {key_of(line): bare(line) for line in without(flags.overrides, "resume")}
     kept = kept_of_launcher(began.overrides, flags.overrides)
-    before = {key_of(line): line.lstrip("+") for line in kept}
+    before = {key_of(line): bare(line) for line in kept}
     for key, line in given.items():
         is_free = key in FREE_IN_SWEEP or is_of_launcher(line)
         if before.get(key) != line and (not is_free or _is_swept(line, before.get(key, line), began)):

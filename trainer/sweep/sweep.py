@@ -15,12 +15,12 @@ from tempfile import TemporaryDirectory
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.axes import check_jobs, sweep_axes
-from trainer.config.command_line import again, checked_sweep, without
-from trainer.config.compose import is_of_hydra
+from trainer.config.command_line import again, checked_sweep
+from trainer.config.keys import axis_values, is_of_hydra, key_of
 from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
-from trainer.runs.ledger import ENDED, Ledger, axis_values
+from trainer.runs.ledger import ENDED, Ledger
 from trainer.sweep.hashing import config_hash
 from trainer.sweep.job import Plan
 from trainer.sweep.launch import launcher
@@ -46,7 +46,8 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
         check_unchanged(folder, hashes, configs)
-    if without(flags, overrides, "hydra.sweep.subdir")[1]:
+    given = [key_of(line) for line in overrides]
+    if "hydra.sweep.subdir" in given:
         raise ConfigError(f"hydra.sweep.subdir: the folders of jobs are their numbers; {FOLDER}=... names the sweep's")
     axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
     way = course(cfg, flags, overrides, axes)
@@ -61,7 +62,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     event = "resumed" if folder else "sweep"
     if not folder:
         folder = Path(OmegaConf.select(cfg, FOLDER))
-        folder = (run_folder.claim if without(flags, overrides, FOLDER)[1] else run_folder.create)(folder)
+        folder = (run_folder.claim if FOLDER in given else run_folder.create)(folder)
     plan = Plan(
         folder.absolute(),
         again(flags, "config_dir", "config_name"),

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from trainer.build import parts
 from trainer.build.training import metrics
+from trainer.config.keys import key_of, value_of
 from trainer.config.schema import Config
 from trainer.config.targets import parameters_of
 from trainer.data import description
@@ -150,7 +151,7 @@ def with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
     cfg = cfg.copy()
     known = parameters_of("data", cfg.data["_target_"])
     for line in overrides:
-        key, _, value = line.removeprefix("data.").partition("=")
+        key, value = key_of(line).removeprefix("data."), value_of(line)
         if key not in known:
             raise ConfigError(f"{line}: the run's data, {cfg.data['_target_']}, has no {key}; {nearest(key, known)}")
         cfg.data[key] = value if key in PATHS else yaml.safe_load(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,8 @@ from trainer.data._image.file import printable
 from trainer.data._table.encoder import TableEncoder
 from trainer.data._table.file import TableFile
 from trainer.data._table.opening import open_table
-from trainer.errors import DataError, FileSystemError
+from trainer.errors import DataError, check_new, naming
+from trainer.files import replacing
 from trainer.trained.new_data import how
 
 if TYPE_CHECKING:
@@ -127,14 +127,6 @@ def _written(output: str) -> Iterator[Any]:
         yield sys.stdout
         return
     path = Path(output).expanduser()
-    if path.exists():
-        raise FileSystemError(f"{path.absolute()} is there already and is not overwritten; output= names another file")
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            yield file
-        os.replace(part, path)
-    except OSError as error:
-        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    check_new(path)
+    with naming(path), replacing(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        yield file

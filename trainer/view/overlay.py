@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import FileSystemError
+from trainer.errors import naming
 from trainer.runs.index import objective
 from trainer.view import style
 from trainer.view.comparison import Side, keys, monitor, telling
@@ -33,11 +33,9 @@ def draw(compared: Sequence[Side], path: Path) -> Path:
     best = sorted(compared, key=lambda side: _worst_last(objective(side.run.summary)))[:LINES]
     drawn = [side for side in compared if side in best]
     curves = {_label(side, telling(compared)): side.history for side in drawn}
-    try:
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         overlay(path, curves, _metric(drawn), _title(compared, len(drawn)))
-    except OSError as error:
-        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
     return path
 
 

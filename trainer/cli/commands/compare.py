@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, help_of, settings
+from trainer.cli.settings import Setting, Settings, Usage, new_folder
 from trainer.errors import ConfigError
-from trainer.runs import folder as run_folder
-from trainer.runs.index import ROOT, begun, begun_in, find, find_sweep
+from trainer.files import finite
+from trainer.runs.index import begun, begun_in, find, find_sweep
 from trainer.runs.leaderboard import leaderboard
 from trainer.view.comparison import Side, drift, fewer, keys, lines, monitor, sides
 from trainer.view.overlay import draw
@@ -22,21 +20,26 @@ from trainer.view.sweep.table import show as show_board
 from trainer.view.table import Column, say, show
 from trainer.view.words import shown
 
-KNOWN = {
-    "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
-    "last": Setting("so many runs, the newest ones", ""),
-    "output": Setting("the picture, a .png or a folder for it; else a new folder in outputs, or the sweep's", ""),
-    "json": Setting("the same for a program, without a picture; --json is short for it", "false", ("true", "false")),
-}
-EXAMPLES = (
-    "dltrain compare last=2",
-    "dltrain compare outputs/2026-11-21/20-42-20-mlp-digits last",
-    "dltrain compare sweep=last",
+USAGE = Usage(
+    settings={
+        "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
+        "last": Setting("so many runs, the newest ones", ""),
+        "output": Setting("the picture, a .png or a folder for it; else a new folder in outputs, or the sweep's", ""),
+        "json": Setting(
+            "the same for a program, without a picture; --json is short for it", "false", ("true", "false")
+        ),
+    },
+    examples=(
+        "dltrain compare last=2",
+        "dltrain compare outputs/2026-11-21/20-42-20-mlp-digits last",
+        "dltrain compare sweep=last",
+    ),
+    words="run folders, sweeps or last",
 )
 COLUMNS = 4  # runs beside each other; more are below each other
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Print what differs between runs, and draw their curves.
 
     Raises:
@@ -44,16 +47,12 @@ def main(arguments: list[str]) -> None:
         CheckpointError: no such run.
         FileSystemError: the picture cannot be written.
     """
-    if {"--help", "-h"} & {*arguments}:
-        print(help_of("compare", "runs beside each other; words are run folders, sweeps or last", KNOWN, EXAMPLES))
-        return
-    given = settings("compare", KNOWN, arguments, words="run folders")
     if sweep := _only_sweep(given.words, given.values):
         _compare_sweep(sweep, given.values["output"], given.values["json"] == "true")
         return
     compared = sides(_chosen(given.words, given.values))
     if given.values["json"] == "true":
-        say(json.dumps(_record(compared), indent=2, ensure_ascii=False))
+        _say_json(_record(compared))
         return
     if len(compared) <= COLUMNS:
         say(*(f"{side.label}  {shown(side.run.folder)}" for side in compared), "")
@@ -62,7 +61,7 @@ def main(arguments: list[str]) -> None:
         say("", "code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere))
     if not any(side.history for side in compared):
         return  # there is nothing to draw
-    path = Path(given.values["output"] or _new_folder()).expanduser()
+    path = Path(given.values["output"] or new_folder("compare")).expanduser()
     say("", f"picture  {shown(draw(compared, path if path.suffix == '.png' else path / 'compare.png'))}")
 
 
@@ -85,7 +84,7 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
 
     elsewhere = drift(sides(begun_in(sweep)))
     if as_json:
-        say(json.dumps(record(leaderboard(sweep)) | {"elsewhere": elsewhere}, indent=2, ensure_ascii=False))
+        _say_json(record(leaderboard(sweep)) | {"elsewhere": elsewhere})
         return
     path = Path(output).expanduser() if output else sweep
     is_picture = path.suffix == ".png"
@@ -100,11 +99,6 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
         picture.draw_board(sweep, path)
     else:
         picture.draw_sweep(sweep, path)
-
-
-def _new_folder() -> Path:
-    now = datetime.now()
-    return run_folder.create(ROOT / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-compare")
 
 
 def _chosen(words: list[str], values: dict[str, str]) -> list[Path]:
@@ -143,6 +137,10 @@ def _columns(compared: Sequence[Side]) -> list[Column]:
     return [titles, *(Column(label, column) for label, column in zip(labels, cells, strict=True))]
 
 
+def _say_json(content: dict[str, Any]) -> None:
+    say(json.dumps(finite(content, null=True), indent=2, ensure_ascii=False))
+
+
 def _record(compared: Sequence[Side]) -> dict[str, Any]:
     name = monitor(compared)
     return {
@@ -157,12 +155,8 @@ def _record(compared: Sequence[Side]) -> dict[str, Any]:
                 "validation": side.run.summary.get("best"),
                 "test": side.run.summary.get("test"),
                 "seconds": side.run.seconds,
-                "curve": [_or_null(row.get(f"val/{name}")) for row in side.history],
+                "curve": [row.get(f"val/{name}") for row in side.history],
             }
             for side in compared
         ],
     }
-
-
-def _or_null(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -6,41 +6,40 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from trainer.cli.settings import Setting, help_of, settings
+from trainer.cli.settings import Setting, Settings, Usage
+from trainer.config.keys import key_of
 from trainer.errors import ConfigError, DataError, nearest
+from trainer.files import finite
 
 if TYPE_CHECKING:
     from trainer.data.tensors import BatchLoader
     from trainer.trained.model import Trained
 
-KNOWN = {
-    "run": Setting("a run's folder, last, or best of a sweep", "last"),
-    "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
-    "json": Setting("true prints one JSON object and nothing else; so does --json", "false", ("true", "false")),
-}
-EXAMPLES = (
-    "dltrain eval run=last                                  its own test split: equal to the last digit",
-    "dltrain eval run=last data.path=other.csv              all rows of another file of the same kind",
-    "dltrain eval run=last data=csv data.path=other.csv     columns are found by name",
-    "dltrain eval run=last data=image_folder data.path=photos",
-    "dltrain eval run=last data=fashion_mnist               the test split of other images",
+USAGE = Usage(
+    settings={
+        "run": Setting("a run's folder, last, or best of a sweep", "last"),
+        "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
+        "json": Setting("true prints one JSON object and nothing else; so does --json", "false", ("true", "false")),
+    },
+    examples=(
+        "dltrain eval run=last                                  its own test split: equal to the last digit",
+        "dltrain eval run=last data.path=other.csv              all rows of another file of the same kind",
+        "dltrain eval run=last data=csv data.path=other.csv     columns are found by name",
+        "dltrain eval run=last data=image_folder data.path=photos",
+        "dltrain eval run=last data=fashion_mnist               the test split of other images",
+    ),
+    overrides=True,
 )
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Measure, and print a table or JSON.
 
     Raises:
         DltrainError: no such run, data that cannot be read, or data that the model was not made for.
     """
-    about = "measure a trained model again, on its own test split or on other data"
-    if {"--help", "-h"} & {*arguments}:
-        print(help_of("eval", about, KNOWN, EXAMPLES))
-        return
-    plain = ["json=true" if word == "--json" else word for word in arguments]
-    given = settings("eval", KNOWN, plain, overrides=True)
     if others := [line for line in given.overrides if not line.startswith(("data=", "data."))]:
-        hint = nearest(others[0].split("=")[0], [*KNOWN, "data"])
+        hint = nearest(key_of(others[0]), [*USAGE.settings, "data"])
         raise ConfigError(f"dltrain eval: {others[0]}: the run's config stays as it is, but for its data; {hint}")
 
     from trainer.engine.loop import evaluate
@@ -58,7 +57,7 @@ def main(arguments: list[str]) -> None:
         content = {"run": str(model.folder), "data": title, "num_examples": batches.num_examples, "metrics": found}
         if is_own:
             content |= {"metrics_of_run": before, "equal": not _differences(before, found)}
-        print(json.dumps(_finite(content)))
+        print(json.dumps(finite(content)))
         return
     _print(model, title, found, batches.num_examples, [*model.notes, *notes], before, is_own)
 
@@ -139,10 +138,3 @@ def _differences(before: Mapping[str, Any], found: Mapping[str, float]) -> dict[
 
 def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items()}
-
-
-def _finite(content: Any) -> Any:
-    """NaN and infinity as text: JSON does not have them."""
-    if isinstance(content, dict):
-        return {key: _finite(value) for key, value in content.items()}
-    return str(content) if isinstance(content, float) and content - content != 0 else content

@@ -7,37 +7,38 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from trainer.cli.parts import chosen, new_folder
-from trainer.cli.settings import Setting, help_of, settings
-from trainer.config.schema import SLOTS
+from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.config.keys import SLOTS
+from trainer.config.schema import names_of
 from trainer.errors import ConfigError
 from trainer.explain.node import Node
 from trainer.runs import index
 from trainer.runs.folder import read_json
 
-ABOUT = "one batch forward and backward: each node, its value and its gradient"
-KNOWN = {"run": Setting("a run folder, last or best: its model, with its best weights", "")}
-EXAMPLES = (
-    "dltrain explain model=mlp data=boston       any keys of a run",
-    "dltrain explain 'model.hidden=[64,64,64,64,64,64,64,64]' model=mlp model.activation=sigmoid",
-    "dltrain explain run=last",
+USAGE = Usage(
+    settings={"run": Setting("a run folder, last or best: its model, with its best weights", "")},
+    examples=(
+        "dltrain explain model=mlp data=boston       any keys of a run",
+        "dltrain explain 'model.hidden=[64,64,64,64,64,64,64,64]' model=mlp model.activation=sigmoid",
+        "dltrain explain run=last",
+    ),
+    overrides=True,
 )
 MOST_EXAMPLES = 32  # of the batch: more change the numbers little
 ROWS = 60  # of the table; larger graphs are folded
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Print the table with its legend, and draw graph.png.
 
     Raises:
         DltrainError: whatever the user can mend.
     """
-    if {"-h", "--help"} & set(arguments):
-        print(help_of("explain", ABOUT, KNOWN, EXAMPLES))
-        return
-    given = settings("explain", KNOWN, arguments, overrides=True)
     if not given.values["run"]:
-        explain(*chosen(given))
+        from trainer.config.check import checked
+
+        cfg, _ = checked(given.overrides, given.config_dir)
+        explain(cfg, names_of(cfg.hydra))
     elif given.overrides:
         raise ConfigError(f"dltrain explain: run= has a config of its own; leave out {' '.join(given.overrides)}")
     else:
@@ -79,7 +80,7 @@ def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
     width = None if sys.stdout.isatty() else 120
     Terminal(highlight=False, markup=False, width=width).print(graph_table(rows))
     print(*legend(nodes), sep="\n")
-    picture = new_folder("explain", names) / "graph.png"
+    picture = new_folder(f"explain-{names['model']}-{names['data']}") / "graph.png"
     with style.look():  # before matplotlib is imported: it has things to say about fonts and homes
         from trainer.explain.picture import graph_picture
 

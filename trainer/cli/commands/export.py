@@ -3,44 +3,41 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.cli.settings import Setting, help_of, settings
-from trainer.errors import CheckpointError, DltrainError, FileSystemError
+from trainer.cli.settings import Setting, Settings, Usage
+from trainer.errors import CheckpointError, DltrainError, FileSystemError, check_new, naming
+from trainer.files import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from trainer.trained.model import Trained
 
-KNOWN = {
-    "run": Setting("a run's folder, last, or best of a sweep", "last"),
-    "format": Setting(
-        "torch (torch.export), onnx, or safetensors: weights alone", None, ("torch", "onnx", "safetensors")
+USAGE = Usage(
+    settings={
+        "run": Setting("a run's folder, last, or best of a sweep", "last"),
+        "format": Setting(
+            "torch (torch.export), onnx, or safetensors: weights alone", None, ("torch", "onnx", "safetensors")
+        ),
+        "output": Setting("the file; <model>-<data> with the ending of the format by default", ""),
+    },
+    examples=(
+        "dltrain export run=last format=onnx                    writes simple_cnn-digits.onnx, and .onnx.json about it",
+        "dltrain export run=last format=torch output=digits.pt2",
     ),
-    "output": Setting("the file; <model>-<data> with the ending of the format by default", ""),
-}
-EXAMPLES = (
-    "dltrain export run=last format=onnx                    writes simple_cnn-digits.onnx, and .onnx.json about it",
-    "dltrain export run=last format=torch output=digits.pt2",
 )
 EXAMPLES_COMPARED = 64
 TOLERANCE = 1e-4  # absolute, or relative where outputs are larger than 1
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Write, run what was written, compare, and say how to use it.
 
     Raises:
         DltrainError: no such run, a model of which there is no such form, or a file that gives other outputs.
     """
-    if {"--help", "-h"} & {*arguments}:
-        print(help_of("export", "write a trained model as a file that needs no dltrain", KNOWN, EXAMPLES))
-        return
-    given = settings("export", KNOWN, arguments)
-
     from trainer.trained import export as exporting
     from trainer.trained import model as trained
     from trainer.view.console import shown
@@ -50,26 +47,18 @@ def main(arguments: list[str]) -> None:
     path = Path(given.values["output"] or model.name + exporting.SUFFIXES[form]).expanduser()
     beside = path.with_name(f"{path.name}.json")
     for file in (path, beside):
-        if file.exists():
-            raise FileSystemError(
-                f"{file.absolute()} is there already and is not overwritten; output= names another file"
-            )
+        check_new(file)
     if not path.absolute().parent.is_dir():
         raise FileSystemError(f"{path.absolute().parent}: no such folder")
     inputs, what = _examples(model)
     net = model.model if form == "safetensors" else exporting.portable(model.model)
     typed = inputs.to(next(net.parameters()).dtype) if inputs.is_floating_point() else inputs
-    part = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        exporting.write(net, typed[:2].clone(), form, part)
-        worst = _worst(model, exporting.reader(form, part, model.model), typed)
-        about = _about(model, form, path.name, typed)
-        os.replace(part, path)
+    with naming(path):
+        with replacing(path) as part:
+            exporting.write(net, typed[:2].clone(), form, part)
+            worst = _worst(model, exporting.reader(form, part, model.model), typed)
+            about = _about(model, form, path.name, typed)
         beside.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
     print(f"wrote     {shown(path)} ({path.stat().st_size:,} bytes), and {shown(beside)} about it")
     print(f"compared  with the model on {len(inputs)} {what}: the largest difference is {worst:.1e}")
     print("to use it", *(f"    {line}" for line in about["use"]), sep="\n")

@@ -10,50 +10,51 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from trainer.cli.parts import chosen, new_folder
-from trainer.cli.settings import Setting, Settings, help_of, settings
+from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.config.check import checked
+from trainer.config.keys import without
+from trainer.config.schema import names_of
 from trainer.errors import ConfigError, NumericalError
 
 if TYPE_CHECKING:
     from trainer.engine.lr_range import Curve
     from trainer.engine.update import Update
 
-ABOUT = "train while the learning rate rises, and suggest one by how the loss falls"
-KNOWN = {
-    "lowest": Setting("learning rate of the first update", "1e-7"),
-    "highest": Setting("learning rate of the last, unless the loss has risen too far before", "10"),
-    "steps": Setting("updates from the one to the other", "100"),
-}
-EXAMPLES = (
-    "dltrain find-lr model=mlp data=boston       any keys of a run; optim.lr is what is looked for",
-    "dltrain find-lr model=resnet data=mnist optim=sgd steps=200",
+USAGE = Usage(
+    settings={
+        "lowest": Setting("learning rate of the first update", "1e-7"),
+        "highest": Setting("learning rate of the last, unless the loss has risen too far before", "10"),
+        "steps": Setting("updates from the one to the other", "100"),
+    },
+    examples=(
+        "dltrain find-lr model=mlp data=boston       any keys of a run; optim.lr is what is looked for",
+        "dltrain find-lr model=resnet data=mnist optim=sgd steps=200",
+    ),
+    overrides=True,
 )
 FEWEST_STEPS = 30  # a smoothed curve of fewer has no slope
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Print the suggestion, and leave lr_range.png and lr_range.csv.
 
     Raises:
         DltrainError: whatever the user can mend.
     """
-    if {"-h", "--help"} & set(arguments):
-        print(help_of("find-lr", ABOUT, KNOWN, EXAMPLES))
-        return
-    given = settings("find-lr", KNOWN, arguments, overrides=True)
-    lowest, highest, steps = (_number(given, key) for key in KNOWN)
+    lowest, highest, steps = (_number(given, key) for key in USAGE.settings)
     if not (lowest < highest and steps >= FEWEST_STEPS and steps == int(steps)):
         raise ConfigError(
             f"dltrain find-lr: lowest={lowest:g} highest={highest:g} steps={steps:g}: expected lowest below highest, "
             f"and a whole number of at least {FEWEST_STEPS} steps"
         )
-    cfg, names = chosen(given)
+    cfg, _ = checked(given.overrides, given.config_dir)
+    names = names_of(cfg.hydra)
     curve = measure(cfg, lowest, highest, int(steps))
     if len(curve.lrs) < 2:
         raise NumericalError(
             f"the loss is no number at lr {lowest:g} already; look for it from lowest={lowest / 1e3:g}"
         )
-    _report(curve, names, given, new_folder("find-lr", names))
+    _report(curve, names, given, new_folder(f"find-lr-{names['model']}-{names['data']}"))
 
 
 def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve:
@@ -109,9 +110,8 @@ def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) 
 
 def _command(given: Settings, lr: float) -> str:
     """The command line that trains with this rate, ready to be copied."""
-    others = [line for line in given.overrides if line.split("=")[0].lstrip("+") != "optim.lr"]
     directory = [f"--config-dir={given.config_dir}"] if given.config_dir else []
-    return shlex.join(["dltrain", *directory, *others, f"optim.lr={lr:.2g}"])
+    return shlex.join(["dltrain", *directory, *without(given.overrides, "optim.lr"), f"optim.lr={lr:.2g}"])
 
 
 def _number(given: Settings, key: str) -> float:

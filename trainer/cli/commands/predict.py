@@ -5,43 +5,42 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from trainer.cli.settings import Setting, help_of, settings
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.errors import ConfigError
 
 if TYPE_CHECKING:
     from trainer.trained.model import Trained
 
-KNOWN = {
-    "run": Setting("a run's folder, last, or best of a sweep", "last"),
-    "input": Setting(
-        "images: file, folder or glob; table: CSV file; texts: a,b or a file, one a line; - reads them", ""
+USAGE = Usage(
+    settings={
+        "run": Setting("a run's folder, last, or best of a sweep", "last"),
+        "input": Setting(
+            "images: file, folder or glob; table: CSV file; texts: a,b or a file, one a line; - reads them", ""
+        ),
+        "output": Setting("CSV file to write, - for the terminal; of a table <input>-predictions.csv by default", ""),
+        "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
+    },
+    examples=(
+        "dltrain predict run=last input=digit.png               a drawing of any size, dark on light or light on dark",
+        "dltrain predict run=last photos/*.jpg                  or input=photos, or input='photos/*.jpg'",
+        "dltrain predict run=last input=houses.csv              writes houses-predictions.csv",
+        "dltrain predict run=last input=Schmidt,Rossi",
+        "cat names.txt | dltrain predict run=last input=-",
     ),
-    "output": Setting("CSV file to write, - for the terminal; of a table <input>-predictions.csv by default", ""),
-    "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
-}
-EXAMPLES = (
-    "dltrain predict run=last input=digit.png               a drawing of any size, dark on light or light on dark",
-    "dltrain predict run=last photos/*.jpg                  or input=photos, or input='photos/*.jpg'",
-    "dltrain predict run=last input=houses.csv              writes houses-predictions.csv",
-    "dltrain predict run=last input=Schmidt,Rossi",
-    "cat names.txt | dltrain predict run=last input=-",
+    words="the same as input=, for several",
 )
 BATCH = 256  # examples; an answer comes soon, and more gains little
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Read, predict, and print or write.
 
     Raises:
         DltrainError: no such run, or an input that the model cannot read.
     """
-    if {"--help", "-h"} & {*arguments}:
-        print(help_of("predict", "what a trained model says about images, rows of a table or texts", KNOWN, EXAMPLES))
-        return
-    given = settings("predict", KNOWN, arguments, words="inputs")
     asked, output = given.values["input"], given.values["output"]
     if not (asked or given.words):
-        raise ConfigError(f"dltrain predict: input= is needed: {KNOWN['input'].about}")
+        raise ConfigError(f"dltrain predict: input= is needed: {USAGE.settings['input'].about}")
     if asked and given.words:
         raise ConfigError(f"dltrain predict: {given.words[0]!r} stands beside input={asked}: give one of the two")
 

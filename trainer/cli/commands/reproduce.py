@@ -5,29 +5,29 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
-from datetime import datetime
 from pathlib import Path
 
-import yaml
-
-from trainer.cli.settings import Setting, help_of, settings
+from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.config.keys import parse_line, without
 from trainer.errors import CheckpointError, ConfigError, DltrainError
-from trainer.runs import folder as run_folder
-from trainer.runs.diff import LOADER, config, differing, place
+from trainer.runs.diff import config, differing, place
 from trainer.runs.index import ROOT, Run, find, look
-from trainer.runs.resume import command_of, merged
+from trainer.runs.record import overrides_of
+from trainer.runs.resume import command_of
 from trainer.view.table import Column, say, show
 from trainer.view.words import number, shown
 
-KNOWN = {
-    "run": Setting("a run folder, last, or best of the newest sweep"),
-    "tolerance": Setting("relative difference of a metric that still passes", "0"),
-}
-EXAMPLES = ("dltrain reproduce run=last", "dltrain reproduce run=best tolerance=1e-4")
+USAGE = Usage(
+    settings={
+        "run": Setting("a run folder, last, or best of the newest sweep"),
+        "tolerance": Setting("relative difference of a metric that still passes", "0"),
+    },
+    examples=("dltrain reproduce run=last", "dltrain reproduce run=best tolerance=1e-4"),
+)
 SPLITS = ("best", "test")
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Run again what was run, and compare.
 
     Raises:
@@ -35,12 +35,8 @@ def main(arguments: list[str]) -> None:
         CheckpointError: no such run, or one that has not finished.
         DltrainError: the second run fails, or a metric is another one.
     """
-    if {"--help", "-h"} & {*arguments}:
-        print(help_of("reproduce", "run again what was run, and say whether it gives the same", KNOWN, EXAMPLES))
-        return
-    values = settings("reproduce", KNOWN, arguments).values
-    tolerance = _tolerance(values["tolerance"])
-    before = _finished(find(values["run"]))
+    tolerance = _tolerance(given.values["tolerance"])
+    before = _finished(find(given.values["run"]))
     after = _again(before)
     say("", *_drift(before, after))
     failed = _judge(before, after, tolerance)
@@ -78,9 +74,8 @@ def _again(before: Run) -> Run:
     """
     origin = Path(str(before.environment.get("folder", ".")))
     origin = origin if origin.is_dir() else Path.cwd()
-    began, now = _command(before.folder), datetime.now()
-    folder = run_folder.create(origin / ROOT / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-again")
-    arguments = [*began, f"hydra.run.dir={folder.relative_to(origin)}"]
+    folder = new_folder("again", origin / ROOT)
+    arguments = [*_command(before.folder), f"hydra.run.dir={folder.relative_to(origin)}"]
     say(f"in {origin}: dltrain {shlex.join(arguments)}", "")
     sys.stdout.flush()
     process = subprocess.Popen([sys.executable, "-m", "trainer.cli", *arguments], cwd=origin)
@@ -98,21 +93,14 @@ def _again(before: Run) -> Run:
 
 
 def _command(folder: Path) -> list[str]:
-    """The flags of the command that a run was begun with, and the overrides: of a job of a sweep its own.
+    """The flags of the command that started a run, and its overrides.
 
     Raises:
         CheckpointError: the folder does not say.
     """
-    path = folder / ".hydra" / "overrides.yaml"
-    try:
-        overrides = yaml.load(path.read_bytes(), LOADER)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path}: does not say how the run was begun: {' '.join(str(error).split())}") from error
-    flags = [word for word in command_of(folder) if word.startswith("-") or "=" not in word]
-    return [
-        *(flag for flag in flags if flag not in ("-m", "--multirun")),
-        *merged([str(line) for line in overrides], []),
-    ]
+    overrides = without(overrides_of(folder), "resume", "hydra.run.dir")
+    flags = [word for word in command_of(folder) if word.startswith("-") or parse_line(word).value is None]
+    return [*(flag for flag in flags if flag not in ("-m", "--multirun")), *overrides]
 
 
 def _drift(before: Run, after: Run) -> list[str]:

@@ -9,38 +9,40 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, help_of, settings
+from trainer.cli.settings import Setting, Settings, Usage
+from trainer.config.keys import SLOTS
 from trainer.errors import ConfigError, FileSystemError
 from trainer.runs.folder import MetricsFile
 from trainer.runs.index import ROOT, STATES, Run, every, every_job, find_sweep, objective, sweeps
 from trainer.view.table import Column, say, show
 from trainer.view.words import duration, number, shown
 
-SLOTS = ("model", "data", "loss", "optim", "scheduler")
 ORDERS: dict[str, Callable[[Run], Any]] = {
     "when": lambda run: run.begun,
-    "what": lambda run: [str(run.names.get(slot)) for slot in SLOTS],
+    "what": lambda run: [str(run.names.get(slot)) for slot in ("model", *SLOTS)],
     "metric": lambda run: (str(run.summary.get("monitor")), *_or_first(objective(run.summary))),
     "time": lambda run: _or_first(run.seconds),
     "state": lambda run: STATES.index(run.state),
 }
-KNOWN = {
-    **{slot: Setting(f"only runs with this {slot}; a * stands for anything", "") for slot in SLOTS},
-    "state": Setting(f"only those that are {', '.join(STATES)}", "", ("", *STATES)),
-    "sort": Setting("the last row is the newest run, the best metric, the longest time", "when", tuple(ORDERS)),
-    "last": Setting("only so many rows, the last ones", ""),
-    "sweep": Setting("the jobs of a sweep: its folder, or last", ""),
-    "root": Setting("the folder that all runs are in", str(ROOT)),
-    "json": Setting("the same for a program; --json is short for it", "false", ("true", "false")),
-}
-EXAMPLES = (
-    "dltrain runs",
-    "dltrain runs model=resnet state=finished sort=metric last=5",
-    "dltrain runs sweep=last --json",
+USAGE = Usage(
+    settings={
+        **{slot: Setting(f"only runs with this {slot}; a * stands for anything", "") for slot in SLOTS},
+        "state": Setting(f"only those that are {', '.join(STATES)}", "", ("", *STATES)),
+        "sort": Setting("the last row is the newest run, the best metric, the longest time", "when", tuple(ORDERS)),
+        "last": Setting("only so many rows, the last ones", ""),
+        "sweep": Setting("the jobs of a sweep: its folder, or last", ""),
+        "root": Setting("the folder that all runs are in", str(ROOT)),
+        "json": Setting("the same for a program; --json is short for it", "false", ("true", "false")),
+    },
+    examples=(
+        "dltrain runs",
+        "dltrain runs model=resnet state=finished sort=metric last=5",
+        "dltrain runs sweep=last --json",
+    ),
 )
 
 
-def main(arguments: list[str]) -> None:
+def main(given: Settings) -> None:
     """Print the runs that are asked for.
 
     Raises:
@@ -48,10 +50,7 @@ def main(arguments: list[str]) -> None:
         CheckpointError: no such sweep.
         FileSystemError: no such root.
     """
-    if {"--help", "-h"} & {*arguments}:
-        print(help_of("runs", "a table of all runs, the newest at its end", KNOWN, EXAMPLES))
-        return
-    values = settings("runs", KNOWN, arguments).values
+    values = given.values
     root, last = Path(values["root"]).expanduser(), values["last"]
     if last and not (last.isdecimal() and int(last)):
         raise ConfigError(f"dltrain runs: last={last}: expected a number of rows, 1 or more")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.errors import FileSystemError
-from trainer.runs.leaderboard import Group, Leaderboard, Spread
+from trainer.runs.leaderboard import Group, Leaderboard
 from trainer.view.sweep.text import by_metric, cells, keys_of, lead, one_line, progress, reading, titles
 
 
@@ -73,7 +73,7 @@ def _code(text: str) -> str:
 
 
 def record(board: Leaderboard) -> dict[str, Any]:
-    """Return the whole leaderboard as JSON has it: what is not finite is null."""
+    """Return the whole leaderboard, for JSON."""
     return {
         "sweep": str(board.folder),
         "jobs": board.num_jobs,
@@ -92,25 +92,17 @@ def _group(board: Leaderboard, group: Group) -> dict[str, Any]:
         "metric": group.metric,
         "higher_is_better": group.higher_is_better,
         "data": group.data,
-        "baseline": _spread(group.baseline) if group.baseline else None,
+        "baseline": group.baseline._asdict() if group.baseline else None,
         "best": str(group.best.folder) if group.best else None,
         "rows": [
             {
                 "values": row.values,
-                "validation": _spread(row.objective),
-                "test": _spread(row.test),
+                "validation": row.objective._asdict(),
+                "test": row.test._asdict(),
                 "pruned_after": row.pruned_after,
-                "seconds": _or_null(row.seconds),
+                "seconds": row.seconds,
                 "jobs": [job.number for job in row.jobs],
             }
             for row in group.rows
         ],
     }
-
-
-def _spread(found: Spread) -> dict[str, float | None]:
-    return {"mean": _or_null(found.mean), "std": _or_null(found.std)}
-
-
-def _or_null(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from trainer.config.keys import bare
 from trainer.runs.leaderboard import leaderboard
 from trainer.runs.ledger import ENDED, Event, Ledger
 from trainer.view.sweep.table import tables
@@ -39,7 +40,7 @@ class Screen:
         self.board = leaderboard(folder)
         self.size = self._size()
         self.before = sum(event["event"] in ENDED for event in self.jobs.values())  # of a sweep that goes on
-        self.constant = {word.lstrip("+") for word in self.ledger.header().get("command", [])}
+        self.constant = {bare(word) for word in self.ledger.header().get("command", [])}
         self.live: Live | None = None
 
     def __enter__(self) -> Screen:
@@ -140,7 +141,7 @@ def line(job: Event, constant: Collection[str]) -> str:
 
 def what(job: Event, constant: Collection[str]) -> str:
     """Its number, which is its folder, and the overrides that are not those of every job."""
-    overrides = [line.lstrip("+") for line in job["overrides"]]
+    overrides = [bare(line) for line in job["overrides"]]
     return "  ".join([f"job {job['job']}", " ".join(line for line in overrides if line not in constant)])
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from trainer.errors import FileSystemError
+from trainer.config.keys import key_values
+from trainer.errors import naming
 from trainer.runs.index import begun_in
 from trainer.runs.leaderboard import Group, Leaderboard, Row, leaderboard
-from trainer.runs.ledger import key_values
 from trainer.view import overlay, style
 from trainer.view.comparison import sides
 from trainer.view.sweep.scales import Axis, Heights, by_effect, heights
@@ -44,12 +44,10 @@ def draw_board(sweep: Path, path: Path) -> None:
     Raises:
         FileSystemError: the picture cannot be written.
     """
-    try:
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if draw(leaderboard(sweep), path):
             say(f"picture      {shown(path)}")
-    except OSError as error:
-        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
 
 
 def draw(board: Leaderboard, path: Path) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from trainer.config.keys import bare, key_of
 from trainer.runs.leaderboard import Group, Leaderboard, Row, Spread
 from trainer.view.words import duration, number
 
@@ -111,8 +112,8 @@ def lead(group: Group) -> str:
 
 def differing(overrides: Sequence[str], board: Leaderboard) -> list[str]:
     """Those by which a job differs from others; all where none does."""
-    lines = [line.lstrip("+") for line in overrides]
-    return [line for line in lines if line.split("=")[0] in (*board.keys, "seed")] if board.keys else lines
+    lines = [bare(line) for line in overrides]
+    return [line for line in lines if key_of(line) in (*board.keys, "seed")] if board.keys else lines
 
 
 def one_line(text: str) -> str:
