@@ -130,9 +130,9 @@ def reason(error: Exception) -> str:
 
 
 def check_new(path: Path) -> None:
-    """Raise a FileSystemError if there is something at a path that the user has named."""
+    """Raise FileSystemError if `path`, which the user named, already exists."""
     if path.exists():
-        raise FileSystemError(f"{path.absolute()} is there already and is not overwritten; output= names another file")
+        raise FileSystemError(f"{path.absolute()} already exists and is not overwritten; choose another output=")
 
 
 @contextmanager
