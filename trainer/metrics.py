@@ -1,9 +1,8 @@
 """Streaming metrics: sums and counts on the device, never means of means.
 
 Each has torchmetrics' `reset / update / compute` and `higher_is_better`, so that a torchmetrics class can stand in;
-importing torchmetrics takes longer than a small run. `outputs` are the model's: logits `(N, K)` for K classes, one
-logit `(N, 1)` for two classes, values `(N, 1)` for regression. `targets` are class numbers `(N,)` int64, or `(N, 1)`
-float.
+importing torchmetrics takes longer than a small run. `outputs` are logits `(N, K)` for K classes, one logit `(N, 1)`
+for two, values `(N, 1)` for regression. `targets` are class numbers `(N,)` int64, or `(N, 1)` float.
 """
 
 from __future__ import annotations

@@ -15,10 +15,7 @@ COLOUR = {"exploding": "bold red", "dead": "bold magenta", "vanishing": "bold ye
 
 
 def graph_table(nodes: Sequence[Node]) -> Table:
-    """Return a table of number, name, inputs, shape, and mean and root mean square of value and gradient.
-
-    It fits in 80 columns.
-    """
+    """Return a table of names, inputs, shapes, and mean and rms of values and gradients; it fits in 80 columns."""
     table = Table(box=box.SIMPLE_HEAD, padding=0)
     table.add_column("\n#", justify="right")
     table.add_column("\nnode", overflow="fold", min_width=10)

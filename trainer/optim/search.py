@@ -68,10 +68,7 @@ class Search(Optimizer):
 
 
 def lowest(blocks: Iterable[Tensor], closure: Closure) -> tuple[Tensor, Tensor]:
-    """Return the candidate `(P,)` with the lowest loss in all blocks `(M, P)`, the first in a tie, and that loss.
-
-    NaN counts as infinite.
-    """
+    """Return the first candidate `(P,)` with the lowest loss in all blocks `(M, P)`, and that loss; NaN never wins."""
     found: list[tuple[Tensor, Tensor]] = []
     for candidates in blocks:
         losses = closure(candidates).nan_to_num(math.inf, math.inf, -math.inf)

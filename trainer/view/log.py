@@ -143,7 +143,7 @@ class RunLog:
             self.say(view.parameters_table(learned, self.parts.spec))
         reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
         with self._spared():
-            self.board.end(self.parts.update.num_steps + 1, reached)  # behind the last update: resuming replaces it
+            self.board.end(self.parts.update.num_steps + 1, reached)  # one step on, so that resuming replaces it
 
     def draw(self, model: nn.Module, meter: Meter) -> None:
         """Draw the pictures of the run and of the tested model, and close the board."""
