@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
+import logging
 import os
 import platform
 import shutil
@@ -86,6 +87,24 @@ def _take(file: IO[str]) -> None:
     except BlockingIOError:
         time.sleep(0.1)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def log_to(folder: Path) -> None:
+    """Have all that is logged go to train.log in a run's folder, behind what is there.
+
+    Raises:
+        FileSystemError: it cannot be opened.
+    """
+    path = folder / "train.log"
+    with _naming(path):
+        logging.basicConfig(
+            filename=path,
+            encoding="utf-8",
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(message)s",
+            force=True,  # in place of an earlier run's
+        )
+    logging.getLogger("dltrain").disabled = False  # Hydra's launchers disable the loggers that there are
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         folder = (run_folder.claim if FOLDER in given else run_folder.create)(folder)
     plan = Plan(
         folder.absolute(),
-        again(flags, "config_dir", "config_name"),
+        again(flags),
         cfg.sweep.fail_fast,
         cfg.sweep.retry,
         several.threads,

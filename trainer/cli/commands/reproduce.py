@@ -11,8 +11,8 @@ from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import parse_line, without
 from trainer.errors import CheckpointError, ConfigError, DltrainError
 from trainer.runs.diff import config, differing, place
+from trainer.runs.hydra_files import overrides_of
 from trainer.runs.index import ROOT, Run, find, look, new_folder
-from trainer.runs.record import overrides_of
 from trainer.runs.resume import command_of
 from trainer.view.table import Column, say, show
 from trainer.view.words import number, shown

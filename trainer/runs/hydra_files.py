@@ -1,11 +1,7 @@
-"""What is in a run's folder before training starts: .hydra/, as Hydra itself would write it, and train.log.
-
-Nothing here imports torch.
-"""
+"""The files in .hydra/ of a run's folder, as Hydra itself would write them. Nothing here imports torch."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import yaml
@@ -15,8 +11,8 @@ from trainer.errors import CheckpointError, FileSystemError
 from trainer.runs.diff import LOADER
 
 
-def record(folder: Path, cfg: DictConfig) -> None:
-    """Write the config, Hydra's part of it and the overrides that made it, and open the log.
+def write(folder: Path, cfg: DictConfig) -> None:
+    """Write the config of a run, Hydra's node of it, and the overrides that made it.
 
     Raises:
         FileSystemError: they cannot be written.
@@ -27,20 +23,12 @@ def record(folder: Path, cfg: DictConfig) -> None:
         (folder / ".hydra").mkdir(exist_ok=True)
         for name, part in parts.items():
             (folder / ".hydra" / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
-        logging.basicConfig(
-            filename=folder / "train.log",
-            encoding="utf-8",
-            level=logging.INFO,
-            format="%(asctime)s %(levelname)s %(message)s",
-            force=True,  # in place of an earlier run's
-        )
-        logging.getLogger("dltrain").disabled = False  # as a launcher of Hydra's leaves all that there are
     except OSError as error:
         raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def overrides_of(folder: Path) -> list[str]:
-    """Read the overrides that made a run's config, and those alone: of a sweep's job its own.
+    """Read the overrides that made a run's config; of a sweep's job those are its own.
 
     Raises:
         CheckpointError: the folder does not say.
