@@ -101,9 +101,9 @@ def _dispatch(arguments: list[str]) -> None:
     _refuse_unknown_command(*arguments)
     flags = command_line.parse(arguments)
     if flags.hydra_help or flags.info or flags.shell_completion:
-        launch(arguments, lambda cfg: None)
+        launch(flags)
     elif flags.cfg:
-        launch(command_line.of_one_run(flags), lambda cfg: None)
+        launch(command_line.of_one_run(flags))
     elif flags.multirun:
         from trainer.sweep.sweep import sweep
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import re
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -131,9 +132,8 @@ def run_config(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
         HydraConfig.instance().cfg = None
 
 
-def launch(arguments: list[str], job: Callable[[DictConfig], Any]) -> None:
+def launch(flags: Namespace, job: Callable[[DictConfig], Any] = lambda cfg: None) -> None:
     """Hand a command line to Hydra itself: for its help, its --cfg and --info, completion, and sweepers of its own."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # it passes exceptions on, instead of printing them and exiting with 1
     version.setbase(VERSION)
-    parser = get_args_parser()
-    _run_hydra(parser.parse_args(arguments), parser, job, str(CONF), "config")
+    _run_hydra(flags, get_args_parser(), job, str(CONF), flags.config_name)

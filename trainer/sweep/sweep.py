@@ -73,7 +73,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         folder = (run_folder.claim if FOLDER in given else run_folder.create)(folder)
     plan = Plan(
         folder.absolute(),
-        again(flags, "config_dir", "config_name"),
+        again(flags),
         cfg.sweep.fail_fast,
         cfg.sweep.retry,
         str(cfg.sweep.prune),
