@@ -17,7 +17,7 @@ from trainer.errors import CheckpointError, ConfigError
 from trainer.job import run_job
 from trainer.runs import folder as run_folder
 from trainer.runs import index, resume
-from trainer.runs.record import record
+from trainer.runs.record import open_log, record
 
 FOLDER = "hydra.run.dir"
 
@@ -51,6 +51,7 @@ def _run(cfg: DictConfig, folder: Path, command: list[str]) -> None:
     """Train in a folder. `command` is the command line less `dltrain`, to be noted there."""
     with run_config(cfg, folder) as of_run:
         record(folder, cfg)
+        open_log(folder)
         run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command])
 
 

@@ -29,8 +29,8 @@ def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list
                 axes.append([f"{key}={end}" for end in _ends(line, override.value())])
                 continue
             sweeps = override.is_discrete_sweep()
-            if sweeps and is_of_hydra(key):
-                raise ConfigError(f"{line}: what is Hydra's own holds for a whole sweep: give it one value")
+            if sweeps and (is_of_hydra(key) or key.lstrip("+").startswith("sweep.")):
+                raise ConfigError(f"{line}: {key} applies to the whole sweep; give it one value")
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
             if not axes[-1]:
                 raise ConfigError(f"{line}: there is no value to run")

@@ -19,7 +19,7 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from trainer.config.compose import compose_one, loader, open_hydra, parse_all, set_values
+from trainer.config.compose import loader, open_hydra, parse_all, set_values
 from trainer.config.keys import SLOTS, is_of_hydra, value_of
 from trainer.config.launchers import check_launcher
 from trainer.config.schema import CONF, KNOBS
@@ -65,7 +65,7 @@ def checked_each(
 ) -> Iterator[tuple[DictConfig, list[str]]]:
     """Yield what `checked_all` returns, one after the other."""
     with open_hydra(config_dir):
-        composed = cache(lambda *choices: compose_one(config_name, list(choices)))
+        composed = cache(lambda *choices: hydra.compose(config_name, list(choices), return_hydra_config=True))
         for overrides in runs:
             parsed = parse_all(overrides)
             choices = [override for override in parsed if _is_choice(override)]
@@ -123,7 +123,7 @@ def _checked_value(override: Override, cfg: DictConfig) -> Override:
 
 def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     """A number stays a number, a list a list, yes-or-no yes-or-no; text and null may become anything."""
-    if key == "data.batch_size" or (isinstance(value, str) and value.startswith("${")):
+    if key in ("data.batch_size", "sweep.jobs") or (isinstance(value, str) and value.startswith("${")):
         return
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(present, bool):
@@ -154,6 +154,9 @@ def _check_knobs(cfg: DictConfig) -> None:
     size = cfg.data.get("batch_size")
     if size != "full" and (type(size) is not int or size < 1):
         raise ConfigError(f"data.batch_size={size}: expected a whole number of at least 1, or full")
+    jobs = OmegaConf.select(cfg, "sweep.jobs", default=1)
+    if jobs != "auto" and type(jobs) is not int:
+        raise ConfigError(f"sweep.jobs={jobs}: expected a whole number of at least 1, or auto")
 
 
 def _kind(knob: Any) -> str:

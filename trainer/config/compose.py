@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir, version
+from hydra import initialize_config_dir, version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
@@ -40,7 +40,8 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
     """Have Hydra look for configs in our folder and in `config_dir`.
 
     Raises:
-        ConfigError: no such folder, or one whose files hide those that came along.
+        ConfigError: no such folder, or one whose files hide those that came along; and whatever Hydra or OmegaConf
+            raise meanwhile, in a line.
     """
     own = Path(config_dir or CONF).absolute()
     if not own.is_dir():
@@ -55,7 +56,10 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
             search_path = loader().get_search_path()
             search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
             GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
-        yield
+        try:
+            yield
+        except (HydraException, OmegaConfBaseException, YAMLError) as error:
+            raise ConfigError(_one_line(error)) from error
 
 
 def loader() -> ConfigLoaderImpl:
@@ -82,30 +86,11 @@ def parse_all(overrides: list[str]) -> list[Override]:
     return found
 
 
-def compose_one(config_name: str, choices: list[str]) -> DictConfig:
-    """Compose a config of the chosen parts, while Hydra is open.
-
-    Raises:
-        ConfigError: they do not go together.
-    """
-    try:
-        return compose(config_name, choices, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(_one_line(error)) from error
-
-
 def set_values(cfg: DictConfig, choices: list[Override], values: list[Override]) -> None:
-    """Set values in a config that was composed of these choices, and note them there, as Hydra does when it composes.
-
-    Raises:
-        ConfigError: a value that its key cannot have.
-    """
+    """Set values in a config that was composed of these choices, and note them there, as Hydra would have."""
     for override in values:
         is_new = override.type is not OverrideType.CHANGE
-        try:
-            OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=is_new)
-        except OmegaConfBaseException as error:
-            raise ConfigError(_one_line(error)) from error
+        OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=is_new)
         noted = cfg.hydra.overrides.hydra if override.is_hydra_override() else cfg.hydra.overrides.task
         noted.append(override.input_line)
     job, of_run = cfg.hydra.job, [override for override in (*choices, *values) if not override.is_hydra_override()]

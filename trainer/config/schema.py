@@ -67,6 +67,7 @@ class SweepConfig:
     prune: Any = knob(
         "off", "stop hopeless jobs early; see trainer/sweep/pruning.py", choices=("halving", "median", "off")
     )
+    jobs: Any = knob(1, "jobs at a time, each in a process; auto: one per GPU or core", least=1, whole=True)
     factor: int = knob(2, "halving: one configuration in so many goes on at each rung", least=2)
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.errors import FileSystemError
+from trainer.errors import FileSystemError, naming
 from trainer.runs.folder import RunFolder
 
 
 def record(folder: Path, cfg: DictConfig) -> None:
-    """Write the config, Hydra's part of it and the overrides that made it, and open the log.
+    """Write the config, Hydra's part of it and the overrides that made it.
 
     Raises:
         FileSystemError: they cannot be written.
@@ -27,6 +27,18 @@ def record(folder: Path, cfg: DictConfig) -> None:
         run.hydra.mkdir(exist_ok=True)
         for name, part in parts.items():
             (run.hydra / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+    except OSError as error:
+        raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
+
+
+def open_log(folder: Path) -> None:
+    """Write to the folder's train.log from here on.
+
+    Raises:
+        FileSystemError: it cannot be opened.
+    """
+    run = RunFolder(folder)
+    with naming(run.log):
         logging.basicConfig(
             filename=run.log,
             encoding="utf-8",
@@ -34,6 +46,4 @@ def record(folder: Path, cfg: DictConfig) -> None:
             format="%(asctime)s %(levelname)s %(message)s",
             force=True,  # in place of an earlier run's
         )
-        logging.getLogger("dltrain").disabled = False  # as a launcher of Hydra's leaves all that there are
-    except OSError as error:
-        raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
+    logging.getLogger("dltrain").disabled = False  # as a launcher of Hydra's leaves all that there are

@@ -29,6 +29,7 @@ FREE = {  # these change how long and how closely a run is followed, not what it
     "plots",
     "tensorboard",
     "sweep.fail_fast",
+    "sweep.jobs",
     "sweep.retry",
 }
 # In a sweep the jobs are compared with each other: what they come to may not change with some of them done.

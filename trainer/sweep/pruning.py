@@ -22,7 +22,8 @@ from omegaconf import DictConfig
 
 from trainer.config.keys import without
 from trainer.errors import ConfigError
-from trainer.runs.folder import MetricsFile, read_json, write_json
+from trainer.files import read_json, write_json
+from trainer.runs.folder import MetricsFile, RunFolder
 from trainer.runs.ledger import Event, Ledger
 
 STARTUP = 5  # jobs that have to be as old before the median of them counts, as in Optuna's MedianPruner
@@ -116,7 +117,7 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
     for jobs in ranked[kept:]:
         for number, job in jobs.items():
             if job["event"] == "paused":
-                note = sweep / job["folder"] / "summary.json"
+                note = RunFolder(sweep / job["folder"]).summary
                 write_json(note, read_json(note) | {"status": "pruned"})
                 about = {key: job[key] for key in ("objective", "metric", "epoch")}
                 ledger.append("pruned", job=number, **about)

@@ -15,6 +15,7 @@ from trainer.config.keys import bare, key_of, value_of, without
 from trainer.config.launchers import is_of_launcher, kept_of_launcher
 from trainer.errors import CheckpointError
 from trainer.runs import index
+from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Ledger
 from trainer.runs.resume import FREE_IN_SWEEP, differences
 from trainer.sweep.hashing import NOT_HASHED
@@ -78,6 +79,6 @@ def check_unchanged(folder: Path, hashes: Mapping[str, str], configs: Mapping[st
 def _changes(folder: Path, was: str, cfg: DictConfig) -> str:
     """What is different now, where a job of the config that was has begun and so says what that is."""
     for event in Ledger(folder).jobs().values():
-        if event["hash"] == was and (folder / event["folder"] / "config.yaml").is_file():
+        if event["hash"] == was and RunFolder(folder / event["folder"]).config.is_file():
             return f": {'; '.join(differences(folder / event['folder'], cfg, NOT_HASHED).values())}"
     return ""
