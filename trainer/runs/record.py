@@ -10,7 +10,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.errors import FileSystemError, naming
+from trainer.errors import naming
 from trainer.runs.folder import RunFolder
 
 
@@ -23,12 +23,10 @@ def record(folder: Path, cfg: DictConfig) -> None:
     run = RunFolder(folder)
     of_run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     parts = {"config": of_run, "hydra": OmegaConf.masked_copy(cfg, "hydra"), "overrides": cfg.hydra.overrides.task}
-    try:
+    with naming(run.hydra):
         run.hydra.mkdir(exist_ok=True)
         for name, part in parts.items():
             (run.hydra / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
-    except OSError as error:
-        raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
 
 
 def open_log(folder: Path) -> None:
