@@ -1,6 +1,7 @@
 """Rules about the code as a whole: who may import whom, and what an import costs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,13 @@ def test_every_room_has_a_layer():
 )
 def test_only_these_rooms_know_of_configs(package, rooms):
     assert {room_of(f) for f, source in FILES.items() for i in imports(source) if i.split(".")[0] == package} <= rooms
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if room_of(f) != "runs"], ids=str)
+def test_only_runs_knows_the_names_of_the_files_of_a_run(file):
+    names = "config.yaml environment.json summary.json metrics.csv train.log checkpoints plots tensorboard sweep.jsonl"
+    known = "|".join(map(re.escape, f"{names} .lock .hydra".split()))
+    assert not re.findall(rf"""/ ?['"]?(?:{known})['"]""", FILES[file])
 
 
 @pytest.mark.parametrize(

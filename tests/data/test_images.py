@@ -22,7 +22,7 @@ from trainer.build import parts
 from trainer.config import targets
 from trainer.config.check import checked
 from trainer.data import _download, folder, images
-from trainer.data._image import cifar, idx
+from trainer.data._image import cifar
 from trainer.data._image.file import pixels_of
 from trainer.data.tensors import Examples, TensorLoader
 from trainer.errors import ConfigError, DataError
@@ -250,8 +250,9 @@ def served(tmp_path_factory, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     mirrors = tuple(f"http://127.0.0.1:{server.server_port}/{place}" for place in ("missing/", ""))
-    sums = {f"{name}.gz": hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest() for name in NAMES}
-    monkeypatch.setitem(idx.SOURCES, "MNIST", _download.Source(mirrors, sums))
+    sums = [(f"{name}.gz", hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest()) for name in NAMES]
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", mirrors)
+    monkeypatch.setattr("torchvision.datasets.MNIST.resources", sums)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     yield folder
     ended.set()

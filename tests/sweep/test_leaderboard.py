@@ -208,19 +208,19 @@ def test_a_terminal_gets_what_fits_and_is_told_what_does_not(sweep, width):
         overrides = f"model=simple_cnn optim.lr={number} data.batch_size=16 model.hidden=[{'1,' * 30}{number}] seed=1"
         sweep.finish(overrides, number / 100)
     sweep.fail("model=simple_cnn optim.lr=30 data.batch_size=16 model.hidden=[1] seed=1", "word " * 60)
-    table = lines(sweep.board, width)
-    assert max(map(len, table)) <= width
-    assert table[1].split()[0] == "rank"
-    assert "val" in table[1]
-    assert ("no room for" in table[-1]) == (width < 80)
-    assert "and 10 more" in table
+    printed = lines(sweep.board, width)
+    assert max(map(len, printed)) <= width
+    assert printed[1].split()[0] == "rank"
+    assert "val" in printed[1]
+    assert ("no room for" in printed[-1]) == (width < 80)
+    assert "and 10 more" in printed
     told = table.failures(sweep.board, width)
     assert told[2].startswith("job 30  optim.lr=30 model.hidden=[1]")
     assert max(len(line) for line in told[2:-1]) <= width
     assert told[-1].strip() == str(sweep.folder / "30" / "train.log")  # in one piece
-    assert not any("\x1b" in line for line in table)
+    assert not any("\x1b" in line for line in printed)
     coloured = table.tables(sweep.board, width, colour=True)
-    assert [line for line in coloured if line.startswith(table.BEST)] == [f"{table.BEST}{table[3]}{table.PLAIN}"]
+    assert [line for line in coloured if line.startswith(table.BEST)] == [f"{table.BEST}{printed[3]}{table.PLAIN}"]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from threading import Thread
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from trainer.errors import DataError
 from trainer.files import replacing
@@ -25,15 +25,10 @@ PATIENCE_S = 20  # without a byte, until a download is given up
 T = TypeVar("T")
 
 
-class Source(NamedTuple):
-    """The files of a dataset, with their MD5, and the places on the web that have all of them."""
+def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder: Path, *, files: str) -> None:
+    """Put the files in `md5s` into a folder, each from the first mirror that has it as it should be.
 
-    mirrors: tuple[str, ...]
-    md5: Mapping[str, str]
-
-
-def download(name: str, source: Source, folder: Path, *, files: str) -> None:
-    """Put the files of a dataset into a folder; `files` are those that could be put there instead.
+    `files` is what the user could put there instead.
 
     Raises:
         DataError: they could not be downloaded, or nothing came for `PATIENCE_S`.
@@ -41,9 +36,9 @@ def download(name: str, source: Source, folder: Path, *, files: str) -> None:
     try:
         beside = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
         with tempfile.TemporaryDirectory(prefix=".download-", dir=beside, ignore_cleanup_errors=True) as temporary:
-            _patiently(partial(_retrieve, source, temporary), heard=lambda: [f.stat() for f in os.scandir(temporary)])
+            _patiently(partial(_retrieve, mirrors, md5s, temporary), lambda: [f.stat() for f in os.scandir(temporary)])
             folder.mkdir(parents=True, exist_ok=True)
-            for file in source.md5:
+            for file in md5s:
                 os.replace(Path(temporary, file), folder / file)
     except Exception as error:
         raise DataError(
@@ -52,18 +47,17 @@ def download(name: str, source: Source, folder: Path, *, files: str) -> None:
         ) from error
 
 
-def _retrieve(source: Source, folder: str) -> None:
-    """Download each file from the first mirror that has it as it should be."""
+def _retrieve(mirrors: Sequence[str], md5s: Mapping[str, str], folder: str) -> None:
     import pooch
 
     pooch.get_logger().setLevel("WARNING")
-    for file, md5 in source.md5.items():
-        for mirror in source.mirrors:
+    for file, known in md5s.items():
+        for mirror in mirrors:
             try:
-                pooch.retrieve(f"{mirror}{file}", f"md5:{md5}", file, folder)
+                pooch.retrieve(f"{mirror}{file}", f"md5:{known}", file, folder)
                 break
             except Exception:
-                if mirror == source.mirrors[-1]:
+                if mirror == mirrors[-1]:
                     raise
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from trainer.data import _download
 from trainer.data._image.cifar import read_cifar10
 from trainer.data._image.encoder import fit_images
-from trainer.data._image.idx import SOURCES, read_idx
+from trainer.data._image.idx import read_idx
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError
 
@@ -81,7 +81,10 @@ def _idx_data(
     folder = root / name / "raw"
     if not any((folder / file).exists() for stem in FILES for file in (stem, f"{stem}.gz")):
         wanted = f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}"
-        _download.download(name, SOURCES[name], folder, files=wanted)
+        from torchvision import datasets
+
+        source = getattr(datasets, name)
+        _download.download(name, source.mirrors, dict(source.resources), folder, files=wanted)
     files = [read_idx(folder, stem, num_dims=3 if "idx3" in stem else 1) for stem in FILES]
     images, labels, test_images, test_labels = (file.values for file in files)
     for part, x, y in [("train", images, labels), ("t10k", test_images, test_labels)]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.errors import FileSystemError
+from trainer.errors import naming
 from trainer.runs.folder import RunFolder
 
 
@@ -19,9 +19,7 @@ def write(folder: Path, cfg: DictConfig) -> None:
     run = RunFolder(folder)
     of_run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
     parts = {"config": of_run, "hydra": OmegaConf.masked_copy(cfg, "hydra"), "overrides": cfg.hydra.overrides.task}
-    try:
+    with naming(run.hydra):
         run.hydra.mkdir(exist_ok=True)
         for name, part in parts.items():
             (run.hydra / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
-    except OSError as error:
-        raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error

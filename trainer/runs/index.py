@@ -106,6 +106,12 @@ class Run:
         """One of them, if it was measured: the monitored one, or that of a name."""
         return self.metrics(split).get(name or str(self.summary.get("monitor")))
 
+    @property
+    def objective(self) -> float:
+        """The monitored validation metric of the best epoch, so that larger is better; NaN of a run without."""
+        value = self.metric("best")
+        return math.nan if value is None else value if self.summary.get("higher_is_better") else -value
+
 
 def _yaml(path: Path, kind: type) -> Any:
     import yaml
@@ -130,10 +136,7 @@ def _dict(content: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def every(root: Path = ROOT) -> list[Run]:
-    """Return all runs below a folder, except the jobs of sweeps; oldest first.
-
-    Those that ended before they began to train are included.
-    """
+    """Return all runs below a folder, also those that never came to train, but no jobs of sweeps; oldest first."""
     return _listed(root.glob("[0-9]*/*"))
 
 
@@ -153,14 +156,9 @@ def look(folder: Path) -> Run | None:
     return run if any(path.exists() for path in marks) else None
 
 
-def started(root: Path = ROOT) -> list[Run]:
-    """Return the runs below a folder that came far enough to be used or resumed, oldest first."""
-    return [run for run in every(root) if run.has_started]
-
-
-def started_jobs(sweep: Path) -> list[Run]:
-    """Return the same of a sweep."""
-    return [job for job in jobs(sweep) if job.has_started]
+def started(runs: Iterable[Run]) -> list[Run]:
+    """Return those of the runs that came far enough to be used or resumed."""
+    return [run for run in runs if run.has_started]
 
 
 def sweeps(root: Path = ROOT) -> dict[Path, int]:
@@ -207,7 +205,7 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
         if not known:
             raise CheckpointError(f"{key}={name}: there is no sweep in {root.absolute()}")
         return _best(known[-1])
-    runs = [run.folder for run in started(root)]
+    runs = [run.folder for run in started(every(root))]
     if name == "last" and runs:
         return runs[-1]
     where = f"in {root.absolute()}" if name == "last" else f"at {folder.absolute()} (a folder with a config.yaml)"
@@ -223,14 +221,6 @@ def _best(sweep: Path) -> Path:
     if not best:
         raise CheckpointError(f"{sweep}: no job of this sweep has finished")
     return best.folder
-
-
-def objective(summary: dict[str, Any]) -> float:
-    """The monitored validation metric of the best epoch, so that larger is better; NaN of a run without."""
-    value = _dict(summary, "best").get(str(summary.get("monitor")))
-    if not isinstance(value, (int, float)):
-        return math.nan
-    return value if summary.get("higher_is_better") else -value
 
 
 def new_folder(what: str, root: Path = ROOT) -> Path:

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.keys import flat
 from trainer.errors import CheckpointError
-from trainer.runs.index import ROOT, Run, started
+from trainer.runs.index import ROOT, Run, every, started
 
 FREE = {  # these change how long and how closely a run is followed, not what it is
     "epochs",
@@ -40,7 +40,7 @@ FREE_IN_SWEEP = FREE - {"epochs", "max_steps", "max_minutes", "patience"} | {"hy
 
 def unfinished(cfg: DictConfig, root: Path = ROOT) -> Path | None:
     """The last run of this config that has not finished, if there is one."""
-    for run in reversed(started(root)):
+    for run in reversed(started(every(root))):
         with suppress(CheckpointError):  # what cannot be read is none of ours
             if run.summary.get("status") != "finished" and not differences(run.folder, cfg, FREE):
                 return run.folder

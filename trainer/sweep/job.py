@@ -22,11 +22,11 @@ from trainer.files import read_json, write_json
 from trainer.runs import index
 from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Event, Ledger
-from trainer.sweep.hashing import config_hash
 from trainer.sweep.launcher_process import is_wanted
 from trainer.sweep.pool import Job, Pool, Workers
 from trainer.sweep.process import SERVER_KILLED, Task
 from trainer.sweep.pruning import AtRung, BelowMedian
+from trainer.sweep.resume import config_hash
 
 
 class Plan(NamedTuple):

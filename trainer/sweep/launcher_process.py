@@ -22,6 +22,7 @@ from types import FrameType
 
 from trainer.errors import Stopped, SweepError
 from trainer.runs import index
+from trainer.runs.folder import RunFolder
 
 STOPS = ", stopping"  # behind what the lock says
 EVERY_S, PATIENCE_S = 0.1, 30
@@ -30,7 +31,7 @@ LOG = "launcher.log"
 
 def owner(folder: Path) -> str:
     """Who has locked the folder of a sweep, and since when."""
-    return (folder / ".lock").read_text(encoding="utf-8")
+    return RunFolder(folder).lock.read_text(encoding="utf-8")
 
 
 def is_wanted(folder: Path, began: str) -> bool:
@@ -53,7 +54,7 @@ def launcher_process(folder: Path) -> Iterator[Callable[[Callable[[], None]], No
     def stop(signum: int, _: FrameType | None) -> None:
         came.append(signum)
         if len(came) == 1:
-            with (folder / ".lock").open("a", encoding="utf-8") as file:
+            with RunFolder(folder).lock.open("a", encoding="utf-8") as file:
                 file.write(STOPS)
 
     made = multiprocessing.get_context("spawn")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from argparse import Namespace
 from collections.abc import Mapping
@@ -17,8 +19,9 @@ from trainer.errors import CheckpointError
 from trainer.runs import index
 from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Ledger
-from trainer.runs.resume import FREE_IN_SWEEP, differences
-from trainer.sweep.hashing import NOT_HASHED
+from trainer.runs.resume import FREE_IN_SWEEP, differences, values_of
+
+NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 
 
 def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
@@ -37,7 +40,7 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
     folder = index.find_sweep(name, key="resume")
     header = Ledger(folder).header()
     if not {"command", "samples"} <= header.keys():
-        raise CheckpointError(f"{folder / 'sweep.jsonl'}: does not say how the sweep was begun; start a new one")
+        raise CheckpointError(f"{Ledger(folder).path}: does not say how the sweep was begun; start a new one")
     if began_elsewhere(folder):
         print(f"begun in {header.get('cwd')}; relative paths are looked for in {os.getcwd()} now", flush=True)
     began = parse(header["command"])
@@ -55,6 +58,12 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
 
 def _is_swept(line: str, before: str, flags: Namespace) -> bool:
     return any(len(axis) > 1 for axis in sweep_axes([line, before], flags.config_dir))
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """Hash every setting that affects results: two jobs with the same hash are the same job."""
+    text = json.dumps({k: v for k, v in values_of(cfg).items() if k not in NOT_HASHED}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def began_elsewhere(folder: Path) -> bool:

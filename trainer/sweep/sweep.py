@@ -22,14 +22,13 @@ from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger
-from trainer.sweep.hashing import config_hash
 from trainer.sweep.job import Plan
 from trainer.sweep.launch import launcher
 from trainer.sweep.plan import FOLDER, Course, Grid, course
 from trainer.sweep.pool import Workers
 from trainer.sweep.preflight import preflight
 from trainer.sweep.process import context
-from trainer.sweep.resume import began_elsewhere, check_unchanged, resumed
+from trainer.sweep.resume import began_elsewhere, check_unchanged, config_hash, resumed
 from trainer.sweep.workers import told, workers
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.table import report

@@ -10,7 +10,7 @@ from typing import Any
 from trainer.cli.settings import Setting, Settings, Usage
 from trainer.errors import ConfigError
 from trainer.files import finite
-from trainer.runs.index import Run, find, find_sweep, is_sweep, new_folder, started, started_jobs
+from trainer.runs.index import Run, every, find, find_sweep, is_sweep, jobs, new_folder, started
 from trainer.runs.leaderboard import leaderboard
 from trainer.view.comparison import Side, drift, fewer, keys, lines, monitor, sides
 from trainer.view.overlay import draw
@@ -82,7 +82,7 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
     """
     from trainer.view.sweep import picture
 
-    elsewhere = drift(sides(started_jobs(sweep)))
+    elsewhere = drift(sides(started(jobs(sweep))))
     if as_json:
         _say_json(record(leaderboard(sweep)) | {"elsewhere": elsewhere})
         return
@@ -108,11 +108,11 @@ def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:
         raise ConfigError(f"dltrain compare: last={last}: expected a number of runs, as in last=2")
     found: list[Run] = []
     for word in words:
-        found += started_jobs(Path(word).expanduser()) or [Run(find(word))]
+        found += started(jobs(Path(word).expanduser())) or [Run(find(word))]
     if values["sweep"]:
-        found += started_jobs(find_sweep(values["sweep"]))
+        found += started(jobs(find_sweep(values["sweep"])))
     if last:
-        found += started()[-int(last) :]
+        found += started(every())[-int(last) :]
     found = list({run.folder.resolve(): run for run in found}.values())
     if len(found) < 2:
         there = f"there is only {shown(found[0].folder)}" if found else "there is nothing"

@@ -12,14 +12,14 @@ from typing import Any
 from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import SLOTS
 from trainer.errors import CheckpointError, ConfigError, FileSystemError
-from trainer.runs.index import ROOT, STATES, Run, every, find_sweep, jobs, objective, sweeps
+from trainer.runs.index import ROOT, STATES, Run, every, find_sweep, jobs, sweeps
 from trainer.view.table import Column, say, show
 from trainer.view.words import duration, number, shown
 
 ORDERS: dict[str, Callable[[Run], Any]] = {
     "when": lambda run: run.started,
     "what": lambda run: [str(run.names.get(slot)) for slot in ("model", *SLOTS)],
-    "metric": lambda run: (str(run.summary.get("monitor")), *_or_first(objective(run.summary))),
+    "metric": lambda run: (str(run.summary.get("monitor")), *_or_first(run.objective)),
     "time": lambda run: _or_first(run.seconds),
     "state": lambda run: STATES.index(run.state),
 }

@@ -13,31 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data._download import Source, looks, md5, write_whole
+from trainer.data._download import looks, md5, write_whole
 from trainer.errors import DataError
 
 CHUNK = 1 << 20  # bytes
 DENSEST = 1032  # bytes that a byte of a gzip file can stand for, at most
-SOURCES = {  # as in torchvision.datasets, whose import takes a second
-    "MNIST": Source(
-        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
-        {
-            "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-            "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",
-            "t10k-images-idx3-ubyte.gz": "9fb629c4189551a2d022fa330f9573f3",
-            "t10k-labels-idx1-ubyte.gz": "ec29112dd5afa0611ce80d1b7f02629c",
-        },
-    ),
-    "FashionMNIST": Source(
-        ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
-        {
-            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
-            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
-            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
-        },
-    ),
-}
 
 
 class Idx(NamedTuple):
@@ -99,10 +79,11 @@ def _parse(stream: BinaryIO | gzip.GzipFile, num_dims: int, *, limit: int) -> tu
 
 
 def _why(packed: Path, error: Exception) -> str:
-    """What is wrong with a packed file and, if the original is known, what it should be."""
+    """What is wrong with a packed file and, if it is one of torchvision's, what it should be."""
+    from torchvision import datasets
+
     content = packed.read_bytes()
-    source = SOURCES.get(packed.parent.parent.name)
-    known = source.md5.get(packed.name) if source else None
+    known = dict(getattr(getattr(datasets, packed.parent.parent.name, None), "resources", [])).get(packed.name)
     if not content.startswith(b"\x1f\x8b"):
         what = f"not a gzip file{looks(content)}"
     else:
