@@ -43,8 +43,11 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import trainer.train  # noqa: F401
-from trainer import cli, loop, run, saving, sealed
-from trainer.stopping import Watched
+from trainer import cli
+from trainer.engine import loop
+from trainer.engine.stopping import Watched
+from trainer.runs import folder as run_folder
+from trainer.runs import saver, sealed
 from trainer.view.board.writing import Full
 
 ROOT = Path(__file__).parent.parent
@@ -174,7 +177,7 @@ def boundaries(act: Callable[[int, str], None]) -> Fault:
                 at(event, arguments[0])
 
         sync, write = os.fsync, sealed._write_synced
-        append = run.MetricsFile.append
+        append = run_folder.MetricsFile.append
 
         def synced(handle: int) -> None:
             at("fsync")
@@ -185,7 +188,7 @@ def boundaries(act: Callable[[int, str], None]) -> Fault:
             at("half a file", path)
             write(path, data)
 
-        def appended(self: run.MetricsFile, row: dict) -> None:
+        def appended(self: run_folder.MetricsFile, row: dict) -> None:
             if self.path.exists():
                 before = self.path.read_bytes()
                 self.path.write_bytes(before + b"9,9")
@@ -193,7 +196,7 @@ def boundaries(act: Callable[[int, str], None]) -> Fault:
                 self.path.write_bytes(before)
             append(self, row)
 
-        os.fsync, sealed._write_synced, run.MetricsFile.append = synced, written, appended
+        os.fsync, sealed._write_synced, run_folder.MetricsFile.append = synced, written, appended
         sys.addaudithook(audit)
 
     return install
@@ -297,14 +300,14 @@ def signals(bench: Bench) -> None:
 
         def twice(batch: int = batch) -> None:
             signalled(batch, signal.SIGINT, False)()
-            save = saving.Saver.save
+            save = saver.Saver.save
 
-            def slow(self: saving.Saver) -> None:
+            def slow(self: saver.Saver) -> None:
                 if Path("made").exists():
                     os.kill(os.getpid(), signal.SIGINT)
                 save(self)
 
-            saving.Saver.save = slow
+            saver.Saver.save = slow
 
         found = forked(folder, BEGIN, twice)
         results.append(found == 130 and bench.goes_on(folder))
@@ -315,7 +318,7 @@ def signalled(batch: int, number: int, twice: bool) -> Fault:
     """The signal comes while the model works on the n-th batch; notes how many updates were made by its end."""
 
     def install() -> None:
-        iterate, seen, save = Watched.__iter__, 0, saving.Saver.save
+        iterate, seen, save = Watched.__iter__, 0, saver.Saver.save
 
         def counted(self):
             nonlocal seen
@@ -326,12 +329,12 @@ def signalled(batch: int, number: int, twice: bool) -> Fault:
                     Path("made").write_text(str(batch - (batch - 1) // 9 - (batch % 9 == 0)))
                 yield item
 
-        def again(self: saving.Saver) -> None:
+        def again(self: saver.Saver) -> None:
             if twice and Path("made").exists():
                 os.kill(os.getpid(), number)
             save(self)
 
-        Watched.__iter__, saving.Saver.save = counted, again
+        Watched.__iter__, saver.Saver.save = counted, again
 
     return install
 
@@ -415,7 +418,7 @@ def full_disk(bench: Bench) -> None:
     bench.row("a limit on the size of files (EFBIG) in a checkpoint: exit 6, goes on", results)
 
     results = []
-    for owner, name in ((run.MetricsFile, "append"), (Full, "scalars"), (Full, "show")):
+    for owner, name in ((run_folder.MetricsFile, "append"), (Full, "scalars"), (Full, "show")):
         folder = bench.new()
 
         def logs(owner: type = owner, name: str = name) -> None:
@@ -502,7 +505,12 @@ TARGETS = [
     ),
     *("builtins.eval", "builtins.exec", "builtins.open", "logging.os.system", "torch.load", "torch.hub.load"),
     *("torch.utils.cpp_extension.load", "torch.os.system", "torch.nn.modules.module.torch.os.system", "pickle.loads"),
-    *("trainer.cli.os.system", "trainer.run.subprocess.run", "trainer.data.idx.gzip.os.system", "pathlib.Path.touch"),
+    *(
+        "trainer.cli.os.system",
+        "trainer.runs.folder.subprocess.run",
+        "trainer.data._image.idx.gzip.os.system",
+        "pathlib.Path.touch",
+    ),
     *("hydra.utils.instantiate", "hydra.utils.call", "hydra.utils.get_method", "hydra._internal.utils._locate"),
     *(
         "importlib.import_module",
@@ -510,7 +518,7 @@ TARGETS = [
         "torch.optim.sgd.os.system",
         "webbrowser.open",
     ),
-    *("pandas.read_pickle", "numpy.load", "ctypes.CDLL", "trainer.checkpoint.torch.load", "runpy.run_path"),
+    *("pandas.read_pickle", "numpy.load", "ctypes.CDLL", "trainer.runs.checkpoints.torch.load", "runpy.run_path"),
 ]
 NODES = {  # what Hydra itself would call
     "hydra.callbacks": "callbacks: {evil: {_target_: os.system, command: touch canary}}",
@@ -696,23 +704,23 @@ def cost(bench: Bench) -> None:
 
     def timed() -> None:
         torch.set_num_threads(2)
-        spent, save, end = 0.0, saving.Saver.save, saving.Saver.end_of_epoch
+        spent, save, end = 0.0, saver.Saver.save, saver.Saver.end_of_epoch
         began = time.perf_counter()
 
-        def saved(self: saving.Saver) -> None:
+        def saved(self: saver.Saver) -> None:
             nonlocal spent
             start = time.perf_counter()
             save(self)
             spent += time.perf_counter() - start
 
-        def ended(self: saving.Saver, *arguments: object) -> None:
+        def ended(self: saver.Saver, *arguments: object) -> None:
             nonlocal spent, began
             end(self, *arguments)
             with open("share", "a") as file:
                 file.write(f"{spent / (time.perf_counter() - began - spent)}\n")
             spent, began = 0.0, time.perf_counter()
 
-        saving.Saver.save, saving.Saver.end_of_epoch = saved, ended
+        saver.Saver.save, saver.Saver.end_of_epoch = saved, ended
 
     code = forked(folder, ["model=simple_cnn", "data=mnist", "epochs=5", "hydra.run.dir=run"], timed)
     shares = [float(line) for line in (folder / "share").read_text().splitlines()]

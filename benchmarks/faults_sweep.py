@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainer.sweep.ledger import Ledger
+from trainer.runs.ledger import Ledger
 
 if TYPE_CHECKING:
     from faults import Bench

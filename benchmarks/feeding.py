@@ -15,9 +15,9 @@ from harness import ROOT, Result, dltrain, keep, spread, taken_in_turns, verdict
 LEARNING = ("forward", "backward", "update")
 PASSES = """
 import sys, time, torch
-from trainer import memory
+from trainer.engine import numerics
 from trainer.models import cnn, mlp, resnet
-memory.keep()
+numerics.keep_freed_memory()
 torch.set_num_threads(2)
 images = torch.randn(10_000, 1, 28, 28)
 models = {"mlp": mlp.MLP, "simple_cnn": cnn.SimpleCNN, "resnet": resnet.ResNet}

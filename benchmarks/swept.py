@@ -22,7 +22,7 @@ from typing import Any
 
 from harness import DATA, PEERS, ROOT, Result
 
-from trainer.sweep.ledger import Event, Ledger
+from trainer.runs.ledger import Event, Ledger
 
 WORKERS = 2
 PYTHON = PEERS / ".venv" / "bin" / "python"

@@ -50,7 +50,7 @@ def dltrain(tmp_path, monkeypatch, capsys, request):
     monkeypatch.setenv("COLUMNS", "120")
 
     def command(*arguments: str) -> Outcome:
-        code = cli._exit_code(list(arguments))
+        code = cli.run(arguments)
         for handler in logging.getLogger().handlers[:]:
             if isinstance(handler, logging.FileHandler):
                 handler.close()

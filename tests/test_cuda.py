@@ -45,11 +45,11 @@ def test_nothing_waits_for_the_gpu_between_two_log_points(augmented):
 
     from trainer.data.augment import Augment
     from trainer.data.tensors import Examples, TensorLoader
-    from trainer.loop import fit
-    from trainer.meter import Meter
+    from trainer.engine.loop import fit
+    from trainer.engine.meter import Meter
+    from trainer.engine.update import Update
     from trainer.metrics import F1, Accuracy
     from trainer.schedules import cosine
-    from trainer.update import Update
 
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10)).cuda()
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.01, fused=True)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from trainer.arguments import parse
-from trainer.commands import COMMANDS
-from trainer.overrides import checked
-from trainer.sweep.values import sweep_axes, sweep_samples
+from trainer.cli.commands import COMMANDS
+from trainer.config.axes import sweep_axes, sweep_samples
+from trainer.config.check import checked
+from trainer.config.command_line import parse
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -30,7 +30,7 @@ def test_a_command_line_in_the_docs_composes(words, tmp_path):
         (tmp_path / group).mkdir()
         (tmp_path / group / f"{name}.yaml").write_text(f"_target_: {target}\n")
     if words[0] in COMMANDS:
-        assert importlib.import_module(f"trainer.commands.{COMMANDS[words[0]][0]}").main
+        assert importlib.import_module(f"trainer.cli.commands.{COMMANDS[words[0]][0]}").main
         return
     flags = parse(words)
     if flags.help:

@@ -5,11 +5,11 @@ from omegaconf import OmegaConf
 from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
-from trainer import build
+from trainer.build import parts
+from trainer.config.check import checked
 from trainer.data.tensors import DataSpec
 from trainer.errors import ConfigError
 from trainer.losses import BCE, NLL, CrossEntropy, auto, check_fit
-from trainer.overrides import checked
 
 COUNTS = [30, 10, 5]
 generator = torch.Generator().manual_seed(0)
@@ -99,12 +99,12 @@ def test_the_tasks_own_loss_fits_it(task):
 def test_the_config_gives_the_class_counts_of_training():
     cfg, _ = checked(["loss=cross_entropy", "loss.weight=balanced"])
     spec = DataSpec("multiclass", (4,), out_features=3, class_names=("a", "b", "c"))
-    assert build.loss(cfg, spec, LABELS).weight.tolist() == pytest.approx([0.5, 1.5, 3.0])
+    assert parts.loss(cfg, spec, LABELS).weight.tolist() == pytest.approx([0.5, 1.5, 3.0])
     spec = DataSpec("binary", (4,), class_names=("no", "yes"))
     cfg, _ = checked(["loss=bce", "loss.weight=balanced"])
-    assert build.loss(cfg, spec, YES).weight.tolist() == pytest.approx([0.75, 1.5])
+    assert parts.loss(cfg, spec, YES).weight.tolist() == pytest.approx([0.75, 1.5])
     with pytest.raises(ConfigError, match="multiclass, and this data is regression"):
-        build.loss(
+        parts.loss(
             OmegaConf.create({"loss": {"_target_": "trainer.losses.NLL"}, "augment": {"mixup": 0}}),
             DataSpec("regression", (4,)),
             YES,

@@ -4,9 +4,9 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from trainer.meter import Meter
+from trainer.engine.best import Best
+from trainer.engine.meter import Meter
 from trainer.metrics import AUC, F1, MAE, METRICS, MSE, OF_TASK, R2, RMSE, Accuracy, Top5
-from trainer.stopping import Best
 
 G = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(500, 5, generator=G)

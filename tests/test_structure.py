@@ -1,4 +1,4 @@
-"""Rules about the code as a whole: who may import whom."""
+"""Rules about the code as a whole: who may import whom, and what an import costs."""
 
 import ast
 import subprocess
@@ -10,131 +10,87 @@ import pytest
 import trainer
 
 ROOT = Path(trainer.__file__).parent
-FILES = {".".join(["trainer", *f.relative_to(ROOT).with_suffix("").parts]): f for f in ROOT.rglob("*.py")}
-FILES = {name.removesuffix(".__init__"): file for name, file in FILES.items()}
-LEAVES = (
-    "trainer.data",
-    "trainer.models",
-    "trainer.optim",
-    "trainer.losses",
-    "trainer.metrics",
-    "trainer.schedules",
-    "trainer.errors",
-    "trainer.directions",
+LAYERS = (
+    "errors files",
+    "data",
+    "models optim losses schedules metrics",
+    "config engine",
+    "runs build",
+    "view",
+    "train",
+    "job",
+    "trained explain",
+    "sweep",
+    "cli",
 )
-MAY_IMPORT_HYDRA = {
-    "trainer.start",
-    "trainer.arguments",
-    "trainer.composing",
-    "trainer.config",
-    "trainer.launchers",
-    "trainer.overrides",
-    "trainer.sweep.jobs",
-    "trainer.sweep.launching",
-    "trainer.sweep.search",
-    "trainer.sweep.sweeping",
-}
+LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
+FILES = {file.relative_to(ROOT): file.read_text(encoding="utf-8") for file in ROOT.rglob("*.py")}
 
 
-def imports(file):
-    """Modules imported anywhere in a file, but not for types alone."""
-    found = set()
+def room_of(file):
+    return file.parts[0].removesuffix(".py")
 
-    def visit(node):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
+
+def imports(source, *, at_import_time=False):
+    """Yield the dotted names that a file imports: everywhere, or outside functions and TYPE_CHECKING alone."""
+    waiting = [ast.parse(source)]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
+            yield from (alias.name for alias in node.names)
         if isinstance(node, ast.ImportFrom):
-            found.update(
-                f"{node.module}.{alias.name}" if f"{node.module}.{alias.name}" in FILES else str(node.module)
-                for alias in node.names
-            )
-        for child in ast.iter_child_nodes(node):
-            visit(child)
-
-    visit(ast.parse(file.read_text(encoding="utf-8")))
-    return found
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        is_later = isinstance(node, ast.FunctionDef) or (isinstance(node, ast.If) and "CHECKING" in ast.unparse(node))
+        if not (at_import_time and is_later):
+            waiting += ast.iter_child_nodes(node)
 
 
-GRAPH = {name: {i for i in imports(file) if i.split(".")[0] == "trainer"} for name, file in FILES.items()}
+@pytest.mark.parametrize("file", [f for f in FILES if room_of(f) in LAYER], ids=str)
+def test_a_file_imports_from_its_own_room_and_the_layers_below_it(file):
+    here = room_of(file)
+    rooms = {name.split(".")[1] for name in imports(FILES[file]) if name.startswith("trainer.")}
+    assert {room for room in rooms if LAYER.get(room, -1) >= LAYER[here]} <= {here}
 
 
-def test_there_is_no_import_cycle():
-    done, path = set(), []
-
-    def visit(name):
-        assert name not in path, f"cycle: {' -> '.join([*path, name])}"
-        if name not in done:
-            path.append(name)
-            for other in GRAPH.get(name, ()):
-                visit(other)
-            path.pop()
-            done.add(name)
-
-    for name in GRAPH:
-        visit(name)
-    assert "trainer.update" in GRAPH["trainer.loop"]  # the graph is not empty
-
-
-@pytest.mark.parametrize("name", [n for n in FILES if n.startswith(LEAVES)])
-def test_leaves_import_nothing_of_ours_but_errors_and_other_files_of_data_or_optim(name):
-    allowed = {"trainer.errors"}
-    for folder in ("trainer.data", "trainer.optim"):
-        if name.startswith(folder):
-            allowed.update(other for other in FILES if other.startswith(f"{folder}."))
-    assert GRAPH[name] <= allowed
-
-
-@pytest.mark.parametrize("name", [n for n in FILES if n.startswith("trainer.graph.")])
-def test_the_graph_of_a_model_knows_nothing_of_runs(name):
-    assert all(other.startswith("trainer.graph.") for other in GRAPH[name])
-
-
-@pytest.mark.parametrize("name", FILES)
-def test_only_the_door_imports_hydra(name):
-    if name not in MAY_IMPORT_HYDRA:
-        assert not {i for i in imports(FILES[name]) if i.split(".")[0] == "hydra"}
-
-
-def test_nobody_imports_train_but_a_job():
-    assert [name for name, used in GRAPH.items() if "trainer.train" in used] == ["trainer.job"]
-    assert [name for name, used in GRAPH.items() if "trainer.cli" in used] == []
+def test_every_room_has_a_layer():
+    assert {room_of(file) for file in FILES} == {*LAYER, "__init__", "__main__"}
 
 
 @pytest.mark.parametrize(
-    ("part", "others"),
+    ("package", "rooms"),
     [
-        ("build", ["trained", "commands"]),
-        ("build_update", ["build", "commands"]),
-        ("checkpoint", ["saving", "trained", "commands"]),
-        ("compiled", []),
-        ("run", ["start", "job", "resume", "runs", "differences", "trained", "commands", "sweep"]),
-        ("searching", []),
-        ("trained", ["commands"]),
-        ("view", ["commands", "sweep"]),
+        ("hydra", {"config", "sweep", "cli"}),
+        ("omegaconf", {*LAYER} - {"engine", "data", "models", "optim", "losses", "schedules", "metrics", "errors"}),
     ],
 )
-def test_what_a_run_is_made_of_is_put_together_in_train_alone(part, others):
-    users = {name for name, used in GRAPH.items() if any(f"{u}.".startswith(f"trainer.{part}.") for u in used)}
-    allowed = {"trainer.train", *(f"trainer.{other}" for other in others)}
-    users = {"trainer." + name.split(".")[1] if name.split(".")[1] in ("commands", "sweep") else name for name in users}
-    assert {name for name in users if not name.startswith(f"trainer.{part}")} <= allowed
+def test_only_these_rooms_know_of_configs(package, rooms):
+    assert {room_of(f) for f, source in FILES.items() for i in imports(source) if i.split(".")[0] == package} <= rooms
 
 
-def test_the_loop_knows_no_config_and_writes_nothing():
-    reached, waiting = set(), ["trainer.loop"]
-    while waiting:
-        name = waiting.pop()
-        if name not in reached:
-            reached.add(name)
-            waiting += GRAPH[name]
-    assert reached == {"trainer.loop", "trainer.meter", "trainer.metrics", "trainer.update", "trainer.errors"}
-    for name in reached:
-        source = FILES[name].read_text()
+@pytest.mark.parametrize(
+    "module",
+    [
+        "cli",
+        "cli.start",
+        "sweep.sweep",
+        "runs.index",
+        "runs.leaderboard",
+        "runs.diff",
+        "runs.resume",
+        "view.comparison",
+        "config.targets",
+    ],
+)
+def test_what_runs_before_training_imports_neither_torch_nor_pandas(module):
+    code = f"import sys, trainer.{module}; assert not {{'torch', 'pandas', 'sklearn', 'matplotlib'}} & {{*sys.modules}}"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_loop_prints_nothing_and_writes_nothing():
+    for name in ("loop", "update", "meter"):
+        source = FILES[Path("engine", f"{name}.py")]
         assert "print(" not in source
         assert "open(" not in source
-        assert "omegaconf" not in source
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--cfg", "job", "model=mlp", "optim.lr=0.1"]])

@@ -16,7 +16,9 @@ Everything else that escapes ends with exit code 1 and its traceback in the run'
 
 import difflib
 import signal
-from collections.abc import Callable, Iterable, Mapping
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +78,14 @@ class OutOfMemory(DltrainError):  # noqa: N818 - as the field says it
 
 
 class Stopped(BaseException):
-    """A signal has come, and what it interrupts stands between two updates; `code` is the process's exit code."""
+    """A signal stops what stands between two updates, `where` it says; `code` is the process's exit code."""
 
-    def __init__(self, signum: int, where: str = "") -> None:
-        super().__init__(f"{'interrupted' if signum == signal.SIGINT else 'terminated'} {where}".strip())
-        self.signum, self.code = signum, 128 + signum
+    def __init__(self, signum: int) -> None:
+        super().__init__("interrupted" if signum == signal.SIGINT else "terminated")
+        self.code, self.where = 128 + signum, ""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()} {self.where}".strip()
 
 
 Halt = Callable[[int, float], bool]  # epoch, best value of the monitor so far -> whether to stop there, with all saved
@@ -96,6 +101,11 @@ class Halted(BaseException):
         self.about = {"epochs": epoch, **about}
 
 
+def never(epoch: int, best: float) -> bool:
+    """Halt after no epoch: the neutral `Halt`."""
+    return False
+
+
 def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
     """The end of a message about an unknown name: the nearest valid ones, else all there are."""
     names = sorted(set(map(str, valid)))
@@ -109,6 +119,29 @@ def as_line(code: int, message: str) -> str:
     """What stderr is told, in one line whatever is in the message."""
     words = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
     return f"dltrain: error[{code}]: {words}"
+
+
+def reason(error: Exception) -> str:
+    """The message of an error from a component and, if it is the user's own, the line that it comes from."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    place = f" ({Path(last.filename).name}, line {last.lineno})" if Path.cwd() == Path(last.filename).parent else ""
+    return f"{kind}{str(error).splitlines()[0] if str(error) else 'no message'}{place}"
+
+
+def check_new(path: Path) -> None:
+    """Raise a FileSystemError if there is something at a path that the user has named."""
+    if path.exists():
+        raise FileSystemError(f"{path.absolute()} is there already and is not overwritten; output= names another file")
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn an OSError in the block into a FileSystemError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
 
 
 def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumulate: int) -> DltrainError:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from trainer import run
-from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user
+from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user, never
+from trainer.runs import folder as run_folder
+from trainer.runs.folder import RunFolder
 
 log = logging.getLogger("dltrain")
 
@@ -20,7 +21,7 @@ def run_job(
     folder: Path,
     names: Mapping[str, str],
     command: Sequence[str],
-    halt: Halt = lambda epoch, best: False,
+    halt: Halt = never,
 ) -> float:
     """Train as `cfg` says; the best value of the monitored metric. `halt` is as `train` says.
 
@@ -31,11 +32,11 @@ def run_job(
     from trainer.train import train
 
     try:
-        with run.lock(folder):
-            return train(cfg, folder, names, command, halt)
+        with run_folder.lock(folder):
+            return train(cfg, RunFolder(folder, names, command), halt)
     except Halted as halted:
         log.info("%s", halted)
-        run.write_json(folder / "summary.json", {"status": "interrupted", **halted.about})
+        run_folder.write_json(folder / "summary.json", {"status": "interrupted", **halted.about})
         raise
     except BaseException as error:
         log.exception("the run ended early")
@@ -48,8 +49,9 @@ def run_job(
                 "error": str(told) if isinstance(told, (DltrainError, Stopped)) else repr(told),
                 "run_dir": str(folder.absolute()),
             }
-            if run.read_json(folder / "summary.json").get("status") != "finished":  # it was, and then something failed
-                run.write_json(folder / "summary.json", end)
+            # It was finished, and then something failed.
+            if run_folder.read_json(folder / "summary.json").get("status") != "finished":
+                run_folder.write_json(folder / "summary.json", end)
         if not isinstance(told, DltrainError):
             raise
         cause: BaseException | None = told

@@ -1,216 +1,116 @@
-"""One run: build finished parts, go through the reports of the loop, and say how it ended."""
+"""Train one run: build its parts, follow the loop's reports, record the results."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from trainer import build, build_update, checkpoint, memory, run
-from trainer.advice import advice
-from trainer.baseline import baselines
-from trainer.clock import Clock
+from trainer.build import training
+from trainer.build.training import TrainingParts
 from trainer.data import description
-from trainer.environment import environment
-from trainer.errors import Halt, Halted, NumericalError, Stopped
-from trainer.fingerprint import fingerprints
-from trainer.loop import Report, evaluate, fit
-from trainer.optim.search import Search
-from trainer.precision import choose_precision
-from trainer.randomness import seed_everything
-from trainer.recording import Keeping, Recorder
-from trainer.saving import Saver
-from trainer.searching import SearchedUpdate
-from trainer.stopping import Budget, Signals
-from trainer.update import Update
-from trainer.view import console as view
+from trainer.data.fingerprint import fingerprints
+from trainer.engine.baselines import baselines
+from trainer.engine.loop import evaluate, fit
+from trainer.engine.numerics import keep_freed_memory
+from trainer.engine.stopping import Ending
+from trainer.errors import Halt, Halted, Stopped, never
+from trainer.runs import folder
+from trainer.runs.checkpoints import Store
+from trainer.runs.environment import environment
+from trainer.runs.folder import RunFolder
+from trainer.runs.saver import Saver
 from trainer.view import pictures
-from trainer.view.board import open_board
-from trainer.view.board.columns import hyper_parameters
-from trainer.view.layers import layers_of
-from trainer.view.outcome import Outcome
-
-if TYPE_CHECKING:
-    from trainer.compiled import CompiledUpdate
+from trainer.view.advice import advice
+from trainer.view.log import RunLog
 
 
-def train(
-    cfg: DictConfig,
-    folder: Path,
-    names: Mapping[str, str],
-    command: Sequence[str] = (),
-    halt: Halt = lambda epoch, best: False,
-) -> float:
-    """Train as `cfg` says, with all files in `folder`.
+def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
+    """Train as `cfg` says, and return the best value of the monitored validation metric.
 
-    `names` says what was chosen, such as model -> resnet, and `command` how; both are only noted down.
-    A folder that holds a checkpoint is gone on with. `halt` is asked after each epoch but the last, and told the best
-    value of the monitored validation metric so far, whether the run shall stop there and be saved. Returns that value.
+    Resumes if the run's folder holds a checkpoint. After every epoch but the last, `halt(epoch, best)` may stop the
+    run, which is saved first.
 
     Raises:
-        DltrainError: whatever the user can mend.
-        Halted: as `halt` has said.
+        DltrainError: anything the user can fix.
+        Halted: `halt` returned true.
     """
-    memory.keep()
-    store = checkpoint.Store(folder / "checkpoints", cfg.checkpoint.keep)
+    keep_freed_memory()
+    pictures.check(cfg.plots)  # a wrong name is reported before any data is read
     warnings: list[str] = []
-    saved = store.newest(say=warnings.append)
+    store = Store(run.path / "checkpoints", cfg.checkpoint.keep)
+    checkpoint = store.newest(say=warnings.append)
 
-    # Parts, from the data to the update.
-    build.check(cfg)
-    looks_back = bool(pictures.check(cfg.plots)) or str(cfg.tensorboard).lower() == "full"
-    device = build.device(cfg.device)
-    autocast, scaler = choose_precision(cfg.precision, device)
-    seed_everything(cfg.seed, cfg.deterministic)
-    data, spec = build.data(cfg, device)
-    store.data = description.dumps(spec, data.train.targets)
-    sample = next(iter(data.train))[0][:2]
-    model = build.model(cfg, spec, sample)
-    loss = build.loss(cfg, spec, data.train.targets)
-    train_meter, meter, best = build.metrics(cfg, spec)
-    steps_per_epoch = math.ceil(len(data.train) / cfg.accumulate)
-    total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
-    update = build_update.update(cfg, model, total_steps, scaler)
-    warnings += build_update.warnings(update, steps_per_epoch)
-    searched: SearchedUpdate | None = None
-    if isinstance(update.optimizer, Search):
-        searched = SearchedUpdate(model, loss, update, autocast, train_meter.update, sample)
+    parts = training.assemble(cfg)
+    store.data = description.dumps(parts.spec, parts.data.train.targets)
+    begun = begin(cfg, run, parts, resumes=checkpoint is not None)
+    log = RunLog(cfg, run, parts, begun, resumes_at=checkpoint.about["step"] + 1 if checkpoint else None)
+    log.header(cfg, *warnings)
 
-    # What is written and said before the first step.
-    if not saved:
-        run.forget_logs(folder)
-    config = OmegaConf.to_yaml(cfg, resolve=True)
-    noted = {"num_threads": torch.get_num_threads(), "names": dict(names), "data": fingerprints(data)}
-    surroundings = environment(command, str(device)) | noted
-    run.begin(folder, config, surroundings)
-    rows = run.MetricsFile(folder / "metrics.csv")
-    results = [f"{split}/{name}" for split in ("best", "test") for name in meter.names]
-    goes_on_at = saved and saved.about["step"] + 1
-    columns = hyper_parameters(cfg, names, command, folder)
-    board = open_board(cfg.tensorboard, folder / "tensorboard", columns, results, goes_on_at)
-    layers = layers_of(model, sample)
-    board.describe(model, sample, layers, config, surroundings)
-    shown = best.monitor if best.monitor != "loss" else meter.names[-1]
-    console = view.Console(cfg.epochs, total_steps, shown)
-    console.say(*view.header(cfg, names, device, data, spec), *warnings, view.layers_table(layers))
-    console.say(f"run    {view.shown(folder)}", *board.hint(view.log_root(folder)), "")
+    saver = Saver(store, cfg.checkpoint, *parts.for_saver, flush=log.flush, lap=log.lap)
+    if checkpoint:
+        saver.restore(checkpoint)
+        log.resumed(saver.position)
+    shortcut = training.shortcut(cfg, parts, log.clock, log.say)
+    minutes = cfg.max_minutes - saver.seconds / 60
+    ending = Ending(parts.update, parts.best, halt, cfg.epochs, cfg.patience, cfg.max_steps, minutes)
 
-    saver = Saver(store, cfg.checkpoint, model, update, train_meter, best, flush=console.spared()(board.flush))
-    if saved:
-        saver.restore(saved)
-        rows.cut(saver.position.epoch - 1)
-        console.say(f"goes on in epoch {saver.position.epoch}, after {update.num_steps:,} updates")
-    clock = Clock(device, cfg.log_every)
-    compiled: CompiledUpdate | None = None
-    if cfg.compile and (update.reevaluates or update.is_scaled):
-        model.compile()  # there is no one graph of an update that asks for the loss again, or may be skipped
-    elif cfg.compile:
-        from trainer.compiled import CompiledUpdate  # imports torch's compiler
-
-        compiled = CompiledUpdate(model, loss, update, autocast, train_meter.update, clock, console.say)
-    begun = logged = update.num_steps
-    recorder = Recorder(model, begun, enabled=looks_back)
-    log_every, patience = cfg.log_every, cfg.patience
-    budget = Budget(update, cfg.max_steps, cfg.max_minutes - saver.seconds / 60)
-
-    def over() -> bool:
-        return budget.spent or best.epochs_without >= patience
-
-    def check_halt() -> None:
-        epoch = saver.position.epoch - 1
-        if epoch < cfg.epochs and halt(epoch, best.metrics[best.monitor]):
-            raise Halted(epoch, best.about() | {"names": dict(names), "train_s": saver.trained_s})
-
-    with console, Signals() as signals:
-        clock.start()
+    with log, ending:
         try:
-            if saved and best.epoch and not saver.position.batch and not over():
-                check_halt()  # it was not heard, or what it says has changed
             for report in fit(
-                model,
-                loss,
-                data.train,
-                signals.watched(data.val),
-                update,
-                (train_meter, meter),
-                epochs=0 if saved and not saver.position.batch and over() else cfg.epochs,
-                autocast=autocast,
-                track=lambda batches: budget.limit(signals.watched(batches)),
-                lap=clock.lap,
-                shortcut=searched or compiled or (lambda window, size: None),
+                *parts.for_fit(watched=ending.watched),
+                epochs=ending.epochs_from(saver.position),
+                autocast=parts.autocast,
+                track=ending.limited,
+                lap=log.lap,
+                shortcut=shortcut,
                 start=saver.position,
             ):
-                console.step(report)
-                if report.step >= recorder.next:
-                    recorder.note(report.step, report.loss, update.lr)
-                if report.step % log_every == 0 or report.val:
-                    values = measured(report, update)
-                    if report.step > logged:  # the last step of an epoch is reported twice
-                        with console.spared():
-                            board.scalars(report.step, values)
-                        logged = report.step
+                log.step(report)
                 if not report.val:
-                    clock.lap("logging")
-                    saver.within_epoch(
-                        report, more_to_come=report.position.batch < len(data.train) and not budget.spent
-                    )
-                    clock.lap("checkpoints")
+                    saver.within_epoch(report, more_to_come=ending.allows(report.position.batch, parts.data.train))
                     continue
-                improved = best.improved(report.epoch, report.val)
-                update.end_epoch(improved)
-                scores = {f"train/{name}": value for name, value in report.train.items()}
-                scores |= {f"val/{name}": value for name, value in report.val.items()}
-                times = {"epoch": report.epoch, "step": report.step, "seconds": saver.trained_s, "lr": update.lr}
-                with console.spared():
-                    rows.append(times | scores)
-                    board.scalars(report.step, {tag: value for tag, value in scores.items() if tag != "train/loss"})
-                console.epoch(report, improved)
-                clock.lap("logging")
+                improved = parts.best.improved(report.epoch, report.val)
+                parts.update.end_epoch(improved)
+                log.epoch(report, improved, saver.trained_s)
                 saver.end_of_epoch(report, improved)
-                clock.lap("checkpoints")
-                if over():
+                if ending.reached(report.epoch):
                     break
-                check_halt()
             saver.save()
-            clock.lap("checkpoints")
-            signals.check()
-        except Halted:
+            ending.check_signals()
+        except (Halted, Stopped) as end:
             saver.save()
-            with console.spared():
-                board.scalars(update.num_steps + 1, {f"best/{name}": value for name, value in best.metrics.items()})
+            log.interrupted(end, saver.position, saver.trained_s)
             raise
-        except Stopped as stopped:
-            saver.save()
-            where = f"in epoch {saver.position.epoch}, after {update.num_steps:,} updates"
-            raise Stopped(stopped.signum, f"{where}, which are saved; dltrain resume={view.shown(folder)}") from None
-        except Exception:
-            board.fail()
-            raise
-    train_s = saver.trained_s
-    speed = saver.position.num_examples / train_s
+    return conclude(cfg, run, parts, log, saver, shortcut.gain())
 
-    # The test split is read here for the first time, with the weights that the validation split chose.
-    recorder.end(update.num_steps)
-    chosen = update.averaged_model
-    checkpoint.load_weights(chosen, store.read("best").weights["model"], store.folder / "best")
-    kept = Keeping(meter) if looks_back else meter
-    test = evaluate(chosen, loss, data.test, kept, autocast=autocast)
-    floor = baselines(data.train, data.test, spec, loss, meter)
-    learned = explain(spec) if (explain := getattr(chosen, "learned", None)) else {}
-    console.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
-    if learned:
-        console.say(view.parameters_table(learned, spec))
-    reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
-    with console.spared():
-        board.end(update.num_steps + 1, reached)  # behind the last update: a run that goes on from there replaces it
-    gain = compiled.gain() if compiled else {}
+
+def begin(cfg: DictConfig, run: RunFolder, parts: TrainingParts, resumes: bool) -> dict[str, Any]:
+    """Record in the run's folder what it is and where it runs, and return the latter."""
+    if not resumes:
+        folder.forget_logs(run.path)
+    data = {"names": dict(run.names), "data": fingerprints(parts.data)}
+    where = environment(run.command, str(parts.device)) | {"num_threads": torch.get_num_threads(), **data}
+    folder.begin(run.path, OmegaConf.to_yaml(cfg, resolve=True), where)
+    return where
+
+
+def conclude(
+    cfg: DictConfig, run: RunFolder, parts: TrainingParts, log: RunLog, saver: Saver, gain: Mapping[str, float]
+) -> float:
+    """Read the test split for the first time, with the weights that validation chose; write the summary, then draw."""
+    train_s, best, update = saver.trained_s, parts.best, parts.update
+    model, meter = saver.load_best(), log.test_meter()
+    test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
+    floor = baselines(parts.data.train, parts.data.test, parts.spec, parts.loss, parts.meter)
+    explain = getattr(model, "learned", None)
+    learned = explain(parts.spec) if explain else {}
+    log.results(test, floor, learned)
     summary = {
         "status": "finished",
-        "names": dict(names),
+        "names": dict(run.names),
         **best.about(),
         "test": test,
         "baseline": floor[list(floor)[-1]],
@@ -219,53 +119,15 @@ def train(
         "steps": update.num_steps,
         "skipped_steps": update.num_skipped,
         "train_s": train_s,
-        "seconds": clock.seconds,
-        "compiled": gain,
-        "samples_per_s": speed,
-        "num_train": len(data.train.targets),
-        "num_parameters": sum(p.numel() for p in model.parameters()),
+        "seconds": log.clock.seconds,
+        "compiled": dict(gain),
+        "samples_per_s": saver.position.num_examples / train_s,
+        "num_train": len(parts.data.train.targets),
+        "num_parameters": sum(p.numel() for p in parts.model.parameters()),
         "learned": learned,
-        "run_dir": str(folder.absolute()),
+        "run_dir": str(run.path.absolute()),
     }
-    run.write_json(folder / "summary.json", summary)
-
-    # Whatever happens to what is drawn, the results are there.
-    drawn: dict[str, Path] = {}
-    if isinstance(kept, Keeping):
-        outcome = Outcome(names, spec, data, chosen, loss, rows.rows(), best.epoch, recorder, *kept.outputs())
-        with console.spared():
-            drawn = pictures.draw(cfg.plots, folder / "plots", outcome, console.say)
-            board.show(update.num_steps + 1, outcome, drawn, console.say)
-    with console.spared():
-        board.close()
-    hint = advice(cfg, clock.seconds, update.num_steps - begun, saver.position.epoch - 1, chosen, loss, data.train)
-    console.say(
-        f"trained {update.num_steps:,} steps in {train_s:.1f} s, {speed:,.0f} samples/s",
-        f"time          {view.shares(clock.seconds)}",
-        *(f"advice        {line}" for line in [hint] if line),
-        *view.gain_line(gain),
-        *([f"pictures      {view.shown(folder / 'plots')} ({len(drawn)})"] if drawn else []),
-        f"best weights  {view.shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",
-        f"summary       {view.shown(folder / 'summary.json')}",
-    )
+    folder.write_json(run.path / "summary.json", summary)  # before anything is drawn: the results are safe
+    log.draw(model, meter)
+    log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
     return best.metrics[best.monitor]
-
-
-def measured(report: Report, update: Update) -> dict[str, float]:
-    """What TensorBoard is told about an update.
-
-    Raises:
-        NumericalError: the loss is no number any more.
-    """
-    values = {
-        "train/loss": float(report.loss),
-        "update/lr": update.lr,
-        "update/gradient_norm": float(update.gradient_norm()),
-    }
-    losses = [values["train/loss"], *([report.val["loss"]] if report.val else [])]
-    if not all(math.isfinite(loss) for loss in losses):
-        raise NumericalError(
-            f"the loss is {losses[-1]} after {report.step} updates (lr {update.lr:g}, gradient norm "
-            f"{values['update/gradient_norm']:g}); try a smaller optim.lr, or clip=1"
-        )
-    return values

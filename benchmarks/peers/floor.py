@@ -55,9 +55,9 @@ def main() -> None:
     parser.add_argument("--kept", action="store_true", help="freed memory stays in the process")
     given = parser.parse_args()
     if given.kept:
-        from trainer import memory
+        from trainer.engine import numerics
 
-        memory.keep()
+        numerics.keep_freed_memory()
     torch.manual_seed(0)
     options = task.Options(given.model, given.batch, given.epochs, given.data, given.samples, given.test, 0, None)
     is_line = given.model == "line"

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from trainer.data._files import write_whole
+from trainer.data._download import write_whole
 from trainer.errors import DataError
 
 TIMEOUT_S = 8  # of each step of a connection

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.data._encoder import TableEncoder
-from trainer.data._image_encoder import ImageEncoder
+from trainer.data._image.encoder import ImageEncoder
 from trainer.data._plain import from_plain, to_plain
+from trainer.data._table.encoder import TableEncoder
 from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary
 from trainer.data.tensors import DataSpec
 from trainer.errors import DataError

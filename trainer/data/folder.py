@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data._image_encoder import ImageEncoder, fit_images
-from trainer.data._like_training import like_training
-from trainer.data.image_file import SUFFIXES, pixels_of, printable, size_of
+from trainer.data._image.encoder import ImageEncoder, fit_images
+from trainer.data._image.file import SUFFIXES, pixels_of, printable, size_of
+from trainer.data._image.like_training import like_training
 from trainer.data.stream import StreamLoader
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError, nearest

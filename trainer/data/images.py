@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from trainer.data import _files
-from trainer.data._image_encoder import fit_images
-from trainer.data.cifar import read_cifar10
-from trainer.data.idx import read_idx
+from trainer.data import _download
+from trainer.data._image.cifar import read_cifar10
+from trainer.data._image.encoder import fit_images
+from trainer.data._image.idx import read_idx
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError
 
@@ -80,7 +80,8 @@ def _idx_data(
     """The data in the four files of `<root>/<name>/raw`, and the SHA-256 of each."""
     folder = root / name / "raw"
     if not any((folder / file).exists() for stem in FILES for file in (stem, f"{stem}.gz")):
-        _files.download(name, root, folder=folder, files=f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}")
+        wanted = f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}"
+        _download.download(name, root, folder=folder, files=wanted)
     files = [read_idx(folder, stem, num_dims=3 if "idx3" in stem else 1) for stem in FILES]
     images, labels, test_images, test_labels = (file.values for file in files)
     for part, x, y in [("train", images, labels), ("t10k", test_images, test_labels)]:

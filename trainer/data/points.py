@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from trainer.data._encoder import Target, as_it_is
+from trainer.data._table.encoder import Target, as_it_is
 from trainer.data.tensors import DataSpec, Examples, Splits
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
-from trainer.data._encoder import Target, as_it_is
+from trainer.data._table.encoder import Target, as_it_is
 from trainer.data.tensors import DataSpec, Splits, split, splits_of
 
 

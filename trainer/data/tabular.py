@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.data._opening import open_table
 from trainer.data._openml import fetched
-from trainer.data._table import table
+from trainer.data._table.opening import open_table
+from trainer.data._table.splits import table
 from trainer.data.tensors import DataSpec, Splits
 
 BOSTON = ("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat", "medv")

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data._encoder import TableEncoder
-from trainer.data._image_encoder import ImageEncoder
+from trainer.data._image.encoder import ImageEncoder
+from trainer.data._table.encoder import TableEncoder
 from trainer.data._vocabulary import Vocabulary
 from trainer.errors import DataError
 

@@ -7,8 +7,8 @@ import json
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.differences import flat
-from trainer.resume import FREE_IN_SWEEP
+from trainer.config.keys import flat
+from trainer.runs.resume import FREE_IN_SWEEP
 
 NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 

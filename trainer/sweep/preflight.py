@@ -16,15 +16,14 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from trainer import run
-from trainer.config import SLOTS
+from trainer.config.axes import number, sweep_axes
+from trainer.config.check import checked_all
+from trainer.config.keys import SLOTS, key_of, value_of
 from trainer.errors import ConfigError, DltrainError
-from trainer.overrides import checked_all
-from trainer.resume import key_of
-from trainer.sweep.apart import run_apart, warm_up
-from trainer.sweep.jobs import why, without_pictures
-from trainer.sweep.ledger import Outlook
-from trainer.sweep.values import number, sweep_axes
+from trainer.runs import folder as run_folder
+from trainer.runs.ledger import Outlook
+from trainer.sweep.job import why, without_pictures
+from trainer.sweep.process import run_apart, warm_up
 
 COMBINED = ("data", "model", "loss", "experiment", "data.batch_size")  # which decide whether, and how fast, a job runs
 NUM_BATCHES, MINUTES = 30, 0.02  # at most
@@ -88,7 +87,7 @@ def _tried(cfg: DictConfig, sample: list[str], place: Path) -> dict[str, Any]:
     slow.start()
     try:
         code = run_apart(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
-        summary = run.read_json(place / "summary.json")
+        summary = run_folder.read_json(place / "summary.json")
         error, _, is_unexpected = why(code, summary).partition("; the traceback is in")
         if is_unexpected:  # and what it is in is gone in a moment
             print((place / "train.log").read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
@@ -126,5 +125,5 @@ def _seconds(cfg: DictConfig, summary: Mapping) -> float:
 
 def _longer(axes: list[list[str]]) -> float:
     """The epochs of all jobs together, over those that they would have with the first of the values alone."""
-    epochs = [[float(line.split("=")[1]) for line in axis] for axis in axes if key_of(axis[0]) == "epochs"]
+    epochs = [[float(value_of(line)) for line in axis] for axis in axes if key_of(axis[0]) == "epochs"]
     return statistics.fmean(epochs[-1]) / epochs[-1][0] if epochs else 1

@@ -20,10 +20,10 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from trainer.config.keys import without
 from trainer.errors import ConfigError
-from trainer.resume import key_of
-from trainer.run import MetricsFile, read_json, write_json
-from trainer.sweep.ledger import Event, Ledger
+from trainer.runs.folder import MetricsFile, read_json, write_json
+from trainer.runs.ledger import Event, Ledger
 
 STARTUP = 5  # jobs that have to be as old before the median of them counts, as in Optuna's MedianPruner
 
@@ -125,4 +125,4 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
 
 def configuration(overrides: Sequence[str]) -> tuple[str, ...]:
     """What a job is but for its seed."""
-    return tuple(line for line in overrides if key_of(line) != "seed")
+    return tuple(without(overrides, "seed"))

@@ -29,8 +29,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import Trial, TrialState
 
+from trainer.config.keys import key_of, key_values
 from trainer.errors import ConfigError, nearest
-from trainer.sweep.ledger import Event, Ledger, key_values
+from trainer.runs.ledger import Event, Ledger
 
 STUDY = "study.log"
 LEAST = {"n_trials": 1, "n_jobs": 0, "sampler.seed": 0, "sampler.n_startup_trials": 1}
@@ -151,7 +152,7 @@ def _distribution(override: Override) -> BaseDistribution:
 
 
 def _name(override: Override) -> str:
-    return override.get_key_element().lstrip("+")
+    return key_of(override.get_key_element())
 
 
 def _line(override: Override, values: Mapping[str, Any]) -> str:

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer import runs
 from trainer.errors import ConfigError
+from trainer.runs import index
 
 STOPS = ", stopping"  # behind what the lock says
 EVERY_S = 1
@@ -85,7 +85,7 @@ def owner(folder: Path) -> str:
 
 def is_wanted(folder: Path, began: str) -> bool:
     """Whether the process that began the sweep goes on with it. From another machine only what it wrote can be seen."""
-    return owner(folder) == began and (f" on {platform.node()}, " not in began or runs.is_running(folder))
+    return owner(folder) == began and (f" on {platform.node()}, " not in began or index.is_running(folder))
 
 
 def is_left(folder: Path, began: str) -> bool:

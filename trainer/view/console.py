@@ -7,8 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,7 +21,7 @@ from rich.table import Table
 
 from trainer import __version__
 from trainer.data.tensors import DataSpec, Loaders
-from trainer.loop import Report
+from trainer.engine.loop import Report
 from trainer.view.layers import Layer
 from trainer.view.words import number, shown
 
@@ -50,7 +49,6 @@ class Console:
     def __init__(self, epochs: int, total_steps: int, metric: str) -> None:
         self.terminal = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
         self.epochs, self.metric, self.value, self.has_title = epochs, metric, "", False
-        self.has_warned = False
         columns = (
             TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
             BarColumn(),
@@ -94,17 +92,6 @@ class Console:
                 except BrokenPipeError:
                     self.terminal.on_broken_pipe()
             log.info("%s", part)
-
-    @contextmanager
-    def spared(self) -> Iterator[None]:
-        """A log that cannot be written is no reason to stop: that is said once."""
-        try:
-            yield
-        except OSError as error:
-            if not self.has_warned:
-                self.has_warned = True
-                what = f"{error.filename}: " if error.filename else ""
-                self.say(f"warning: {what}{error.strerror or error}; training goes on, and the logs are not complete")
 
     def step(self, report: Report) -> None:
         """Move the bar; looks at the clock at every update, at the loss ten times a second."""

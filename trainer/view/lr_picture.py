@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.lr_range import Curve
+from trainer.engine.lr_range import Curve
 from trainer.view import style
 
 MARKERS = ((style.VERMILION, "o"), (style.GREEN, "s"))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from trainer.data.tensors import DataSpec, Loaders
-from trainer.loop import Loss
-from trainer.recording import Recorder
+from trainer.engine.loop import Loss
+from trainer.engine.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,6 @@ class Outcome:
         Mapping[str, float]
     ]  # a row an epoch, as in metrics.csv: epoch, step, seconds, lr, train/..., ...
     best_epoch: int
-    recorder: Recorder  # losses and weights of the updates
+    recorder: Trace  # losses and weights of the updates
     outputs: Tensor  # (N, K) of the model on the test split, on the CPU: values, standardised, or logits
     targets: Tensor  # (N, 1) float or (N,) int64, likewise

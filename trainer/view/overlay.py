@@ -7,17 +7,57 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.errors import naming
+from trainer.runs.index import objective
 from trainer.view import style
+from trainer.view.comparison import Side, keys, monitor, telling
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 History = Sequence[Mapping[str, float]]  # a row an epoch, as in metrics.csv
+WIDEST = 80  # characters of a label
 LINES = 12  # that can be told apart
 SHORT = 12  # epochs of which each has a mark
 FEW = 4  # runs whose training lines do not hide those of validation
 FAR_ENDS, FAR_LOSSES = 5, 20  # times: beyond it an axis is logarithmic
 AXES = (("step", "updates of the weights"), ("seconds", "seconds of training"))
+
+
+def draw(compared: Sequence[Side], path: Path) -> Path:
+    """The curves of the runs, of too many of the best ones, each with the keys that make it what it is.
+
+    Raises:
+        FileSystemError: the picture cannot be written.
+    """
+    best = sorted(compared, key=lambda side: _worst_last(objective(side.run.summary)))[:LINES]
+    drawn = [side for side in compared if side in best]
+    curves = {_label(side, telling(compared)): side.history for side in drawn}
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        overlay(path, curves, _metric(drawn), _title(compared, len(drawn)))
+    return path
+
+
+def _metric(drawn: Sequence[Side]) -> str:
+    """What is drawn beside the loss: the monitored metric or, where that is the loss, the first one measured."""
+    measured = [key.removeprefix("val/") for side in drawn for row in side.history[:1] for key in row if "val/" in key]
+    return next((name for name in [monitor(drawn), *measured] if name != "loss"), "loss")
+
+
+def _title(compared: Sequence[Side], num_drawn: int) -> str:
+    some = "" if num_drawn == len(compared) else f"the best {num_drawn} of "
+    same = [slot for slot in ("model", "data") if slot in compared[0].config and slot not in keys(compared)]
+    return f"{some}{len(compared)} runs: {', '.join(str(compared[0].config[slot]) for slot in same)}".rstrip(": ")
+
+
+def _label(side: Side, telling_keys: Sequence[str]) -> str:
+    label = "  ".join([side.label, *(f"{key}={side.config[key]}" for key in telling_keys if key in side.config)])
+    return label if len(label) <= WIDEST else f"{label[: WIDEST - 3]}..."
+
+
+def _worst_last(value: float) -> tuple[bool, float]:
+    return value != value, -value
 
 
 def overlay(path: Path, runs: Mapping[str, History], metric: str, title: str) -> None:

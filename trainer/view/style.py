@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from trainer.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -103,9 +104,8 @@ def save(picture: Figure, path: Path) -> None:
 
     picture.canvas.draw()
     pixels = np.asarray(picture.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
-    part = path.with_name(path.name + ".part")
-    Image.fromarray(np.ascontiguousarray(pixels)).save(part, "png", compress_level=3)
-    os.replace(part, path)
+    with replacing(path) as part:
+        Image.fromarray(np.ascontiguousarray(pixels)).save(part, "png", compress_level=3)
 
 
 def logarithmic(axis: Axis) -> None:

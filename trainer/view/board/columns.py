@@ -9,8 +9,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.differences import flat
-from trainer.sweep.ledger import Ledger, key_values
+from trainer.config.keys import flat, key_values
+from trainer.runs.ledger import Ledger
 
 KEPT = ("dry_run", "resume", "checkpoint", "plots", "sweep", "tensorboard")  # how a run is kept, and not what it is
 Columns = dict[str, bool | float | str]

@@ -10,7 +10,7 @@ import torch
 from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch import Tensor
 
-from trainer.loop import full
+from trainer.engine.loop import full
 from trainer.view.outcome import Outcome
 
 BINS = 30  # TensorBoard draws no more

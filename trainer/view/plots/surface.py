@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, vmap
 
-from trainer.loop import full
+from trainer.engine.loop import full
 from trainer.view import style
 from trainer.view.outcome import Outcome
 from trainer.view.plots._finer import finer

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.loop import full
+from trainer.engine.loop import full
 from trainer.view import style
 from trainer.view.outcome import Outcome
 from trainer.view.plots._reading import eager, some, title, training_batch

@@ -1,0 +1,215 @@
+"""From a config to the parts that a run computes with, each finished and on the device."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+from torch import Tensor, nn
+from torch.amp import GradScaler
+
+from trainer.build.update import check_optimizer
+from trainer.config.schema import SLOTS
+from trainer.config.targets import arguments_of, component
+from trainer.data.augment import Augment
+from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
+from trainer.engine.loop import Loss
+from trainer.engine.numerics import choose_precision, seed_everything
+from trainer.errors import ConfigError, reason
+from trainer.losses import auto, check_fit
+from trainer.models.adapt import GreyToColour
+
+FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # what an example is -> a model that reads it
+EVAL_BATCH = 1000  # examples; larger gains nothing on CPUs, and activations of the test split need not fit memory
+EVAL_NUMBERS = 4_000_000  # in the inputs of such a batch: fewer examples of large images
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a model computes with; `sample` is an input of two examples, shape `(2, *in_shape)`."""
+
+    device: torch.device
+    autocast: AbstractContextManager
+    scaler: GradScaler
+    data: Loaders
+    spec: DataSpec
+    sample: Tensor
+    model: nn.Module
+    loss: Loss
+
+
+def assemble(cfg: DictConfig) -> Parts:
+    """Build what a config says, up to the loss. The random generators start from its seed.
+
+    Raises:
+        DltrainError: what the user can mend.
+    """
+    check(cfg)
+    where = device(cfg.device)
+    autocast, scaler = choose_precision(cfg.precision, where)
+    seed_everything(cfg.seed, cfg.deterministic)
+    loaders, spec = data(cfg, where)
+    sample = next(iter(loaders.train))[0][:2]
+    built = model(cfg, spec, sample)
+    return Parts(where, autocast, scaler, loaders, spec, sample, built, loss(cfg, spec, loaders.train.targets))
+
+
+def check(cfg: DictConfig) -> None:
+    """Find the mistakes that need no data, before anything is read: targets, arguments, number format."""
+    for slot in SLOTS:
+        arguments_of(cfg, slot)
+    check_optimizer(cfg)
+    choose_precision(cfg.precision, device(cfg.device))
+
+
+def device(name: str) -> torch.device:
+    """The device of that name; `auto` is the first CUDA device, else Apple's GPU, else the CPU.
+
+    Raises:
+        ConfigError: it does not exist here, or the name is none.
+    """
+    has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if name == "auto":
+        name = next(kind for kind in ("cuda", "mps", "cpu") if has[kind])
+    kind, _, number = name.partition(":")
+    if kind not in has or (number and not (kind == "cuda" and number.isdigit())):
+        raise ConfigError(f"device={name}: expected auto, cpu, cuda, cuda:1 or mps")
+    if not has[kind] or (number and int(number) >= torch.cuda.device_count()):
+        raise ConfigError(f"device={name} is not here; there are {', '.join(k for k in has if has[k])}")
+    return torch.device(name)
+
+
+def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
+    """Loaders of the three splits, on the device, and what the data is."""
+    made = component(cfg, "data", seed=cfg.seed)
+    if not (isinstance(made, tuple) and [type(part) for part in made] == [Splits, DataSpec]):
+        raise ConfigError(f"data: {cfg.data['_target_']} has to return (Splits, DataSpec) of trainer.data.tensors")
+    splits, spec = made
+    size = cfg.data.batch_size
+    size = len(splits.train.targets) if size == "full" else size
+    if cfg.overfit_batches:
+        few = Examples(*(part[: cfg.overfit_batches * size] for part in splits.train))
+        splits = replace(splits, train=few, val=few, test=few)
+    spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
+    if cfg.precision == "fp64":
+        splits = replace(splits, **{part: in_double(getattr(splits, part)) for part in ("train", "val", "test")})
+    common: dict[str, Any] = {"prepare": layout(cfg, spec, splits.prepare), "device": to, "limit": cfg.limit_batches}
+    loaders = Loaders(
+        train=splits.loader(splits.train, size, shuffle=True, seed=cfg.seed, augment=augmentation(cfg, spec), **common),
+        val=splits.loader(splits.val, eval_size(spec, size), **common),
+        test=splits.loader(splits.test, eval_size(spec, size), **common),
+    )
+    return loaders, spec
+
+
+def eval_size(spec: DataSpec, batch_size: int) -> int:
+    """Examples of a batch that is only evaluated."""
+    return max(batch_size, min(EVAL_BATCH, EVAL_NUMBERS // math.prod(spec.in_shape)))
+
+
+def layout(cfg: DictConfig, spec: DataSpec, prepare: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """`prepare`, and after it the type and the order in memory in which the model is to read a batch."""
+    wanted: dict[str, Any] = {}
+    if _has_channels_last(cfg) and spec.kind == "image":
+        wanted["memory_format"] = torch.channels_last
+    if cfg.precision == "fp64" and spec.kind != "tokens":
+        wanted["dtype"] = torch.float64
+    return (lambda inputs: prepare(inputs).to(**wanted)) if wanted else prepare
+
+
+def _has_channels_last(cfg: DictConfig) -> bool:
+    """Whether images are laid out so; in 16 bits it takes up to a third off a convolution, on any device."""
+    return cfg.precision in ("bf16", "fp16") if cfg.channels_last == "auto" else bool(cfg.channels_last)
+
+
+def augmentation(cfg: DictConfig, spec: DataSpec) -> Augment | None:
+    """What is done to training batches, if anything.
+
+    Raises:
+        ConfigError: it has no meaning for this data.
+    """
+    asked = {key: value for key, value in cfg.augment.items() if value}
+    known = {"image": set(cfg.augment), "features": {"noise", "mixup"}, "tokens": set()}[spec.kind]
+    for key in asked.keys() - known:
+        raise ConfigError(f"augment.{key}={asked[key]}: this data has {spec.kind}; augment.{key}=0 fits")
+    num_classes = spec.out_features if spec.task == "multiclass" else 0
+    return Augment(seed=cfg.seed, num_classes=num_classes, **asked) if asked else None
+
+
+def in_double(examples: Examples) -> Examples:
+    """With targets that are values in double precision."""
+    targets = examples.targets
+    return examples._replace(targets=targets.double() if targets.is_floating_point() else targets)
+
+
+def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
+    """The model for this data, on the sample's device; it has read `sample`, shape `(2, *in_shape)`, once.
+
+    Raises:
+        ConfigError: the model does not fit the data.
+    """
+    known = {"spec": spec, "num_classes": spec.out_features, **{f.name: getattr(spec, f.name) for f in fields(spec)}}
+    name = cfg.model["_target_"]
+    reads = ("image",) if name.startswith("torchvision.") else getattr(arguments_of(cfg, "model")[0], "reads", FITTING)
+    if spec.kind not in reads:
+        raise ConfigError(
+            f"model: {name} reads {' or '.join(reads)}, and this data has {spec.kind} of shape {spec.in_shape}; "
+            f"model={FITTING[spec.kind]} fits"
+        )
+    built = component(cfg, "model", **known)
+    if name.startswith("torchvision.") and len(spec.in_shape) == 3 and spec.in_shape[0] == 1:
+        built = nn.Sequential(GreyToColour(), built)
+    if not isinstance(built, nn.Module):
+        raise ConfigError(f"model: {name} made a {type(built).__name__} and no torch.nn.Module")
+    built = built.to(sample.device, torch.float64 if cfg.precision == "fp64" else None)
+    if _has_channels_last(cfg):
+        built = built.to(memory_format=torch.channels_last)
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            outputs = built.eval()(sample)
+            # Not the model itself: a pass in training mode moves the statistics of batch norm.
+            trained = copy.deepcopy(built).train()(sample[: 1 if cfg.data.batch_size == 1 else 2])
+    except Exception as error:
+        raise ConfigError(f"model: {name} does not read inputs of shape {spec.in_shape}: {reason(error)}") from error
+    for found in (outputs, trained):
+        shape = tuple(found.shape[1:]) if isinstance(found, Tensor) else type(found).__name__
+        if shape != (spec.out_features,):
+            raise ConfigError(f"model: {name} gives {shape} for an example; this data needs ({spec.out_features},)")
+    return built
+
+
+def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Loss:
+    """The loss, a mean over examples; `targets` are those of the training split, and it has read two of them.
+
+    Raises:
+        ConfigError: it does not fit the task.
+    """
+    call, given = arguments_of(cfg, "loss")
+    is_itself = inspect.isfunction(call) and call is not auto
+    num_classes = len(spec.class_names) or spec.out_features
+    counts: Any = [] if spec.task == "regression" else torch.bincount(targets.flatten().long(), minlength=num_classes)
+    sample = targets[:2]
+    if cfg.augment.mixup and spec.task == "multiclass":
+        sample = torch.nn.functional.one_hot(sample, spec.out_features).float()
+    try:
+        check_fit(call, spec.task)
+        if is_itself:
+            built: Loss = partial(call, **given)
+        else:
+            built = component(cfg, "loss", task=spec.task, class_counts=[int(n) for n in counts]).to(targets.device)
+        value = built(torch.zeros(len(sample), spec.out_features, device=sample.device), sample)
+        if value.shape != ():
+            raise ValueError(f"it gives values of shape {tuple(value.shape)}, and one number is expected")
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"loss: {cfg.loss['_target_']}: {reason(error)}") from error
+    return built

@@ -1,0 +1,121 @@
+"""From a config to all that a run trains with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from trainer.build import parts
+from trainer.build.parts import Parts
+from trainer.build.update import update, warnings
+from trainer.data.tensors import DataSpec
+from trainer.engine.best import Best
+from trainer.engine.clock import Clock
+from trainer.engine.loop import Batch, Shortcut
+from trainer.engine.meter import Meter
+from trainer.engine.searched import SearchedUpdate
+from trainer.engine.update import Update
+from trainer.errors import ConfigError, nearest
+from trainer.metrics import METRICS, OF_TASK, Metric
+from trainer.optim.search import Search
+
+
+@dataclass(frozen=True)
+class TrainingParts(Parts):
+    """All that a run trains with."""
+
+    train_meter: Meter
+    meter: Meter  # of validation and test
+    best: Best
+    update: Update
+    search: SearchedUpdate | None  # where the optimizer is one
+    total_steps: int  # updates of the whole run
+    warnings: list[str]
+
+    @property
+    def for_saver(self) -> tuple[nn.Module, Update, Meter, Best]:
+        """What changes while the run goes on."""
+        return self.model, self.update, self.train_meter, self.best
+
+    def for_fit(self, watched: Callable[[Iterable[Batch]], Iterable[Batch]]) -> tuple[Any, ...]:
+        """Return what `fit` takes first; the batches of validation are `watched`."""
+        meters = self.train_meter, self.meter
+        return self.model, self.loss, self.data.train, watched(self.data.val), self.update, meters
+
+
+def assemble(cfg: DictConfig) -> TrainingParts:
+    """Build all that a config says.
+
+    Raises:
+        DltrainError: what the user can mend.
+    """
+    base = parts.assemble(cfg)
+    train_meter, meter, best = metrics(cfg, base.spec)
+    steps_per_epoch = math.ceil(len(base.data.train) / cfg.accumulate)
+    total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
+    made = update(cfg, base.model, total_steps, base.scaler)
+    search = None
+    if isinstance(made.optimizer, Search):
+        search = SearchedUpdate(base.model, base.loss, made, base.autocast, train_meter.update, base.sample)
+    warned = warnings(made, steps_per_epoch)
+    return TrainingParts(
+        **vars(base),
+        train_meter=train_meter,
+        meter=meter,
+        best=best,
+        update=made,
+        search=search,
+        total_steps=total_steps,
+        warnings=warned,
+    )
+
+
+def shortcut(cfg: DictConfig, made: TrainingParts, clock: Clock, say: Callable[[str], None]) -> Shortcut:
+    """Return the way around the loop's own update: a search, an update in one graph, or none.
+
+    With `compile` the update's tensors stay where they are from here on: a checkpoint is restored before.
+    """
+    if made.search:
+        return made.search
+    if cfg.compile and (made.update.reevaluates or made.update.is_scaled):
+        made.model.compile()  # there is no one graph of an update that asks for the loss again, or may be skipped
+    elif cfg.compile:
+        from trainer.engine.compiled import CompiledUpdate  # imports torch's compiler
+
+        return CompiledUpdate(made.model, made.loss, made.update, made.autocast, made.train_meter.update, clock, say)
+    return Shortcut()
+
+
+def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
+    """What to measure in training and in evaluation, and the judge of the best epoch.
+
+    Raises:
+        ConfigError: an unknown metric, one for another task, or a monitor that is not measured.
+    """
+    fitting = [*OF_TASK[spec.task], *(["top5"] if spec.out_features > 10 else [])]
+    given: Any = OmegaConf.to_object(cfg.metrics) if OmegaConf.is_config(cfg.metrics) else [cfg.metrics]
+    names = [str(name) for name in given]
+    names = fitting if names == ["auto"] else names
+    for name in names:
+        if name not in fitting:
+            raise ConfigError(f"metrics: {name!r} is none of this {spec.task} data; {nearest(name, fitting)}")
+    monitor = (names or ["loss"])[0] if cfg.monitor == "auto" else cfg.monitor
+    if monitor not in ("loss", *names):
+        raise ConfigError(f"monitor={monitor} is not measured; {nearest(monitor, ['loss', *names])}")
+
+    def meter(names: list[str]) -> Meter:
+        made: dict[str, Metric] = {name: METRICS[name]() for name in names}
+        return Meter(made, spec.in_units if spec.task == "regression" else None)
+
+    # Ranks need all examples sorted: dear for the large split, and training outputs come from changing weights.
+    streaming = [name for name in names if name != "auc"]
+    return (
+        meter(streaming),
+        meter(names),
+        Best(monitor, bool(monitor != "loss" and METRICS[monitor].higher_is_better)),
+    )

@@ -1,0 +1,140 @@
+"""`dltrain eval`: the metrics of a trained model again, on its own test split or on other data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from trainer.cli.settings import Setting, Settings, Usage
+from trainer.config.keys import key_of
+from trainer.errors import ConfigError, DataError, nearest
+from trainer.files import finite
+
+if TYPE_CHECKING:
+    from trainer.data.tensors import BatchLoader
+    from trainer.trained.model import Trained
+
+USAGE = Usage(
+    settings={
+        "run": Setting("a run's folder, last, or best of a sweep", "last"),
+        "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
+        "json": Setting("true prints one JSON object and nothing else; so does --json", "false", ("true", "false")),
+    },
+    examples=(
+        "dltrain eval run=last                                  its own test split: equal to the last digit",
+        "dltrain eval run=last data.path=other.csv              all rows of another file of the same kind",
+        "dltrain eval run=last data=csv data.path=other.csv     columns are found by name",
+        "dltrain eval run=last data=image_folder data.path=photos",
+        "dltrain eval run=last data=fashion_mnist               the test split of other images",
+    ),
+    overrides=True,
+)
+
+
+def main(given: Settings) -> None:
+    """Measure, and print a table or JSON.
+
+    Raises:
+        DltrainError: no such run, data that cannot be read, or data that the model was not made for.
+    """
+    if others := [line for line in given.overrides if not line.startswith(("data=", "data."))]:
+        hint = nearest(key_of(others[0]), [*USAGE.settings, "data"])
+        raise ConfigError(f"dltrain eval: {others[0]}: the run's config stays as it is, but for its data; {hint}")
+
+    from trainer.engine.loop import evaluate
+    from trainer.trained import model as trained
+
+    model = trained.load(given.values["run"], given.values["device"])
+    is_own = not any(line.startswith(("data=", "data.path=")) for line in given.overrides)
+    if is_own:
+        (batches, notes), title = _own_test(model, given.overrides), "test"
+    else:
+        batches, title, notes = _other(model, given.overrides, given.config_dir)
+    found = evaluate(model.model, model.loss, batches, model.meter, autocast=model.autocast)
+    before = model.summary.get("test", {})
+    if given.values["json"] == "true":
+        content = {"run": str(model.folder), "data": title, "num_examples": batches.num_examples, "metrics": found}
+        if is_own:
+            content |= {"metrics_of_run": before, "equal": not _differences(before, found)}
+        print(json.dumps(finite(content)))
+        return
+    _print(model, title, found, batches.num_examples, [*model.notes, *notes], before, is_own)
+
+
+def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[str]]:
+    """The test split of the run's own data, read again, and what to say of it.
+
+    Raises:
+        DataError: the data is another than it was.
+    """
+    from trainer.build import parts
+    from trainer.data import description
+    from trainer.data.fingerprint import fingerprints
+    from trainer.runs.folder import read_json
+    from trainer.trained.model import with_data
+
+    cfg = with_data(model.cfg, overrides)
+    loaders, spec = parts.data(cfg, model.device)
+    if description.dumps(spec, loaders.train.targets) != model.description:
+        raise DataError(
+            f"{model.folder}: its data is not what it was: the training split has other values, classes or sizes; "
+            "data.path= or data= measures it as other data, read as the training data was"
+        )
+    noted = read_json(model.folder / "environment.json").get("data", {}).get("test")
+    if noted and noted != fingerprints(loaders)["test"]:
+        return loaders.test, ["this test split is not the run's: other values, or in another order"]
+    return loaders.test, []
+
+
+def _other(model: Trained, overrides: list[str], config_dir: str | None) -> tuple[BatchLoader, str, list[str]]:
+    """Examples of other data, encoded as the training's were; what they are called, and what to say of them."""
+    from trainer.config.check import checked
+    from trainer.trained.model import with_data
+    from trainer.trained.new_data import other_data
+
+    cfg = model.cfg.copy()
+    if any(line.startswith("data=") for line in overrides):
+        cfg.data = checked(overrides, config_dir)[0].data
+    else:
+        cfg = with_data(cfg, overrides)
+    examples, kind, notes = other_data(cfg, model.spec)
+    title = " ".join(line.removeprefix("data=").removeprefix("data.") for line in overrides)
+    return model.loader(examples, kind), title, notes
+
+
+def _print(
+    model: Trained,
+    title: str,
+    found: Mapping[str, float],
+    num_examples: int,
+    notes: list[str],
+    before: Mapping[str, Any],
+    is_own: bool,
+) -> None:
+    from trainer.view.console import Terminal, results_table, shown
+
+    print(f"run    {shown(model.folder)} ({model.name}), the weights of its best epoch, on {model.device}")
+    print(f"data   {title}: {num_examples:,} examples")
+    print(*(f"       {note}" for note in notes), sep="\n", end="\n" if notes else "")
+    rows = {"test, as the run said": _numbers(before), title: found} if before and is_own else {title: found}
+    Terminal(highlight=False, markup=False).print(results_table(rows))
+    if not before or not is_own:
+        return
+    different = _differences(before, found)
+    for name, (old, new) in different.items():
+        print(f"DIFFERS  {name}: {old} in the run, {new} now ({new - old:+.2g})")
+    if different and not notes:
+        print("as on another device, with other threads or versions")
+    if not different:
+        print("PASS  equal to the run's")
+
+
+def _differences(before: Mapping[str, Any], found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
+    """What is not the same number to the last digit; NaN is itself."""
+    old = _numbers(before)
+    return {n: (old[n], value) for n, value in found.items() if n in old and repr(old[n]) != repr(value)}
+
+
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {name: float(value) for name, value in metrics.items()}

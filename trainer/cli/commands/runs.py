@@ -1,0 +1,145 @@
+"""`dltrain runs`: a table of all runs. It imports neither torch nor Hydra, and reads two small files a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from trainer.cli.settings import Setting, Settings, Usage
+from trainer.config.keys import SLOTS
+from trainer.errors import ConfigError, FileSystemError
+from trainer.runs.folder import MetricsFile
+from trainer.runs.index import ROOT, STATES, Run, every, every_job, find_sweep, objective, sweeps
+from trainer.view.table import Column, say, show
+from trainer.view.words import duration, number, shown
+
+ORDERS: dict[str, Callable[[Run], Any]] = {
+    "when": lambda run: run.begun,
+    "what": lambda run: [str(run.names.get(slot)) for slot in ("model", *SLOTS)],
+    "metric": lambda run: (str(run.summary.get("monitor")), *_or_first(objective(run.summary))),
+    "time": lambda run: _or_first(run.seconds),
+    "state": lambda run: STATES.index(run.state),
+}
+USAGE = Usage(
+    settings={
+        **{slot: Setting(f"only runs with this {slot}; a * stands for anything", "") for slot in SLOTS},
+        "state": Setting(f"only those that are {', '.join(STATES)}", "", ("", *STATES)),
+        "sort": Setting("the last row is the newest run, the best metric, the longest time", "when", tuple(ORDERS)),
+        "last": Setting("only so many rows, the last ones", ""),
+        "sweep": Setting("the jobs of a sweep: its folder, or last", ""),
+        "root": Setting("the folder that all runs are in", str(ROOT)),
+        "json": Setting("the same for a program; --json is short for it", "false", ("true", "false")),
+    },
+    examples=(
+        "dltrain runs",
+        "dltrain runs model=resnet state=finished sort=metric last=5",
+        "dltrain runs sweep=last --json",
+    ),
+)
+
+
+def main(given: Settings) -> None:
+    """Print the runs that are asked for.
+
+    Raises:
+        ConfigError: a setting that cannot be.
+        CheckpointError: no such sweep.
+        FileSystemError: no such root.
+    """
+    values = given.values
+    root, last = Path(values["root"]).expanduser(), values["last"]
+    if last and not (last.isdecimal() and int(last)):
+        raise ConfigError(f"dltrain runs: last={last}: expected a number of rows, 1 or more")
+    if root != ROOT and not root.is_dir():
+        raise FileSystemError(f"root={root}: there is no such folder ({root.absolute()})")
+    found = every_job(find_sweep(values["sweep"], root)) if values["sweep"] else every(root)
+    chosen = sorted((run for run in found if _is_asked_for(run, values)), key=ORDERS[values["sort"]])
+    chosen = chosen[-int(last) :] if last else chosen
+    if values["json"] == "true":
+        say(json.dumps([_record(run) for run in chosen], indent=2, ensure_ascii=False))
+        return
+    if chosen:
+        show(_columns(chosen))
+    else:
+        say(_none_of(found, root))
+    if not values["sweep"] and (known := sweeps(root)):
+        num_jobs = sum(1 for _ in root.glob("sweeps/*/*/*/environment.json"))
+        newest = f"the newest: dltrain runs sweep={shown(known[-1])}"
+        say(f"and {num_jobs:,} jobs of {len(known):,} sweep{'s' * (len(known) > 1)}; {newest}")
+
+
+def _is_asked_for(run: Run, values: dict[str, str]) -> bool:
+    if values["state"] not in ("", run.state):
+        return False
+    return all(fnmatchcase(str(run.names.get(slot, "")), values[slot]) for slot in SLOTS if values[slot])
+
+
+def _none_of(found: list[Run], root: Path) -> str:
+    if not found:
+        return f"no runs in {root.absolute()} yet; dltrain begins one"
+    models, data = (", ".join(sorted({str(run.names.get(slot, "?")) for run in found})) for slot in ("model", "data"))
+    return f"none of all {len(found):,} is such a run; there are models {models}, and data {data}"
+
+
+def _columns(runs: list[Run]) -> list[Column]:
+    """Each path says when and what too: where there is little room, it stands for them."""
+    best, test = ([_number(run.metric(split)) for run in runs] for split in ("best", "test"))
+    names = [str(run.summary.get("monitor", "")) for run in runs]
+    width = max(map(len, names))
+    return [
+        Column("when", [f"{run.begun:%Y-%m-%d %H:%M}" for run in runs], keep=1),
+        Column("model", [str(run.names.get("model", "")) for run in runs], keep=2),
+        Column("data", [str(run.names.get("data", "")) for run in runs], keep=2),
+        Column("validation", [f"{n:{width}} {v}" if v else "" for n, v in zip(names, best, strict=True)], True, keep=6),
+        Column("test", test, right=True, keep=4),
+        Column("time", ["" if (s := run.seconds) is None else duration(s) for run in runs], right=True, keep=3),
+        Column("state", [_state(run) for run in runs], keep=5),
+        Column("run", [shown(run.folder) for run in runs], keep=7),
+    ]
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _state(run: Run) -> str:
+    if run.state == "running" and (epoch := _epoch(run)):
+        return f"epoch {epoch[0]}/{epoch[1]}"
+    return run.state
+
+
+def _or_first(value: float | None) -> tuple[bool, float]:
+    """A key to sort by: what has no value comes before all that have one."""
+    has_value = value is not None and value == value
+    return has_value, float(value) if has_value and value is not None else 0.0
+
+
+def _epoch(run: Run) -> tuple[int, int] | None:
+    """The epochs that a run in progress has behind it, and how many they are to be."""
+    with suppress(OSError, ValueError, TypeError, StopIteration):
+        config = (run.folder / "config.yaml").read_text(encoding="utf-8").splitlines()
+        epochs = next(int(line.removeprefix("epochs: ")) for line in config if line.startswith("epochs: "))
+        rows = MetricsFile(run.folder / "metrics.csv").rows()
+        return int(rows[-1]["epoch"]) if rows else 0, epochs
+    return None
+
+
+def _record(run: Run) -> dict[str, Any]:
+    epoch = _epoch(run) if run.state == "running" else None
+    return {
+        "run": str(run.folder),
+        "begun": run.begun.isoformat(timespec="seconds"),
+        "state": run.state,
+        **{slot: run.names.get(slot) for slot in SLOTS},
+        "metric": run.summary.get("monitor"),
+        "higher_is_better": run.summary.get("higher_is_better"),
+        "validation": run.summary.get("best"),
+        "test": run.summary.get("test"),
+        "seconds": run.seconds,
+        "epoch": epoch[0] if epoch else run.summary.get("epochs"),
+        "error": run.summary.get("error"),
+    }

@@ -1,0 +1,36 @@
+"""What `dltrain --help` prints: the parts to choose from and the knobs to set, a line each."""
+
+from __future__ import annotations
+
+from trainer.cli.commands import COMMANDS
+from trainer.config.schema import KNOBS, groups
+
+
+def usage(config_dir: str | None) -> str:
+    """All of it; with the options of the user's own folder where one is named."""
+    lines = [
+        "dltrain trains any model on any data with any loss and any optimizer, all chosen by name.",
+        "",
+        "  dltrain                                          the default: digits with a small CNN, in seconds",
+        "  dltrain model=resnet data=mnist epochs=3         choose parts, set knobs",
+        "  dltrain data=csv data.path=my.csv data.target=price model=mlp",
+        "  dltrain -m model=mlp,simple_cnn optim.lr=1e-3,1e-2    a sweep: one run for each combination",
+        "  tensorboard --logdir outputs                     look at all runs",
+        "",
+        "commands, each with its own --help",
+        *(f"  dltrain {name:<11} {about}" for name, (_, about) in COMMANDS.items()),
+    ]
+    for group, options in groups(config_dir).items():
+        lines += ["", f"{group}=", *(f"  {name:<16} {about}" for name, about in options.items())]
+    lines += ["", "knobs, with their defaults"]
+    for name, knob in KNOBS.items():
+        choices = knob.metadata["choices"]
+        about = knob.metadata["about"] + (f": {', '.join(choices)}" if choices else "")
+        lines.append(f"  {name + '=' + str(knob.default):<27} {about}")
+    lines += [
+        "",
+        "A part's own settings are dotted: optim.lr=0.01 data.batch_size=full model.hidden=[64,32].",
+        "--cfg job prints the whole config and runs nothing; -m sweeps over comma-separated values;",
+        "--config-dir DIR adds yaml files of your own; --hydra-help and --shell-completion are Hydra's.",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""From a command line to one run: started in a new folder, resumed, or tried and thrown away."""
+
+from __future__ import annotations
+
+import shutil
+from argparse import Namespace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from omegaconf import DictConfig
+
+from trainer.config.command_line import checked_flags, parse
+from trainer.config.compose import run_config
+from trainer.config.keys import key_of, merged, without
+from trainer.config.schema import names_of
+from trainer.errors import CheckpointError, ConfigError
+from trainer.job import run_job
+from trainer.runs import folder as run_folder
+from trainer.runs import index, resume
+from trainer.runs.record import record
+
+FOLDER = "hydra.run.dir"
+
+
+def start(flags: Namespace, command: list[str]) -> None:
+    """Start a run in a folder of its own, or resume one. The folder of a dry run is deleted at its end.
+
+    Raises:
+        DltrainError: anything the user can fix.
+    """
+    cfg, _ = checked_flags(flags)
+    if cfg.resume is not None and (resumed := _to_resume(cfg)):
+        _resume(resumed, flags)
+        return
+    if cfg.dry_run:
+        cfg.epochs = cfg.limit_batches = 1
+        with TemporaryDirectory() as temporary:
+            _run(cfg, Path(temporary), command)
+        print("dry run: one batch went through everything; no file was left")
+        return
+    is_named = FOLDER in map(key_of, flags.overrides)
+    folder = (run_folder.claim if is_named else run_folder.create)(Path(cfg.hydra.run.dir))
+    try:
+        _run(cfg, folder, command)
+    except ConfigError:
+        shutil.rmtree(folder)  # nothing was run: there is nothing to find in it, and the name is free again
+        raise
+
+
+def _run(cfg: DictConfig, folder: Path, command: list[str]) -> None:
+    """Train in a folder. `command` is the command line less `dltrain`, to be noted there."""
+    with run_config(cfg, folder) as of_run:
+        record(folder, cfg)
+        run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command])
+
+
+def _to_resume(cfg: DictConfig) -> Path | None:
+    """The run that `resume` names; with `auto` there may be none."""
+    if cfg.dry_run:
+        raise ConfigError("resume goes on with one run; leave out dry_run")
+    if (Path(str(cfg.resume)) / "sweep.jsonl").is_file():
+        raise ConfigError(f"{cfg.resume} is a sweep; dltrain -m resume={cfg.resume} goes on with it")
+    return resume.unfinished(cfg) if cfg.resume == "auto" else index.find(str(cfg.resume), key="resume")
+
+
+def _resume(folder: Path, flags: Namespace) -> None:
+    """Resume a run: its own command line, and behind it what is given now, as far as that may change."""
+    command = resume.command_of(folder)
+    started = parse(command)
+    started.config_dir = flags.config_dir or started.config_dir
+    started.overrides = without(merged(started.overrides, flags.overrides), "resume", FOLDER)
+    cfg, _ = checked_flags(started)
+    changed = resume.differences(folder, cfg)
+    if fixed := [line for key, line in changed.items() if key not in resume.FREE]:
+        free = ", ".join(sorted(resume.FREE))
+        raise CheckpointError(f"{folder} cannot go on as another run: {'; '.join(fixed)}; only {free} may change")
+    summary = run_folder.read_json(folder / "summary.json")
+    if summary.get("status") == "finished" and not changed:
+        print(f"{folder} has finished: nothing is left to do; epochs={summary.get('epochs', 0) * 2} would go on")
+        return
+    print(*(f"changed  {line}" for line in changed.values()), sep="\n", end="\n" if changed else "")
+    _run(cfg, folder, [*command, *flags.overrides])

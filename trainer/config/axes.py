@@ -1,0 +1,87 @@
+"""The values that a sweep gives to its keys: which there are, and which of them have to be tried."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from itertools import product
+from typing import Any
+
+from trainer.config.check import checked_each
+from trainer.config.compose import open_hydra, parse_all
+from trainer.config.keys import is_of_hydra, value_of
+from trainer.errors import ConfigError
+
+SEARCH = "hydra/sweeper=optuna"
+
+
+def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
+    """For each override the lines that it stands for: one, or one for each value of a sweep, or an interval's ends."""
+    axes = []
+    with open_hydra(config_dir):
+        for override in parse_all(overrides):
+            key, line = override.get_key_element(), str(override.input_line)
+            if override.is_interval_sweep():
+                if SEARCH not in overrides:
+                    raise ConfigError(
+                        f"{line}: an interval has no end of values; add {SEARCH}, or list some, as in {key}=1,2,3"
+                    )
+                axes.append([f"{key}={end}" for end in _ends(line, override.value())])
+                continue
+            sweeps = override.is_discrete_sweep()
+            if sweeps and is_of_hydra(key):
+                raise ConfigError(f"{line}: what is Hydra's own holds for a whole sweep: give it one value")
+            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
+            if not axes[-1]:
+                raise ConfigError(f"{line}: there is no value to run")
+    return axes
+
+
+def _ends(line: str, interval: Any) -> tuple[float, float]:
+    low, high = interval.start, interval.end
+    if not low < high or interval.tags - {"log"} or ("log" in interval.tags and low <= 0):
+        raise ConfigError(
+            f"{line}: expected interval(low,high) with low < high, or tag(log,interval(low,high)) with 0 < low < high"
+        )
+    return low, high
+
+
+def sweep_samples(axes: list[list[str]]) -> list[list[str]]:
+    """Command lines of single runs that check all values of a sweep: every word occurs once, of numbers the ends."""
+    first = [values[0] for values in axes]
+    others = ([*first[:n], value, *first[n + 1 :]] for n, values in enumerate(axes) for value in _telling(values)[1:])
+    return [first, *others]
+
+
+def _telling(axis: list[str]) -> list[str]:
+    """The first value, and those that may be wrong in a way of their own: what is allowed of numbers is a range."""
+    numbers = {line: number(line) for line in axis}
+    whole = [line for line in axis if isinstance(numbers[line], int)]
+    broken = [line for line, n in numbers.items() if isinstance(n, float) and math.isfinite(n) and n % 1]
+    ends = {end(lines, key=lambda line: numbers[line] or 0) for lines in (whole, broken) if lines for end in (min, max)}
+    return [axis[0], *(line for line in axis[1:] if line in ends or line not in (*whole, *broken))]
+
+
+def number(line: str) -> int | float | None:
+    """The value of an override that is a number."""
+    text = value_of(line)
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return None
+
+
+def check_jobs(axes: list[list[str]], config_dir: str | None = None, config_name: str = "config") -> None:
+    """Compose every job of a sweep whose values were checked, but for numbers, of which one is as good as another.
+
+    Raises:
+        ConfigError: one whose values do not go together, with its overrides.
+    """
+    kept = [axis[:1] if all(number(line) is not None for line in axis) else axis for axis in axes]
+    jobs = [list(job) for job in product(*kept)]
+    checks = checked_each(jobs, config_dir, config_name)
+    for job in jobs:
+        try:
+            next(checks)
+        except ConfigError as error:
+            raise ConfigError(f"{' '.join(job)}: {error}") from error

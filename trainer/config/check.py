@@ -1,0 +1,197 @@
+"""The check of a command line: every key is one that exists, and every value one that can be.
+
+Hydra composes; this says what may be composed. Torch is imported only where an argument of a component is named that
+its yaml does not mention, since then its signature has to be asked.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override, OverrideType
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from trainer.config.compose import compose_one, loader, open_hydra, parse_all, set_values
+from trainer.config.keys import SLOTS, value_of
+from trainer.config.launchers import check_launcher
+from trainer.config.schema import CONF, KNOBS
+from trainer.errors import ConfigError, nearest
+
+FIXED: dict[str, Any] = {  # keys of Hydra's node -> the only value that is allowed
+    "callbacks": {},
+    "searchpath": [],
+    "mode": None,
+    "job.chdir": None,
+    "job.env_set": {},
+    "job.env_copy": [],
+    "output_subdir": ".hydra",
+    "verbose": False,
+    "job_logging": CONF / "hydra" / "job_logging" / "train_log.yaml",
+    "hydra_logging": Path(hydra.__file__).parent / "conf" / "hydra" / "hydra_logging" / "default.yaml",
+}
+
+
+def checked(
+    overrides: list[str], config_dir: str | None = None, config_name: str = "config"
+) -> tuple[DictConfig, list[str]]:
+    """Compose the config of one run, once, and check every override.
+
+    Returns the config, Hydra's node included, and the overrides as Hydra is to be given them: an argument that a
+    component has and its yaml does not mention gets the `++` that Hydra needs.
+
+    Raises:
+        ConfigError: a key that does not exist, or a value that cannot be; with the nearest names.
+    """
+    return checked_all([overrides], config_dir, config_name)[0]
+
+
+def checked_all(
+    runs: Sequence[list[str]], config_dir: str | None = None, config_name: str = "config"
+) -> list[tuple[DictConfig, list[str]]]:
+    """Return `checked` of several runs; parts that several choose are composed once."""
+    return list(checked_each(runs, config_dir, config_name))
+
+
+def checked_each(
+    runs: Sequence[list[str]], config_dir: str | None, config_name: str
+) -> Iterator[tuple[DictConfig, list[str]]]:
+    """Yield what `checked_all` returns, one after the other."""
+    with open_hydra(config_dir):
+        composed = cache(lambda *choices: compose_one(config_name, list(choices)))
+        list_groups = cache(loader().list_groups)  # Hydra looks through the folders at each call
+        for overrides in runs:
+            parsed = parse_all(overrides)
+            choices = [override for override in parsed if _is_choice(override, list_groups)]
+            cfg = composed(*(override.input_line for override in choices))
+            cfg = cfg if len(runs) == 1 else copy.deepcopy(cfg)
+            values = [_checked_value(override, cfg) for override in parsed if override not in choices]
+            set_values(cfg, choices, values)
+            _check_hydra(cfg.hydra)
+            check_launcher(_raw(cfg.hydra.launcher), overrides)
+            _check_knobs(cfg)
+            yield cfg, [str(override.input_line) for override in (*choices, *values)]
+
+
+def _is_choice(override: Override, list_groups: Callable[[str], list[str]]) -> bool:
+    """Whether an override chooses from a group, and then from the options that there are."""
+    group, line = override.key_or_group, override.input_line
+    if override.is_sweep_override():
+        raise ConfigError(f"{line}: several values are a sweep: add -m")
+    parent, _, name = group.rpartition("/")
+    if name not in list_groups(parent) and group != "experiment":
+        return False
+    value, options = override.value(), loader().get_group_options(group, ObjectType.CONFIG)
+    if value is not None and str(value) not in options:
+        raise ConfigError(f"{line}: no such {group}; {nearest(str(value), options)}")
+    if value is None and group != "experiment":
+        raise ConfigError(f"{line}: a run needs one; {nearest('', options)}")
+    return True
+
+
+def _checked_value(override: Override, cfg: DictConfig) -> Override:
+    """The override as Hydra is to be given it, after a check of its key and the kind of its value."""
+    key, line = override.key_or_group, str(override.input_line)
+    if override.is_delete():
+        raise ConfigError(f"{line}: {key} can be neither replaced nor taken away; choose an option, or set a key in it")
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(cfg, parent) if parent else cfg
+    if key.startswith("hydra."):
+        if override.type is OverrideType.CHANGE and name not in (node or {}):
+            raise ConfigError(f"{line}: unknown key {key}; {nearest(name, node or {}, f'{parent}.')}")
+        return override
+    known = [str(n) for n in node if n not in ("_target_", "hydra")] if isinstance(node, DictConfig) else []
+    if name in known:
+        if not OmegaConf.is_missing(node, name):
+            _check_kind(line, key, override.value(), node[name])
+        return replace(override, type=OverrideType.CHANGE, input_line=f"{key}={value_of(line)}")
+    if parent in SLOTS:
+        from trainer.config.targets import parameters_of
+
+        known += parameters_of(parent, cfg[parent].get("_target_"))
+        if name in known:
+            return replace(override, type=OverrideType.FORCE_ADD, input_line=f"++{key}={value_of(line)}")
+    raise ConfigError(f"{line}: unknown key {key}; {nearest(name, known, f'{parent}.' if parent else '')}")
+
+
+def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
+    """A number stays a number, a list a list, yes-or-no yes-or-no; text and null may become anything."""
+    if key == "data.batch_size" or (isinstance(value, str) and value.startswith("${")):
+        return
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if isinstance(present, bool):
+        fits, kind = isinstance(value, bool), "true or false"
+    elif isinstance(present, (int, float)) and key in KNOBS:
+        fits, kind = is_number and isinstance(value, (int, type(present))), _kind(KNOBS[key])
+    elif isinstance(present, (int, float)):
+        fits, kind = is_number and math.isfinite(value), "a finite number"
+    elif isinstance(present, ListConfig):
+        fits, kind = isinstance(value, list), "a list [...]"
+    else:
+        return
+    if not fits:
+        raise ConfigError(f"{line}: {key} is {kind}, got {str(value) or 'nothing'}")
+
+
+def _check_knobs(cfg: DictConfig) -> None:
+    for name, knob in KNOBS.items():
+        value, rule = OmegaConf.select(cfg, name), knob.metadata
+        value = "off" if value is False and "off" in rule["choices"] else value  # a yaml's `off` is read as false
+        if rule["choices"] and str(value).lower() not in rule["choices"]:
+            raise ConfigError(f"{name}={value}: expected one of {', '.join(rule['choices'])}")
+        if not isinstance(value, (int, float)):
+            continue
+        in_range = rule["least"] <= value <= rule["most"] and value not in rule["never"]
+        if not in_range or (rule["whole"] and math.isfinite(value) and value != int(value)):
+            raise ConfigError(f"{name}={value}: expected {_kind(knob)} ({rule['about']})")
+    size = cfg.data.get("batch_size")
+    if size != "full" and (type(size) is not int or size < 1):
+        raise ConfigError(f"data.batch_size={size}: expected a whole number of at least 1, or full")
+
+
+def _kind(knob: Any) -> str:
+    """The values that a knob takes, in words."""
+    rule = knob.metadata
+    words = "a whole number" if rule["whole"] or isinstance(knob.default, int) else "a number"
+    if rule["least"] > -math.inf:
+        words += f" {'above' if rule['least'] in rule['never'] else 'of at least'} {rule['least']:g}"
+    if rule["most"] < math.inf:
+        words += f" and {'below' if rule['most'] in rule['never'] else 'at most'} {rule['most']:.10g}"
+    return words
+
+
+def _check_hydra(node: DictConfig) -> None:
+    """Refuse what Hydra would call, write or set for the writer of a yaml; the sweeper may be chosen."""
+    for path, allowed in _fixed().items():
+        if _raw(OmegaConf.select(node, path)) != allowed:
+            raise ConfigError(f"hydra.{path} is not what came along; nothing can be set or instantiated there")
+    raw = _raw(node.get("sweeper"))
+    target = raw.pop("_target_", None) if isinstance(raw, dict) else raw
+    if target and not str(target).startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
+        raise ConfigError(f"hydra.sweeper: {target} is no sweeper of Hydra's")
+    for path, key, value in _walk(raw, "hydra.sweeper"):
+        if key in ("_target_", "()") or "${" in str(value):
+            raise ConfigError(f"{path}.{key}={value}: nothing is instantiated there")
+
+
+@cache
+def _fixed() -> dict[str, Any]:
+    return {path: _raw(OmegaConf.load(value)) if isinstance(value, Path) else value for path, value in FIXED.items()}
+
+
+def _raw(node: Any) -> Any:
+    return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
+
+
+def _walk(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        yield path, key, value
+        yield from _walk(value, f"{path}.{key}")

@@ -1,0 +1,68 @@
+"""The command line, taken apart and put together again for Hydra."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import NoReturn
+
+from hydra._internal.utils import get_args_parser
+from omegaconf import DictConfig
+
+from trainer import __version__
+from trainer.config.axes import sweep_axes, sweep_samples
+from trainer.config.check import checked, checked_all
+from trainer.config.keys import SLOTS, bare, key_of, parse_line
+from trainer.config.schema import KNOBS
+from trainer.errors import ConfigError
+
+
+def again(flags: Namespace, *names: str) -> list[str]:
+    """The given flags as arguments again, those that were set."""
+    given = {f"--{name.replace('_', '-')}": getattr(flags, name) for name in names}
+    return [flag if value is True else f"{flag}={value}" for flag, value in given.items() if value]
+
+
+def parse(arguments: list[str]) -> Namespace:
+    """Hydra's flags and, in `overrides`, the rest.
+
+    Raises:
+        ConfigError: a flag that does not exist, or is not taken.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    for action in parser._actions:
+        if action.dest == "version":
+            action.version = f"dltrain {__version__}"  # type: ignore[attr-defined]
+    flags = parser.parse_intermixed_args(arguments)
+    if flags.config_path or flags.experimental_rerun:
+        raise ConfigError(
+            "--config-path and --experimental-rerun are not taken; --config-dir adds a folder of your own"
+        )
+    flags.config_name = flags.config_name or "config"
+    return flags
+
+
+def _refuse(message: str) -> NoReturn:
+    """In place of argparse's usage: one line, and for `--epochs 3` the form that works."""
+    words = [key_of(word.lstrip("-")) for word in message.split() if word.startswith("--")]
+    hint = next((f"; did you mean {word}=...?" for word in words if word.split(".")[0] in {*KNOBS, *SLOTS}), "")
+    raise ConfigError(f"{message}{hint}; settings are key=value, dltrain --help lists them")
+
+
+def checked_flags(flags: Namespace) -> tuple[DictConfig, list[str]]:
+    """The config of the run, or of a sweep's first job, and the overrides for Hydra; every job's values are checked."""
+    if not flags.multirun:
+        return checked(flags.overrides, flags.config_dir, flags.config_name)
+    configs, overrides = checked_sweep(flags)
+    return next(iter(configs.values())), overrides
+
+
+def checked_sweep(flags: Namespace) -> tuple[dict[str, DictConfig], list[str]]:
+    """The overrides of jobs in which every value occurs once -> their config; and the overrides for Hydra."""
+    samples = sweep_samples(sweep_axes(flags.overrides, flags.config_dir))
+    jobs = checked_all(samples, flags.config_dir, flags.config_name)
+    if len({cfg.dry_run for cfg, _ in jobs}) > 1:
+        raise ConfigError("dry_run holds for a whole sweep: give it one value")
+    prefixes = {key: prefix for prefix, key, _ in map(parse_line, jobs[0][1]) if prefix != "~"}
+    configs = {" ".join(sample): cfg for sample, (cfg, _) in zip(samples, jobs, strict=True)}
+    return configs, [prefixes.get(key_of(line), "") + bare(line) for line in flags.overrides]

@@ -1,0 +1,150 @@
+"""Hydra, asked for configs: where it looks for them, what it reads in overrides, and what it says in one line."""
+
+from __future__ import annotations
+
+import copy
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir, version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.config_search_path import SearchPathQuery
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from trainer.config.keys import SLOTS, parse_line
+from trainer.config.launchers import use_presets
+from trainer.config.schema import CONF, KNOBS, Config, groups
+from trainer.errors import ConfigError, nearest
+
+KEYS = (*KNOBS, *SLOTS)
+VERSION = "1.3"  # of Hydra's behaviour
+ConfigStore.instance().store("schema", Config)
+
+
+@contextmanager
+def open_hydra(config_dir: str | None) -> Iterator[None]:
+    """Have Hydra look for configs in our folder and in `config_dir`.
+
+    Raises:
+        ConfigError: no such folder, or one whose files hide those that came along.
+    """
+    own = Path(config_dir or CONF).absolute()
+    if not own.is_dir():
+        raise ConfigError(f"--config-dir {config_dir}: no such folder ({own})")
+    if own.resolve() != CONF.resolve():
+        for file in (own / group / f"{name}.yaml" for group, options in groups().items() for name in options):
+            if file.exists():
+                raise ConfigError(f"{file}: {file.parent.name}={file.stem} came along; give yours another name")
+    with initialize_config_dir(str(CONF), job_name="dltrain", version_base=VERSION):
+        use_presets()
+        if config_dir:
+            search_path = loader().get_search_path()
+            search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
+            GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
+        yield
+
+
+def loader() -> ConfigLoader:
+    """Return the loader of the Hydra that is open."""
+    return GlobalHydra.instance().config_loader()
+
+
+def parse_all(overrides: list[str]) -> list[Override]:
+    """Read overrides as Hydra does, while it is open.
+
+    Raises:
+        ConfigError: one that is no key=value, or cannot be read.
+    """
+    parser, found = OverridesParser.create(loader()), []
+    for line in overrides:
+        prefix, key, value = parse_line(line)
+        if value is None and prefix != "~":
+            meant = [f"{group}={line}" for group, options in groups().items() if line in options]
+            raise ConfigError(f"{line!r} is no key=value{f'; did you mean {meant[0]}?' if meant else ''}")
+        try:
+            found += parser.parse_overrides([line])
+        except HydraException as error:
+            raise ConfigError(f"{line}: cannot be read; quote the value, as in \"{prefix}{key}='...'\"") from error
+    return found
+
+
+def compose_one(config_name: str, choices: list[str]) -> DictConfig:
+    """Compose a config of the chosen parts, while Hydra is open.
+
+    Raises:
+        ConfigError: they do not go together.
+    """
+    try:
+        return compose(config_name, choices, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(_one_line(error)) from error
+
+
+def set_values(cfg: DictConfig, choices: list[Override], values: list[Override]) -> None:
+    """Set values in a config that was composed of these choices, and note them there, as Hydra does when it composes.
+
+    Raises:
+        ConfigError: a value that its key cannot have.
+    """
+    for override in values:
+        is_new = override.type is not OverrideType.CHANGE
+        try:
+            OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=is_new)
+        except OmegaConfBaseException as error:
+            raise ConfigError(_one_line(error)) from error
+        noted = cfg.hydra.overrides.hydra if override.is_hydra_override() else cfg.hydra.overrides.task
+        noted.append(override.input_line)
+    job, of_run = cfg.hydra.job, [override for override in (*choices, *values) if not override.is_hydra_override()]
+    job.override_dirname = get_overrides_dirname(of_run, **job.config.override_dirname)
+
+
+def _one_line(error: Exception) -> str:
+    """What Hydra says in several lines, without its advice to add a `+`, and with the nearest name to a wrong one."""
+    unknown = re.search(r"Key '(\w+)' not in 'Config'", f"{error} {error.__cause__}")
+    if unknown:
+        place = re.search(r"In '(.+?)'", str(error))
+        return f"unknown key {unknown[1]}{f' in {place[1]}.yaml' if place else ''}; {nearest(unknown[1], KEYS)}"
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip() and "object_type" not in line]
+    return "; ".join(line for line in lines if not line.startswith(("To append", "Set the environment")))
+
+
+@contextmanager
+def run_config(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
+    """Yield the config as the run in `folder` gets it: without Hydra's node, whose values `${hydra:...}` has meanwhile.
+
+    The folder is noted in that node, which stays in `cfg`.
+    """
+    cfg.hydra.mode, cfg.hydra.run.dir = RunMode.RUN, str(folder)
+    cfg.hydra.runtime.output_dir = str(folder.absolute())
+    own = copy.deepcopy(cfg)
+    with open_dict(own):
+        del own["hydra"]
+    HydraConfig.instance().set_config(cfg)
+    try:
+        yield own
+    finally:
+        HydraConfig.instance().cfg = None
+
+
+def launch(arguments: list[str], job: Callable[[DictConfig], Any]) -> None:
+    """Hand a command line to Hydra itself: for its help, its --cfg and --info, completion, and sweepers of its own."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # it passes exceptions on, instead of printing them and exiting with 1
+    version.setbase(VERSION)
+    parser = get_args_parser()
+    _run_hydra(parser.parse_args(arguments), parser, job, str(CONF), "config")

@@ -1,0 +1,81 @@
+"""Override lines such as `+optim.lr=0.1`: the one place that takes them apart, and what is often asked of them.
+
+Only the standard library is imported here: a table of runs needs this, and does not wait for Hydra.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+SLOTS = ("data", "model", "loss", "optim", "scheduler")  # groups that build one component each
+
+
+class Line(NamedTuple):
+    """An override line in its parts."""
+
+    prefix: str  # +, ++ or ~, as Hydra reads them
+    key: str
+    value: str | None  # None without a `=`
+
+
+def parse_line(line: str) -> Line:
+    """Take a line apart at its first `=`."""
+    name, has_value, value = line.partition("=")
+    key = name.lstrip("+~")
+    return Line(name[: len(name) - len(key)], key, value if has_value else None)
+
+
+def bare(line: str) -> str:
+    """Strip the + or ++ of a line; a ~ means something else."""
+    return line.lstrip("+")
+
+
+def key_of(line: str) -> str:
+    """Return the key: `optim.lr` of `+optim.lr=0.1`."""
+    return parse_line(line).key
+
+
+def value_of(line: str) -> str:
+    """Return the value: `0.1` of `+optim.lr=0.1`, and nothing without a `=`."""
+    return parse_line(line).value or ""
+
+
+def key_values(lines: Iterable[str]) -> dict[str, str]:
+    """Map the key of each line that has a value to that value."""
+    return {key: value for _, key, value in map(parse_line, lines) if value is not None}
+
+
+def axis_values(axes: Iterable[Sequence[str]]) -> dict[str, list[str]]:
+    """Map each key of a sweep to its values; an axis has one line for each of them."""
+    return {key: [value_of(line) for line in axis] for axis in axes for key in key_values(axis)}
+
+
+def without(lines: Iterable[str], *keys: str) -> list[str]:
+    """Leave out the lines that set one of these keys."""
+    return [line for line in lines if key_of(line) not in keys]
+
+
+def merged(older: Iterable[str], newer: Sequence[str]) -> list[str]:
+    """Put newer lines in the place of older ones that set the same keys."""
+    return [*without(older, *map(key_of, newer)), *newer]
+
+
+def quoted(text: str) -> str:
+    """Quote a value that may contain anything, as Hydra's grammar wants it."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def is_of_hydra(line: str) -> bool:
+    """Whether a line configures Hydra rather than the run."""
+    return key_of(line).startswith(("hydra.", "hydra/"))
+
+
+def flat(node: Any, path: str = "") -> dict[str, Any]:
+    """Map the dotted key of each value in nested dictionaries to it; a list is a value."""
+    if not isinstance(node, dict):
+        return {path: node}
+    found: dict[str, Any] = {}
+    for key, value in node.items():
+        found |= flat(value, f"{path}.{key}" if path else str(key))
+    return found

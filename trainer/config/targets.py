@@ -1,0 +1,156 @@
+"""The door from config to objects: the only file that calls what a config names, and only what a slot allows.
+
+A `_target_` is looked up under the slot's own modules or in a module of the folder that the user works in, and the
+object found is judged by what it is and where it was defined, not by the name that led to it: `mynet.os.system` is
+`posix.system`, and refused.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from trainer.errors import ConfigError, DltrainError, nearest, reason
+
+MODULES = {  # slot -> where its targets may be defined, beside the user's working folder
+    "data": ("trainer.data",),
+    "model": ("trainer.models", "torchvision.models"),
+    "loss": ("trainer.losses", "torch.nn", "trainer.models.scratch"),
+    "optim": ("trainer.optim", "torch.optim"),
+    "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
+}
+LOADER_KEYS = ("batch_size",)  # of the data node, for the loader and not for the dataset
+
+
+@cache
+def _classes() -> dict[str, type | tuple[type, ...]]:
+    """Slot -> what a class must be; plain functions are fine, but not for an optimizer."""
+    import torch
+    from torch import nn
+
+    from trainer.schedules import Schedule
+
+    schedulers = (torch.optim.lr_scheduler.LRScheduler, Schedule)
+    return {"model": nn.Module, "loss": nn.Module, "optim": torch.optim.Optimizer, "scheduler": schedulers}
+
+
+@cache
+def _known() -> dict[str, set[str]]:
+    """Slot -> arguments that only the run knows, and no config can set."""
+    from trainer.data.tensors import DataSpec
+
+    return {
+        "data": {"seed"},
+        "model": {"spec", *(f.name for f in fields(DataSpec))},
+        "loss": {"task", "class_counts"},
+        "optim": {"params"},
+        "scheduler": {"optimizer", "total_steps"},
+    }
+
+
+def locate(slot: str, target: Any) -> Callable[..., Any]:
+    """The class or function that `target` names, if the slot may have it.
+
+    Raises:
+        ConfigError: it does not exist, or is nothing that the slot accepts; what is not allowed is not even imported.
+    """
+
+    def belongs(module: str) -> bool:
+        return f"{module}.".startswith(tuple(f"{root}." for root in MODULES[slot])) or _is_user_module(module)
+
+    refusal = ConfigError(
+        f"{slot}._target_={target}: a {slot} comes from {', '.join(MODULES[slot])} or a module in {Path.cwd()}"
+    )
+    words = target.split(".") if isinstance(target, str) else []
+    if len(words) < 2 or not all(word.isidentifier() and not word.startswith("_") for word in words):
+        raise refusal
+    module = ".".join(words[:-1])
+    if not belongs(module) and not _is_user_module(words[0]):
+        raise refusal
+    try:
+        found = getattr(importlib.import_module(module), words[-1])
+    except Exception as error:
+        raise ConfigError(f"{slot}._target_={target}: cannot be imported: {type(error).__name__}: {error}") from error
+    if inspect.isclass(found):
+        fits = slot in _classes() and issubclass(found, _classes()[slot])
+    else:
+        fits = inspect.isfunction(found) and found.__qualname__ == found.__name__ and slot != "optim"
+    if not fits or not belongs(found.__module__):
+        raise refusal
+    return found
+
+
+def _is_user_module(name: str) -> bool:
+    """Whether a module is a file of the working folder; the first part of a name is judged without importing it."""
+    root = name.split(".")[0]
+    if root in ("trainer", "torch", "torchvision", "") or root in sys.stdlib_module_names:
+        return False
+    cwd = Path.cwd()
+    if name not in sys.modules:
+        return (cwd / f"{name}.py").is_file() or (cwd / name / "__init__.py").is_file()
+    file = Path(getattr(sys.modules[name], "__file__", None) or "/").resolve()
+    # Python itself may lie below the working folder, as it does below `/`, a home, or a project with its environment.
+    return cwd in file.parents and not any(Path(p).resolve() in file.parents for p in (sys.prefix, sys.base_prefix))
+
+
+def parameters_of(slot: str, target: Any) -> list[str]:
+    """Names of the arguments of a component that a config can set."""
+    names = [name for name in inspect.signature(locate(slot, target)).parameters if name not in _known()[slot]]
+    return [*names, *LOADER_KEYS] if slot == "data" else names
+
+
+def arguments_of(cfg: DictConfig, slot: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The slot's target and its arguments from the config, each known to its signature."""
+    try:
+        node: Any = OmegaConf.to_container(cfg[slot], resolve=True, throw_on_missing=True)
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key} is needed: give it as {error.full_key}=...") from error
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{slot}: {str(error).splitlines()[0]}") from error
+    target = node.pop("_target_", None)
+    _refuse_nested(slot, node)
+    call = locate(slot, target)
+    names = parameters_of(slot, target)
+    for key, value in node.items():
+        if key not in names and not _takes_any(call):
+            raise ConfigError(f"{slot}.{key}={value}: {target} has no such argument; {nearest(str(key), names)}")
+    return call, node
+
+
+def _refuse_nested(path: str, node: Any) -> None:
+    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
+    for key, value in items:
+        if str(key).startswith("_"):
+            raise ConfigError(f"{path}.{key}={value}: nothing is instantiated inside a component")
+        _refuse_nested(f"{path}.{key}", value)
+
+
+def _takes_any(call: Callable[..., Any]) -> bool:
+    return any(p.kind is inspect.Parameter.VAR_KEYWORD for p in inspect.signature(call).parameters.values())
+
+
+def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
+    """Call the slot's target with its arguments from the config, and with what is `known` if it has a name for it.
+
+    Raises:
+        ConfigError: an argument that the target does not have, or a value that it refuses.
+    """
+    call, given = arguments_of(cfg, slot)
+    names = [*inspect.signature(call).parameters, *(["num_classes"] if _takes_any(call) else [])]  # as in torchvision
+    given = {key: value for key, value in given.items() if slot != "data" or key not in LOADER_KEYS}
+    try:
+        return call(**{key: value for key, value in known.items() if key in names} | given)
+    except (DltrainError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        told = f", given {given}" if isinstance(error, TypeError) else ""
+        raise ConfigError(f"{slot}: {call.__name__}: {reason(error)}{told}") from error

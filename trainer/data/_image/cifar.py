@@ -1,0 +1,106 @@
+"""CIFAR-10's own files. They are pickles, which can run anything when they are read: only the known ones are.
+
+Each file is compared with the MD5 of the original, and then read by an unpickler that can make arrays and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import pickle
+import tarfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.data import _download
+from trainer.errors import DataError
+
+FOLDER, PACKED = "cifar-10-batches-py", "cifar-10-python.tar.gz"
+MD5 = {  # as in torchvision.datasets.CIFAR10, whose import takes a second
+    "data_batch_1": "c99cafc152244af753f735de768cd75f",
+    "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+    "data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+    "data_batch_4": "634d18415352ddfa80567beed471001a",
+    "data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+    "test_batch": "40351d587109b95175f43aff81a1287e",
+    "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
+}
+PACKED_MD5 = "c58f30108f718f92721af3b95e74349a"
+LARGEST = 40_000_000  # bytes; the originals have about 31 million
+
+
+def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], tuple[str, ...]]:
+    """Images `(N, 3, 32, 32)` uint8 and labels `(N,)` for training and for testing, and the names of the classes.
+
+    Raises:
+        DataError: a file is missing or is not the original, or could not be downloaded.
+    """
+    folder, archive = root / FOLDER, root / PACKED
+    if not archive.exists() and not any((folder / name).exists() for name in MD5):
+        _download.download("CIFAR10", root, folder=root, files=f"{PACKED}, or the folder {FOLDER} that it holds,")
+    missing = [name for name in MD5 if not (folder / name).exists()]
+    if missing and not archive.exists():
+        raise DataError(f"{folder / missing[0]}: not found, and neither is {archive}")
+    packed = _members(archive, missing) if missing else {}
+
+    def contents(name: str) -> dict[str, Any]:
+        if name in packed:
+            return _load(archive, name, packed.pop(name), keep=folder / name)
+        with (folder / name).open("rb") as file:
+            return _load(folder / name, name, file.read(LARGEST))
+
+    def images_of(*names: str) -> tuple[Tensor, Tensor]:
+        batches = [contents(name) for name in names]
+        images = torch.cat([torch.from_numpy(batch["data"]) for batch in batches])
+        return images.view(-1, 3, 32, 32), torch.tensor([label for batch in batches for label in batch["labels"]])
+
+    *training, testing, about = MD5
+    return images_of(*training), images_of(testing), tuple(contents(about)["label_names"])
+
+
+def _load(file: Path, name: str, content: bytes, keep: Path | None = None) -> dict[str, Any]:
+    """What a file holds, if it is the original; it is kept then, under that name."""
+    found = _download.md5(content)
+    if found != MD5[name]:
+        raise DataError(
+            f"{file}: {name} is not CIFAR-10's own (MD5 {found}, expected {MD5[name]}); it is a pickle, which could "
+            "run anything, and is not read; put the original there"
+        )
+    if keep:
+        _download.write_whole(keep, content)
+    return _Arrays(io.BytesIO(content), encoding="latin1").load()
+
+
+def _members(archive: Path, names: list[str]) -> dict[str, bytes]:
+    """The files of those names in the archive, if it is the original."""
+    with archive.open("rb") as file:
+        found = hashlib.md5(usedforsecurity=False)
+        while chunk := file.read(1 << 20):
+            found.update(chunk)
+    if found.hexdigest() != PACKED_MD5:
+        raise DataError(
+            f"{archive}: incomplete, or not CIFAR-10's own ({archive.stat().st_size:,} bytes, MD5 {found.hexdigest()}, "
+            f"expected {PACKED_MD5}); delete it to download it again"
+        )
+    try:
+        with tarfile.open(archive) as tar:
+            members = {name: tar.extractfile(f"{FOLDER}/{name}") for name in names}
+            return {name: member.read(LARGEST) for name, member in members.items() if member}
+    except (tarfile.TarError, KeyError, EOFError, zlib.error) as error:
+        raise DataError(f"{archive}: cannot be unpacked: {error}") from error
+
+
+class _Arrays(pickle.Unpickler):
+    """Makes lists, dictionaries, texts, numbers and numpy's arrays."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """The three functions that the pickle of an array names, wherever this numpy keeps them."""
+        allowed = {"_reconstruct": np.zeros(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype}
+        if module.split(".")[0] == "numpy" and name in allowed:
+            return allowed[name]
+        raise DataError(f"a pickle that names {module}.{name} is not read")

@@ -1,0 +1,90 @@
+"""What the training images teach: mean and deviation of each channel and, of drawings, how they were framed.
+
+`B` is the size of a batch, `N` the number of images, `C` the number of channels, 1 of grey ones and 3 of colours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from trainer.data._image.drawing import Drawing, fit_drawing
+
+LOOKED_AT, NUMBERS = 500, 2_000_000  # grey images, and pixels in them, to see how they are drawn
+
+
+@dataclass(frozen=True)
+class ImageEncoder:
+    """All that is needed to read other images as the training images were read; plain enough for JSON."""
+
+    size: tuple[int, int]  # height and width in pixels
+    mean: tuple[float, ...]  # (C,) of the pixels as they are stored, 0 to `largest`
+    std: tuple[float, ...]  # (C,)
+    largest: int = 255
+    drawing: Drawing | None = None  # where the images are something drawn on one shade of grey
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """Of an image."""
+        return (len(self.mean), *self.size)
+
+    @property
+    def is_grey(self) -> bool:
+        """Whether there is one channel."""
+        return len(self.mean) == 1
+
+    def prepare(self, batch: Tensor) -> Tensor:
+        """`(B, C, H, W)` bytes to floats, of mean 0 and variance 1 in each channel of all the training images."""
+        scale, shift = _affine(self.mean, self.std, batch.device)
+        return batch.to(torch.float32, copy=True).mul_(scale).add_(shift)
+
+    def fitted(self, images: Tensor, largest: int) -> tuple[Tensor, list[str]]:
+        """Images `(N, C, H, W)` uint8 of any size, up to `largest`, in channels, size and range of the training's.
+
+        They are scaled as a whole. Says what was done.
+        """
+        done = []
+        if images.shape[1] != len(self.mean):
+            weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # of Rec. 601, as in PIL
+            grey = (images * weights).sum(1, keepdim=True).round().to(torch.uint8)
+            images = grey if self.is_grey else images.expand(-1, 3, -1, -1)
+            done.append("made grey" if self.is_grey else "grey in three channels")
+        if images.shape[2:] != self.size or largest != self.largest:
+            done += [f"resized from {tuple(images.shape[2:])} to {self.size}"] if images.shape[2:] != self.size else []
+            parts = [_scaled(part, self.size, self.largest / largest) for part in images.split(1000)]
+            images = torch.cat(parts)
+        return images, done
+
+
+def _scaled(images: Tensor, size: tuple[int, int], factor: float) -> Tensor:
+    floats = torch.nn.functional.interpolate(images.float(), size, mode="bilinear", antialias=True)
+    return (floats * factor).round().to(torch.uint8)
+
+
+@cache
+def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
+    means, stds = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
+    return (1 / stds).float()[:, None, None].to(device), (-means / stds).float()[:, None, None].to(device)  # (C, 1, 1)
+
+
+def fit_images(images: Iterable[Tensor], largest: int = 255, are_files: bool = False) -> ImageEncoder:
+    """What all the `images` given teach, parts `(N, C, H, W)` of bytes up to `largest`.
+
+    Of files nothing is learned about how they are drawn: other files are read just as they were.
+    """
+    counts = torch.zeros(1, dtype=torch.int64)
+    some: list[Tensor] = []
+    for part in images:
+        wanted = min(LOOKED_AT, 1 + NUMBERS // part[0, 0].numel()) - sum(len(seen) for seen in some)
+        counts = counts + torch.stack([torch.bincount(c.flatten(), minlength=256) for c in part.unbind(1)])  # (C, 256)
+        some.append(part[:: max(1, len(part) // max(1, wanted))][: max(1, wanted)])
+    values = torch.arange(256, dtype=torch.float64)
+    mean = counts.double() @ values / counts.sum(1)
+    std = (counts.double() @ values.square() / counts.sum(1) - mean.square()).sqrt().clamp_min(1e-6)
+    sample = torch.cat(some)
+    drawing = fit_drawing(sample[:, 0].float().numpy() / largest) if len(mean) == 1 and not are_files else None
+    return ImageEncoder((sample.shape[2], sample.shape[3]), (*mean.tolist(),), (*std.tolist(),), largest, drawing)

@@ -1,0 +1,139 @@
+"""What the training rows of a table teach: one plain object, which turns any rows of such a table into inputs.
+
+`N` is the number of rows, `F` the number of inputs: one of a column of numbers, one for each category of text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainer.data._table.columns import LARGEST, Blame, as_numbers, is_number, label, refuse
+from trainer.data._textfile import cleaned
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """A feature: numbers, standardised, and the mean where one is missing; or text, with an input for each category."""
+
+    name: str
+    mean: float = 0.0
+    std: float = 1.0
+    categories: tuple[str, ...] | None = None
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Their names."""
+        return (self.name,) if self.categories is None else tuple(f"{self.name}={cleaned(c)}" for c in self.categories)
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is predicted: mean and deviation of a value, or the classes in the order of their numbers."""
+
+    name: str
+    task: str  # regression | binary | multiclass
+    classes: tuple[str | float, ...] = ()
+    mean: float = 0.0
+    std: float = 1.0
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes as text."""
+        return tuple(map(label, self.classes))
+
+
+@dataclass(frozen=True)
+class TableEncoder:
+    """All that is needed to read other rows of such a table as the training rows were read; plain enough for JSON."""
+
+    columns: tuple[Column, ...]
+    target: Target
+    fill: bool  # whether a missing cell is filled in, and no error
+
+    @property
+    def text(self) -> tuple[str, ...]:
+        """The columns that are to be read as text whatever is in them."""
+        names = [column.name for column in self.columns if column.categories is not None]
+        return (*names, *([self.target.name] if any(isinstance(c, str) for c in self.target.classes) else []))
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:
+        """Of a row."""
+        return (sum(len(column.inputs) for column in self.columns),)
+
+    def encode(self, frame: pd.DataFrame, blame: Blame) -> np.ndarray:
+        """Inputs `(N, F)` float32. Text that was not in training, or is missing, is zero in all of its inputs.
+
+        Raises:
+            DataError: a cell that is no finite number, or is missing where none is filled in.
+        """
+        ends = np.cumsum([0, *(len(column.inputs) for column in self.columns)])
+        inputs = np.zeros((len(frame), ends[-1]), np.float32)
+        for column, start in zip(self.columns, ends[:-1], strict=True):
+            cells = frame[column.name]
+            if not self.fill:
+                refuse(cells, cells.isna(), "where a value was expected", blame)
+            if column.categories is not None:
+                found = _numbered(cells, column.categories)
+                rows = (found >= 0).nonzero()[0]
+                inputs[rows, start + found[rows]] = 1
+                continue
+            values = (as_numbers(cells, blame).to_numpy() - column.mean) / column.std
+            refuse(cells, np.abs(values) > LARGEST, "is too far from the training rows for 32 bits", blame)
+            inputs[:, start] = np.nan_to_num(values, copy=False)
+        return inputs
+
+    def encode_target(self, frame: pd.DataFrame, blame: Blame) -> np.ndarray:
+        """Targets `(N,)`: standardised values float64, or numbers of classes int64.
+
+        Raises:
+            DataError: a class that is not among the training rows' file, or a cell that is no finite number.
+        """
+        import pandas as pd
+
+        cells = frame[self.target.name]
+        refuse(cells, cells.isna(), "where a value was expected", blame)
+        if self.target.task == "regression":
+            return (as_numbers(cells, blame).to_numpy() - self.target.mean) / self.target.std
+        if self.target.name in self.text:
+            found = _numbered(cells, self.target.classes)
+        else:
+            found = pd.Index(self.target.classes, dtype=float).get_indexer(as_numbers(cells, blame))
+        refuse(cells, found < 0, f"is no class of the training file: {', '.join(self.target.class_names[:20])}", blame)
+        return found
+
+
+def _numbered(cells: pd.Series, words: Sequence[Any]) -> np.ndarray:
+    """Which of the words each cell is, -1 if none."""
+    import pandas as pd
+
+    found = pd.Index(words, dtype=object).get_indexer(cells.cat.categories.astype(object))
+    return np.append(found, -1)[cells.cat.codes]
+
+
+def as_it_is(names: Sequence[str], target: Target) -> TableEncoder:
+    """For columns of numbers that are not scaled."""
+    return TableEncoder(tuple(Column(name) for name in names), target, fill=False)
+
+
+def fit_column(cells: pd.Series, rows: np.ndarray) -> Column:
+    """What the training `rows` of a column teach; constant numbers are left unscaled."""
+    name, cells = str(cells.name), cells.iloc[rows].dropna()
+    if not is_number(cells):
+        return Column(name, categories=tuple(sorted(map(str, cells.unique()))))
+    mean, std = moments(cells.to_numpy(np.float64))
+    return Column(name, mean, std)
+
+
+def moments(values: np.ndarray) -> tuple[float, float]:
+    """Mean and standard deviation; the value itself and 1 of a constant, and 0 and 1 of nothing."""
+    if not len(values) or values.min() == values.max() or not values.std():
+        return float(values[0]) if len(values) else 0.0, 1.0
+    return float(values.mean()), float(values.std())

@@ -1,0 +1,118 @@
+"""The learning-rate range test: train while the rate rises from nothing to too much, and look at the loss.
+
+Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3.3; smoothed, stopped and read as in
+fast.ai's `lr_find`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from itertools import count
+from typing import NamedTuple
+
+from torch import nn
+
+from trainer.engine.loop import Batch, Loader, Loss, fit
+from trainer.engine.meter import Meter
+from trainer.engine.update import Update
+from trainer.errors import NumericalError
+from trainer.schedules import Schedule
+
+MEMORY = 0.9  # share of the smoothed loss that is kept at a step: a mean over about ten of them
+WINDOW = round(1 / (1 - MEMORY))
+DIVERGED = 4.0  # times the lowest smoothed loss
+
+
+class Curve(NamedTuple):
+    """The loss at each learning rate, before the update with it; `smoothed` by an exponentially weighted mean."""
+
+    lrs: list[float]
+    losses: list[float]
+    smoothed: list[float]
+
+    @property
+    def lowest(self) -> int:
+        """Index of the lowest smoothed loss, of those that are smoothed."""
+        return min(range(min(WINDOW, len(self.lrs) - 1), len(self.lrs)), key=self.smoothed.__getitem__)
+
+    @property
+    def steepest(self) -> int | None:
+        """Index before the lowest where the smoothed loss falls fastest; none where it does not fall.
+
+        Over several updates to both sides, and after as many as it is smoothed over: the rest is noise of batches.
+        """
+        half = WINDOW // 2
+        indices = range(WINDOW + half, self.lowest)
+        falls = {i: self.smoothed[i - half] - self.smoothed[min(i + half, self.lowest)] for i in indices}
+        best = max(falls, key=falls.__getitem__, default=None)
+        return best if best is not None and falls[best] > 0 else None
+
+    def suggestions(self) -> dict[str, int]:
+        """What it is -> index, the larger rate first; none where the loss does not fall.
+
+        Smith takes a rate where the loss falls, fast.ai also a tenth of the one where it is lowest, since there it is
+        about to rise. The larger of the two is the better start of a run whose schedule brings it down.
+        """
+        if self.steepest is None:
+            return {}
+        tenth = min(range(len(self.lrs)), key=lambda i: abs(math.log(10 * self.lrs[i] / self.lrs[self.lowest])))
+        found = {"steepest fall": self.steepest, "minimum / 10": tenth}
+        return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def range_test(
+    model: nn.Module,
+    loss: Loss,
+    loader: Loader,
+    update: Update,
+    *,
+    autocast: AbstractContextManager,
+    lowest: float,
+    highest: float,
+    steps: int,
+) -> Curve:
+    """Train for `steps` updates at rates from `lowest` to `highest`, each the same factor above the one before.
+
+    It ends sooner where the loss is no number, or its smoothed value 4 times as high as it has been. All else is as
+    `update` has it. Model and update are spent afterwards.
+    """
+    for group in update.optimizer.param_groups:
+        group["lr"] = 1.0
+    update.scheduler = Schedule(update.optimizer, lambda step: lowest * (highest / lowest) ** (step / (steps - 1)))
+    curve = Curve([], [], [])
+    meter = Meter({})
+    lr, average = update.lr, 0.0
+    try:
+        for report in fit(model, loss, _Endless(loader), (), update, (meter, meter), epochs=1, autocast=autocast):
+            value = float(report.loss)
+            if not math.isfinite(value):
+                break
+            average = MEMORY * average + (1 - MEMORY) * value
+            curve.lrs.append(lr)
+            curve.losses.append(value)
+            curve.smoothed.append(average / (1 - MEMORY ** len(curve.lrs)))  # without the zero that it began with
+            if len(curve.lrs) >= steps or curve.smoothed[-1] > DIVERGED * min(
+                curve.smoothed[WINDOW:], default=math.inf
+            ):
+                break
+            lr = update.lr
+    except NumericalError:
+        pass
+    return curve
+
+
+class _Endless:
+    """Pass after pass over a split, as one epoch."""
+
+    def __init__(self, loader: Loader) -> None:
+        self.loader = loader
+
+    def set_epoch(self, epoch: int, start: int = 0) -> None:
+        """Nothing: it chooses the order of each pass itself."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        for epoch in count(1):
+            self.loader.set_epoch(epoch)
+            yield from self.loader

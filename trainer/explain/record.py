@@ -1,0 +1,200 @@
+"""The graph of a model's computation on one batch: what it calls, in order, with values and gradients.
+
+The model itself runs, forward and backward. Each torch function that it calls is a node, and so is each parameter,
+before its first use: a node comes after all that it is computed from.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from trainer.explain.node import Call, Node, Size, pooled
+
+
+def record(
+    model: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    inputs: Tensor,
+    targets: Tensor,
+    autocast: AbstractContextManager,
+) -> list[Node]:
+    """The nodes of a forward and a backward pass in training mode, in topological order; the loss is the last.
+
+    `inputs` are `(B, *in_shape)`, and `loss` gives shape `()`. The gradients of the parameters are left in the model.
+    """
+    model.train().zero_grad()
+    recording = _Recording(model)
+    # What the model is given has a gradient, and is no leaf: a model may change it in place.
+    given = inputs.detach().requires_grad_().clone() if inputs.is_floating_point() else inputs
+    recording.add("inputs", [given], (), is_leaf=True)
+    with _told(model, recording), recording, autocast:
+        outputs = model(given)
+    recording.enter("loss", type(loss).__name__, outputs)
+    with recording:
+        value = loss(outputs if outputs.dtype.itemsize >= 4 else outputs.float(), targets)
+    recording.leave(value)
+    value.backward()
+    return recording.finished()
+
+
+@contextmanager
+def _told(model: nn.Module, recording: _Recording) -> Iterator[None]:
+    """Tell the recording which module is running."""
+    handles = []
+    for name, module in model.named_modules():
+        kind = type(module).__name__
+        enter = partial(recording.enter, name, kind)
+        handles.append(module.register_forward_pre_hook(lambda module, inputs, enter=enter: enter(inputs)))
+        handles.append(module.register_forward_hook(lambda module, inputs, outputs: recording.leave(outputs)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+class _Recording(TorchFunctionMode):
+    """Sees every torch function that is called while it is active."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.nodes: list[Node] = []
+        self.calls: list[Call] = []  # that are running
+        self.num_calls = 0
+        self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+        self.parameters: dict[Tensor, int] = {}  # -> number of its node
+        self.tensors: dict[int, tuple[Tensor, int, int]] = {}  # id -> tensor, its version, number of its node
+        self.functions: dict[Any, int] = {}  # of autograd, such as MulBackward0 -> number of its node
+        self.gradients: dict[int, list[Size]] = {}  # number of a node -> gradients of its tensors
+
+    def __torch_function__(
+        self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Call the function; it is a node if a gradient can flow through it. What it calls itself is not seen."""
+        kwargs = kwargs or {}
+        if function.__name__ == "__get__":  # an attribute, such as a shape or a transposed view, which _find knows too
+            return function(*args, **kwargs)
+        inputs = self._found(_tensors((args, kwargs)))  # before the call, which may change them in place
+        result = function(*args, **kwargs)
+        made = [tensor for tensor in _tensors(result) if tensor.requires_grad and not self._knows(tensor)]
+        if made and inputs:
+            self.add(_shown(function), made, inputs)
+        return result
+
+    def enter(self, name: str, kind: str, inputs: Any) -> None:
+        """A module begins; what it is given was made before."""
+        self.look(inputs)
+        self.calls.append(Call(name, kind, self.num_calls))
+        self.num_calls += 1
+
+    def leave(self, outputs: Any) -> None:
+        """The module that began last ends; what it gives was made in it."""
+        self.look(outputs)
+        self.calls.pop()
+
+    def look(self, tensors: Any) -> None:
+        """Make nodes of those that autograd alone has seen."""
+        with torch._C.DisableTorchFunction():  # what this calls belongs to no model
+            self._found(_tensors(tensors))
+
+    def add(self, name: str, tensors: Sequence[Tensor], inputs: tuple[int, ...], *, is_leaf: bool = False) -> int:
+        """A new node, whose value is these tensors; listens to their gradients."""
+        number = len(self.nodes)
+        value = pooled([size_of(tensor) for tensor in tensors if tensor.is_floating_point()])
+        self.nodes.append(Node(number, name, tuple(self.calls), inputs, tuple(tensors[0].shape), is_leaf, value))
+        for tensor in tensors:
+            self.tensors[id(tensor)] = tensor, tensor._version, number
+            if tensor.grad_fn is not None:
+                self.functions[tensor.grad_fn] = number
+                tensor.register_hook(lambda gradient: self._note(number, gradient))
+        return number
+
+    def finished(self) -> list[Node]:
+        """All nodes, with their gradients, after the backward pass."""
+        for parameter, number in self.parameters.items():
+            self._note(number, parameter.grad)
+        return [replace(node, gradient=pooled(self.gradients.get(node.number, []))) for node in self.nodes]
+
+    def _note(self, number: int, gradient: Tensor | None) -> None:
+        if gradient is not None:
+            self.gradients.setdefault(number, []).append(size_of(gradient))
+
+    def _knows(self, tensor: Tensor) -> bool:
+        """Whether it belongs to a node, and was not changed since."""
+        return id(tensor) in self.tensors and self.tensors[id(tensor)][1] == tensor._version
+
+    def _found(self, tensors: Iterable[Tensor]) -> tuple[int, ...]:
+        numbers = [self._find(tensor) for tensor in tensors]
+        return tuple(dict.fromkeys(number for number in numbers if number is not None))
+
+    def _find(self, tensor: Tensor) -> int | None:
+        """The node that a tensor belongs to, if there is one; what autograd alone has seen becomes one."""
+        if self._knows(tensor):
+            return self.tensors[id(tensor)][2]
+        if tensor in self.names:
+            return self._leaf(tensor)
+        if tensor.grad_fn is None:
+            return None
+        if tensor.grad_fn not in self.functions:
+            name = type(tensor.grad_fn).__name__.removesuffix("0").removesuffix("Backward")
+            return self.add(name, [tensor], self._behind(tensor.grad_fn))
+        return self.functions[tensor.grad_fn]
+
+    def _leaf(self, parameter: Tensor) -> int:
+        if parameter not in self.parameters:
+            self.parameters[parameter] = self.add(self.names[parameter], [parameter], (), is_leaf=True)
+        return self.parameters[parameter]
+
+    def _behind(self, function: Any) -> tuple[int, ...]:
+        """The nodes that a function of autograd takes from, directly or through functions that belong to none."""
+        found: list[int] = []
+        for before, _ in function.next_functions:
+            if before in self.functions:
+                found.append(self.functions[before])
+            elif hasattr(before, "variable"):
+                found += self._found([before.variable])
+            elif before is not None:
+                found += self._behind(before)
+        return tuple(dict.fromkeys(found))
+
+
+def size_of(tensor: Tensor) -> Size:
+    """Computed in double precision: in single, the square of a small gradient is 0."""
+    numbers = tensor.detach().to_dense().cpu().double()
+    count = max(1, numbers.numel())
+    return Size(
+        numbers.numel(),
+        float(numbers.sum()) / count,
+        math.sqrt(float(numbers.square().sum()) / count),
+        float((numbers == 0).sum()) / count,
+    )
+
+
+def _tensors(structure: Any) -> list[Tensor]:
+    """All tensors in nested lists, tuples and dictionaries."""
+    if isinstance(structure, Tensor):
+        return [structure]
+    if isinstance(structure, dict):
+        structure = structure.values()
+    elif not isinstance(structure, (tuple, list)):
+        return []
+    return [tensor for part in structure for tensor in _tensors(part)]
+
+
+def _shown(function: Callable) -> str:
+    """The name of a torch function as it is known: `add` also of `+`, of `+=` and in place."""
+    name = function.__name__
+    if not name.startswith("__"):
+        return name.strip("_")
+    name = name.strip("_")
+    return name[1:] if name[0] in "ir" and hasattr(operator, name[1:]) else name

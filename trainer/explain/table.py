@@ -1,0 +1,64 @@
+"""A graph as a table: a row a node, in topological order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from trainer.explain.marks import MEANING
+from trainer.explain.node import Node, Size
+
+COLOUR = {"exploding": "bold red", "dead": "bold magenta", "vanishing": "bold yellow"}
+
+
+def graph_table(nodes: Sequence[Node]) -> Table:
+    """Number, name, inputs, shape, and mean and root mean square of value and gradient; fits in 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, padding=0)
+    table.add_column("\n#", justify="right")
+    table.add_column("\nnode", overflow="fold", min_width=10)
+    table.add_column("\nfrom", overflow="fold", max_width=14)
+    table.add_column("\nshape", overflow="fold")
+    for title in ("value\nmean", "\nrms", "gradient\nmean", "\nrms"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("\nmark", no_wrap=True)
+    for node in nodes:
+        name = f"  {node.name}" if node.is_parameter else node.title  # parameters stand before their user
+        sources = " ".join(map(str, node.inputs))
+        numbers = (*_numbers(node.value), *_numbers(node.gradient))
+        mark = Text(node.mark, COLOUR.get(node.mark, ""))
+        table.add_row(str(node.number), name, sources, shape(node), *numbers, mark)
+    return table
+
+
+def legend(nodes: Sequence[Node]) -> list[str]:
+    """What the columns are, and what each mark means, with the number of nodes that have it."""
+    found = [node.mark for node in nodes]
+    counts = {mark: found.count(mark) for mark in MEANING}
+    return [
+        "rms        root of the mean square, over batch and features; gradients are those of the loss",
+        *(f"{mark:<10} {meaning}: {_nodes(counts[mark])}" for mark, meaning in MEANING.items()),
+    ]
+
+
+def _nodes(number: int) -> str:
+    return f"{number or 'no'} node{'s' if number > 1 else ''}"
+
+
+def shape(node: Node) -> str:
+    """With the batch, such as 32x64x8x8."""
+    return "x".join(map(str, node.shape)) or "scalar"
+
+
+def brief(value: float) -> str:
+    """Three digits at most, and seven characters."""
+    if value == 0 or 1e-2 <= abs(value) < 1000:
+        return f"{value:.3g}"
+    digits, _, exponent = f"{value:.1e}".partition("e")
+    return f"{digits}e{int(exponent)}" if exponent else digits
+
+
+def _numbers(size: Size | None) -> tuple[str, str]:
+    return (brief(size.mean), brief(size.rms)) if size else ("", "")

@@ -1,0 +1,80 @@
+"""Write files whole or not at all, and the JSON of runs: the one implementation of both."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; the file, folder or link made there replaces `path` when the block ends.
+
+    If the block raises or the process is killed, `path` stays as it was. The temporary name is that of the file behind
+    a dot and the number of the process, and keeps its ending. `durable` also syncs content and name to the disk.
+    """
+    part = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield part
+        if durable:
+            sync(part)
+        os.replace(part, path)
+        if durable:
+            sync(path.parent)
+    except BaseException:
+        remove(part)
+        raise
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems cannot sync a folder
+            raise
+    finally:
+        os.close(handle)
+
+
+def remove(path: Path) -> None:
+    """Delete a file, a link, or a folder with all that is in it, as far as that is possible."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with suppress(OSError):
+            path.unlink()
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file; empty where there is no file, or none that can be read."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write an object as JSON, whole or not at all; NaN and infinity become text."""
+    text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False)
+    with replacing(path) as part:
+        part.write_text(f"{text}\n", encoding="utf-8")
+
+
+def finite(content: Any, *, null: bool = False) -> Any:
+    """Return `content` for JSON, which has no NaN or infinity: they become text or, for other programs, null."""
+    if isinstance(content, dict):
+        return {str(key): finite(value, null=null) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [finite(value, null=null) for value in content]
+    if isinstance(content, float) and content - content != 0:
+        return None if null else str(content)
+    return content

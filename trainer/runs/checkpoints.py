@@ -1,0 +1,214 @@
+"""Checkpoints on disk: whole or not there, checked before they are read, and never fewer than one.
+
+    checkpoints/
+      step-00000400/        one checkpoint: model.safetensors, state.pt, data.json, checkpoint.json
+      best-00000280/        weights, and data.json: all that the model needs to be used
+      last -> step-00000400    best -> best-00000280
+
+How one of these folders comes to be whole, and is known to be, is in sealed.py.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import zipfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from trainer.errors import CheckpointError, FileSystemError, naming
+from trainer.files import remove, replacing
+from trainer.runs import sealed
+
+Weights = Mapping[str, Tensor]
+
+
+class Checkpoint(NamedTuple):
+    """What was read: weights by the name of their file, the state of the run, and what the manifest says."""
+
+    weights: dict[str, dict[str, Tensor]]
+    state: dict[str, Any]
+    about: dict[str, Any]
+    data: bytes = b""  # JSON of what the data is, see data/description.py; empty in older ones
+
+
+class Store:
+    """The checkpoints of one run, in `folder`. Of those with a state, `keep` stay beside the last.
+
+    `data` is JSON that goes into each of them: what the data is, and how other data is read as it was.
+    """
+
+    def __init__(self, folder: Path, keep: int = 1) -> None:
+        self.folder, self.keep, self.data = folder, keep, b""
+
+    def save(self, step: int, weights: Mapping[str, Weights], state: dict[str, Any], about: dict[str, Any]) -> None:
+        """Write a checkpoint and call it the last; `weights` by the name of their file, such as `model`.
+
+        Raises:
+            FileSystemError: it cannot be written; what was there before still is.
+        """
+        content = {f"{name}.safetensors": _packed(tensors) for name, tensors in weights.items()}
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        name = self._write(f"step-{step:08d}", content | {"state.pt": buffer.getbuffer()}, about | {"step": step})
+        self._name("last", name)
+        self._prune()
+
+    def save_best(self, step: int, weights: Weights, about: dict[str, Any]) -> str:
+        """Write weights alone, call them the best, and return the name of their folder.
+
+        Raises:
+            FileSystemError: they cannot be written; what was there before still is.
+        """
+        name = self._write(f"best-{step:08d}", {"model.safetensors": _packed(weights)}, about | {"step": step})
+        self._name("best", name)
+        return name
+
+    def newest(self, say: Callable[[str], None] = lambda line: None) -> Checkpoint | None:
+        """The last checkpoint that is whole; none where none was ever written. Says which are damaged.
+
+        Raises:
+            CheckpointError: there are some, and all of them are damaged.
+        """
+        names = self._names("step")
+        for name in reversed(names):
+            try:
+                return self.read(name)
+            except CheckpointError as error:
+                say(f"warning: {error}; the checkpoint before it is used, where there is one")
+        if names:
+            raise CheckpointError(f"{self.folder}: all checkpoints are damaged ({', '.join(names)}); start a new run")
+        return None
+
+    def read(self, name: str) -> Checkpoint:
+        """The checkpoint of that name.
+
+        Raises:
+            CheckpointError: it is not there, damaged, of a later version, or holds more than tensors and numbers.
+        """
+        folder = self.folder / name
+        if folder.is_symlink():
+            target = os.readlink(folder)
+            if target not in self._names("best") + self._names("step"):
+                raise CheckpointError(f"{folder}: leads to {target!r}, which is no checkpoint beside it")
+            folder = self.folder / target
+        about, content = sealed.read(folder)
+        data = content.pop("data.json", b"")
+        if "model.safetensors" not in content:
+            raise CheckpointError(f"{folder}: names no model.safetensors")
+        state = _state(folder / "state.pt", content.pop("state.pt")) if "state.pt" in content else {}
+        try:
+            weights = {file.removesuffix(".safetensors"): load(data) for file, data in content.items()}
+        except SafetensorError as error:
+            raise CheckpointError(f"{folder}: cannot be read as safetensors: {error}") from error
+        return Checkpoint(weights, state, about, data)
+
+    def go_back(self, step: int, best: str) -> None:
+        """Take away what an interrupted write has left, and best weights of after `step`: they will be found anew."""
+        self._clear()
+        for name in self._names("best"):
+            if _order(name)[0] > step:
+                self._delete(name)
+        self._name("last", self._names("step")[-1])
+        if best:
+            self._name("best", best)
+        elif (self.folder / "best").is_symlink():
+            (self.folder / "best").unlink()
+
+    def _clear(self) -> None:
+        """Delete what an interrupted write or delete has left."""
+        for path in self.folder.glob(".*"):
+            remove(path)
+
+    def _names(self, kind: str) -> list[str]:
+        if not self.folder.is_dir():
+            return []
+        found = (path for path in self.folder.iterdir() if re.fullmatch(rf"{kind}-\d{{8,}}(-\d+)?", path.name))
+        return sorted((path.name for path in found if path.is_dir() and not path.is_symlink()), key=_order)
+
+    def _write(self, name: str, content: Mapping[str, Any], about: dict[str, Any]) -> str:
+        try:
+            self.folder.mkdir(exist_ok=True)  # in the folder of the run, which is there unless somebody took it away
+            self._clear()
+            names = [path.name for path in self.folder.iterdir()]
+            number = 1 + max((_order(n)[1] for n in names if n.split("-")[:2] == name.split("-")), default=0)
+            name = f"{name}-{number}" if number > 1 else name
+            content = {**content, "data.json": self.data} if self.data else content
+            sealed.write(self.folder / name, content, about)
+        except OSError as error:
+            size = sum(len(data) for data in content.values())
+            raise FileSystemError(
+                f"{self.folder / name}: the checkpoint cannot be written ({size:,} bytes): {error.strerror or error}"
+            ) from error
+        return name
+
+    def _name(self, link: str, target: str) -> None:
+        path = self.folder / link
+        with naming(path), replacing(path, durable=True) as part:
+            part.symlink_to(target, target_is_directory=True)
+
+    def _prune(self) -> None:
+        """Delete all but the last, the `keep` before it, and the best weights that these know of."""
+        steps = self._names("step")
+        kept = steps[-1 - self.keep :]
+        best = {sealed.manifest(self.folder / name).get("best") for name in kept}
+        if (self.folder / "best").is_symlink():
+            best.add(os.readlink(self.folder / "best"))
+        for name in [n for n in steps if n not in kept] + [n for n in self._names("best") if n not in best]:
+            self._delete(name)
+
+    def _delete(self, name: str) -> None:
+        """Under another name first: what is half deleted must not look like a checkpoint."""
+        gone = self.folder / f".{name}"
+        with suppress(OSError):
+            os.rename(self.folder / name, gone)
+            remove(gone)
+
+
+def load_weights(model: nn.Module, weights: Weights, where: Path) -> None:
+    """Copy weights into a model of the same shape, all of them.
+
+    Raises:
+        CheckpointError: names what is missing, too much, or of another shape.
+    """
+    try:
+        model.load_state_dict(dict(weights), strict=True)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        raise CheckpointError(f"{where}: the weights are of another model: {' '.join(lines[:5])}") from error
+
+
+def _packed(weights: Weights) -> bytes:
+    """As safetensors; tensors that share their memory are written each for itself."""
+    return save(
+        {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()}
+    )
+
+
+def _state(path: Path, data: bytes) -> dict[str, Any]:
+    """Tensors, numbers, text and lists of them; nothing else is ever made of a file, and nothing is unpacked."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("packed entries")
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: not a plain file of tensors and numbers: {reason}") from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{path}: holds a {type(state).__name__}, expected the state of a run")
+    return state
+
+
+def _order(name: str) -> tuple[int, int]:
+    """Of `step-00000400-2`: 400 and 2."""
+    numbers = [int(part) for part in name.split("-")[1:] if part.isdigit()]
+    return (numbers[0] if numbers else 0, numbers[1] if len(numbers) > 1 else 1)

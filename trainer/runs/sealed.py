@@ -1,0 +1,98 @@
+"""A folder of files that is whole or not there, and known to be what was written before any of it is parsed.
+
+It is written under another name, file by file to the disk, `checkpoint.json` with the SHA-256 of each and of itself at
+the end, and then renamed. The sums tell damage, not who wrote it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer import __version__
+from trainer.errors import CheckpointError
+from trainer.files import replacing
+
+FORMAT = 1  # of the files; a later one is not guessed at
+MANIFEST = "checkpoint.json"
+
+
+def write(folder: Path, content: Mapping[str, Any], about: dict[str, Any]) -> None:
+    """Make the folder, with `content` by the names of the files and `about` in the manifest.
+
+    Raises:
+        OSError: it cannot be written or, at the very end, its name cannot be synced to the disk.
+    """
+    files = {file: {"bytes": len(data), "sha256": sha256(data)} for file, data in content.items()}
+    about = {"format": FORMAT, "dltrain": __version__, "torch": torch.__version__} | about | {"files": files}
+    with replacing(folder, durable=True) as part:
+        part.mkdir()
+        for file, data in content.items():
+            _write_synced(part / file, data)
+        _write_synced(part / MANIFEST, sealed(about))
+
+
+def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest and the content of its files, compared with their sums before anything is parsed.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, is none of a checkpoint's, or the format is a later one.
+    """
+    about = manifest(folder)
+    if not about:
+        raise CheckpointError(f"{folder}: {MANIFEST} is missing or damaged")
+    if about.get("format") != FORMAT:
+        raise CheckpointError(f"{folder}: written in format {about.get('format')}; this version reads {FORMAT}")
+    content = {}
+    files = about.get("files")
+    for file, expected in files.items() if isinstance(files, dict) else ():
+        if file not in ("state.pt", "data.json") and not re.fullmatch(r"\w+\.safetensors", file):
+            raise CheckpointError(f"{folder}: no checkpoint has a file {file!r}")
+        try:
+            size = (folder / file).stat().st_size
+            if size != expected["bytes"]:
+                raise CheckpointError(f"{folder / file}: {size:,} bytes, expected {expected['bytes']:,}")
+            data = (folder / file).read_bytes()
+        except (OSError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{folder / file}: cannot be read: {error}") from error
+        if (found := sha256(data)) != expected.get("sha256"):
+            raise CheckpointError(
+                f"{folder / file}: SHA-256 {found[:16]}..., expected {expected.get('sha256')!s:.16}..."
+            )
+        content[file] = data
+    return about, content
+
+
+def sealed(about: dict[str, Any]) -> bytes:
+    """A manifest as JSON, with its own sum at the end."""
+    plain = json.dumps(about, sort_keys=True).encode()
+    return json.dumps(about | {"sha256": sha256(plain)}, indent=2).encode()
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """What the manifest says, empty where it is not there or not as it was written."""
+    try:
+        about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = about.pop("sha256")
+        return about if found == sha256(json.dumps(about, sort_keys=True).encode()) else {}
+    except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):
+        return {}
+
+
+def _write_synced(path: Path, data: Any) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sha256(data: Any) -> str:
+    """In hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,130 @@
+"""Which jobs a sweep has, and in which order they are launched: all of a grid, some of it, or one after the other."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from typing import Protocol
+
+from omegaconf import DictConfig
+
+from trainer.config.axes import SEARCH
+from trainer.config.command_line import again
+from trainer.config.compose import launch
+from trainer.config.keys import is_of_hydra, quoted, without
+from trainer.config.launchers import BASIC
+from trainer.errors import ConfigError
+from trainer.runs.ledger import Ledger
+from trainer.sweep.job import Plan, job
+from trainer.sweep.launch import Launch
+from trainer.sweep.pruning import configuration, planned, prune
+
+FOLDER = "hydra.sweep.dir"
+GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+
+
+class Course(Protocol):
+    """What the jobs of a sweep are."""
+
+    @property
+    def num_jobs(self) -> int:
+        """How many there are."""
+
+    @property
+    def share(self) -> float:
+        """Of the epochs of all jobs, how much is trained."""
+
+    def run(self, launch_left: Launch, plan: Plan, at_once: int) -> None:
+        """Have them run, `at_once` beside each other, but for those that have ended."""
+
+
+@dataclass
+class Grid:
+    """Every combination of values; with rungs in as many rounds, each with those that have come so far."""
+
+    jobs: list[list[str]]  # the overrides of each
+    rungs: list[int]  # epochs
+    share: float
+
+    @property
+    def num_jobs(self) -> int:
+        """All there are."""
+        return len(self.jobs)
+
+    def run(self, launch_left: Launch, plan: Plan, at_once: int) -> None:
+        """As `Course` says."""
+        ledger = Ledger(plan.folder)
+        passed = {event["epoch"] for event in ledger.rungs()}
+        for rung in [*(rung for rung in self.rungs if rung not in passed), 0]:
+            launch_left(plan._replace(rung=rung), self._left(ledger))
+            plan = plan._replace(retry=False)  # once is enough
+            if plan.fail_fast and ledger.has_failed():
+                return
+            if rung:
+                prune(plan.folder, rung, plan.factor)
+
+    def _left(self, ledger: Ledger) -> dict[int, list[str]]:
+        """Without the seeds of a configuration that is out at a rung; the median stops each job for itself."""
+        pruned = [number for number, job in ledger.jobs().items() if job["event"] == "pruned"] if self.rungs else []
+        out = {configuration(self.jobs[number]) for number in pruned}
+        return {number: lines for number, lines in enumerate(self.jobs) if configuration(lines) not in out}
+
+
+@dataclass
+class Search:
+    """Values that Optuna proposes, one job after the other."""
+
+    overrides: list[str]
+    options: DictConfig
+    num_jobs: int
+    share: float = 1.0
+
+    def run(self, launch_left: Launch, plan: Plan, at_once: int) -> None:
+        """As `Course` says."""
+        from trainer.sweep.search import search
+
+        search(self.overrides, self.options, plan.folder, partial(launch_left, plan), at_once)
+
+
+@dataclass
+class Plugin:
+    """What another sweeper of Hydra's makes of the values; it launches the jobs itself."""
+
+    arguments: list[str]
+    num_jobs: int
+    share: float = 1.0
+
+    def run(self, launch_left: Launch, plan: Plan, at_once: int) -> None:
+        """As `Course` says."""
+        launch([*self.arguments, f"{FOLDER}={quoted(str(plan.folder))}"], partial(job, plan))
+
+
+def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[list[str]]) -> Course:
+    """Of the sweep that these overrides, which stand for these axes, ask for.
+
+    Raises:
+        ConfigError: it asks for what cannot be.
+    """
+    if "n_trials" in cfg.hydra.sweeper:
+        _check_search(cfg, axes)
+        of_jobs = [line for line in overrides if not is_of_hydra(line)]
+        return Search(of_jobs, cfg.hydra.sweeper, cfg.hydra.sweeper.n_trials)
+    jobs = [list(job) for job in product(*axes)]  # of a search they may be more than there is memory
+    if cfg.hydra.sweeper._target_ == GRID:
+        return Grid(jobs, *planned(cfg, jobs))
+    if cfg.hydra.launcher._target_ != BASIC:
+        raise ConfigError(
+            f"{cfg.hydra.sweeper._target_} launches jobs itself, which goes with hydra/launcher=basic alone"
+        )
+    given = again(flags, "config_dir", "config_name", "multirun")
+    return Plugin([*given, *without(overrides, FOLDER)], len(jobs))
+
+
+def _check_search(cfg: DictConfig, axes: list[list[str]]) -> None:
+    try:
+        from trainer.sweep.search import check
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{SEARCH}: {error.name} is missing; pip install 'dltrain[optuna]'") from error
+    check(cfg, axes)

@@ -1,0 +1,145 @@
+"""A sweep: begun or gone on with, its jobs launched as long as some are left, and its end."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from omegaconf import DictConfig, OmegaConf
+
+from trainer.config.axes import check_jobs, sweep_axes
+from trainer.config.command_line import again, checked_sweep
+from trainer.config.keys import axis_values, is_of_hydra, key_of
+from trainer.errors import ConfigError, FileSystemError, SweepError
+from trainer.runs import folder as run_folder
+from trainer.runs.leaderboard import Leaderboard
+from trainer.runs.ledger import ENDED, Ledger
+from trainer.sweep.hashing import config_hash
+from trainer.sweep.job import Plan
+from trainer.sweep.launch import launcher
+from trainer.sweep.plan import FOLDER, Course, Grid, course
+from trainer.sweep.preflight import preflight
+from trainer.sweep.process import context
+from trainer.sweep.resume import began_elsewhere, check_unchanged, resumed
+from trainer.sweep.workers import workers
+from trainer.view.sweep.live import Screen
+from trainer.view.sweep.table import report
+from trainer.view.table import say
+from trainer.view.words import duration, shown
+
+
+def sweep(flags: Namespace, command: list[str]) -> None:
+    """Run every combination of values, or what is left of a sweep.
+
+    Raises:
+        SweepError: jobs have failed.
+    """
+    folder, flags, as_begun = resumed(flags)
+    configs, overrides = checked_sweep(flags)
+    cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
+    if folder:
+        check_unchanged(folder, hashes, configs)
+    given = [key_of(line) for line in overrides]
+    if "hydra.sweep.subdir" in given:
+        raise ConfigError(f"hydra.sweep.subdir: the folders of jobs are their numbers; {FOLDER}=... names the sweep's")
+    axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
+    way = course(cfg, flags, overrides, axes)
+    several = workers(cfg, way.num_jobs)
+    if cfg.dry_run:
+        with TemporaryDirectory() as temporary:
+            preflight(flags, Path(temporary))
+        print("dry run: a few batches went through every model with its data and loss; no file was left")
+        return
+    context()  # imports for seconds, while there is something else to do here
+    begun = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
+    event = "resumed" if folder else "sweep"
+    if not folder:
+        folder = Path(OmegaConf.select(cfg, FOLDER))
+        folder = (run_folder.claim if FOLDER in given else run_folder.create)(folder)
+    plan = Plan(
+        folder.absolute(),
+        again(flags, "config_dir", "config_name"),
+        cfg.sweep.fail_fast,
+        cfg.sweep.retry,
+        several.threads,
+        str(cfg.sweep.prune),
+        cfg.sweep.factor,
+        as_begun,
+    )
+    with run_folder.lock(folder), _full_disk_in_a_line(folder):
+        ledger = Ledger(folder)
+        ledger.append(event, command=command, jobs=way.num_jobs, **(begun if event == "sweep" else {}))
+        if not ledger.outlook() or began_elsewhere(folder):
+            _look_ahead(folder, flags, axes, way, several.at_once)
+        if not cfg.sweep.retry and way.num_jobs == sum(job["event"] in ENDED for job in ledger.jobs().values()):
+            print(f"{folder}: all {way.num_jobs} jobs have ended, nothing is left to do")
+        with Screen(folder, way.num_jobs), launcher(flags, plan, several) as launch_left:
+            way.run(launch_left, plan, several.at_once)
+    _end(folder, plan, cfg)
+
+
+def _look_ahead(folder: Path, flags: Namespace, axes: list[list[str]], way: Course, at_once: int) -> None:
+    """Try what can be tried in seconds; where that fails no job has begun, and nothing is left."""
+    try:
+        if isinstance(way, Grid):
+            check_jobs(axes, flags.config_dir, flags.config_name)
+        outlook = preflight(flags, folder)
+    except BaseException:
+        if not Ledger(folder).jobs():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    Ledger(folder).append("preflight", **outlook._asdict())
+    seconds = duration(outlook.seconds * way.num_jobs * way.share / at_once)
+    what = f"{way.num_jobs} jobs" + (f", {at_once} at once" if at_once > 1 else "")
+    print(f"about {seconds} for {what}, ranked by {outlook.metric}", flush=True)
+
+
+def _end(folder: Path, plan: Plan, cfg: DictConfig) -> None:
+    """Say and save what has been found."""
+    with _full_disk_in_a_line(folder):
+        board = report(folder)
+    if cfg.plots not in ("off", False):
+        _draw(folder)
+    say(f"board        tensorboard --logdir {shown(folder)}")
+    if "n_trials" in cfg.hydra.sweeper:
+        say(f"best         {_best(board, plan.flags)}")
+    if board.failed:
+        again_with = f"{shlex.quote(f'resume={folder}')} sweep.retry=true tries again"
+        raise SweepError(f"{len(board.failed)} of the jobs of {folder} failed; {again_with}")
+
+
+@contextmanager
+def _full_disk_in_a_line(folder: Path) -> Iterator[None]:
+    """Hydra writes to each job's folder too, and the leaderboard is written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise FileSystemError(f"{error.filename or folder}: {error.strerror or error}") from error
+
+
+def _best(board: Leaderboard, flags: list[str]) -> str:
+    """A command line that runs the job at the top of the leaderboard once more."""
+    best = board.groups[0].best if board.groups else None
+    if not best:
+        return "none has finished"
+    chosen = [flag for flag in flags if flag != "--config-name=config"]
+    return shlex.join(["dltrain", *chosen, *Ledger(board.folder).jobs()[best.number]["overrides"]])
+
+
+def _draw(folder: Path) -> None:
+    """Its leaderboard and the curves of its jobs as pictures; a sweep has not failed because that does."""
+    from trainer.view.sweep.picture import draw_sweep
+
+    try:
+        draw_sweep(folder, folder)
+    except Exception as error:
+        print(f"warning: no picture of the sweep: {error}", file=sys.stderr)

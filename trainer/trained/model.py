@@ -1,0 +1,174 @@
+"""A model that a run has trained, with all that it needs to be used: read from the folder of the run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from torch import Tensor, nn
+
+from trainer.build import parts
+from trainer.build.training import metrics
+from trainer.config.keys import key_of, value_of
+from trainer.config.schema import Config
+from trainer.config.targets import parameters_of
+from trainer.data import description
+from trainer.data._image.encoder import ImageEncoder
+from trainer.data.tensors import BatchLoader, DataSpec, Examples, TensorLoader
+from trainer.engine import numerics
+from trainer.engine.loop import Loss, full
+from trainer.engine.meter import Meter
+from trainer.engine.numerics import choose_precision, seed_everything
+from trainer.errors import CheckpointError, ConfigError, nearest
+from trainer.runs import checkpoints, index
+from trainer.runs.folder import read_json
+
+PATHS = ("root", "path", "test_path")  # settings of data that name a file or a folder
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Model, loss and meter are those that the run has tested with; `description` is its data.json."""
+
+    folder: Path
+    cfg: DictConfig
+    spec: DataSpec
+    model: nn.Module
+    loss: Loss
+    meter: Meter
+    device: torch.device
+    autocast: AbstractContextManager
+    description: bytes
+    summary: dict[str, Any]
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the run, such as `simple_cnn-mnist`."""
+        names = self.summary.get("names", {})
+        return f"{names['model']}-{names['data']}" if {"model", "data"} <= names.keys() else self.folder.name
+
+    def prepare(self) -> Callable[[Tensor], Tensor]:
+        """What makes a batch, as it is stored, one that the model reads."""
+        encoder = self.spec.encoder
+        plain = encoder.prepare if isinstance(encoder, ImageEncoder) else (lambda inputs: inputs)
+        return parts.layout(self.cfg, self.spec, plain)
+
+    def loader(self, examples: Examples, kind: Callable[..., BatchLoader] = TensorLoader) -> BatchLoader:
+        """Batches of other examples, encoded as the training's were."""
+        if self.cfg.precision == "fp64":
+            examples = parts.in_double(examples)
+        return kind(examples, parts.eval_size(self.spec, 1), prepare=self.prepare(), device=self.device)
+
+    @torch.no_grad()
+    def outputs(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Of batches as they are stored: probabilities `(B, K)` of all classes, or values `(B,)` in their units."""
+        prepare = self.prepare()
+        for batch in batches:
+            with self.autocast:
+                outputs = self.model(prepare(batch.to(self.device)))
+            outputs = full(outputs).cpu().double()
+            if self.spec.task == "regression":
+                yield self.spec.in_units(outputs)[:, 0]
+            elif self.spec.task == "binary":
+                yield torch.cat([torch.sigmoid(-outputs), torch.sigmoid(outputs)], 1)
+            else:
+                yield outputs.softmax(1)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of all classes; their numbers, where the data gives no names."""
+        num_classes = 2 if self.spec.task == "binary" else self.spec.out_features
+        return self.spec.class_names or tuple(map(str, range(num_classes)))
+
+
+def load(run: str, device: str = "") -> Trained:
+    """The best weights of a run: a folder, `last`, or `best` of a sweep. `device` is the run's own if none is given.
+
+    Raises:
+        CheckpointError: no such run, or one whose files are missing, damaged or of another version.
+        ConfigError: its model is nothing that can be built here, or the device does not exist.
+    """
+    numerics.keep_freed_memory()
+    folder = index.find(run)
+    cfg = config_of(folder)
+    store = checkpoints.Store(folder / "checkpoints")
+    saved = store.read("best")
+    if not saved.data:
+        raise CheckpointError(
+            f"{store.folder / 'best'}: has no data.json, which says what the data is: an older version wrote it; "
+            "train the model again"
+        )
+    try:
+        described = description.loads(saved.data)
+    except ValueError as error:
+        raise CheckpointError(f"{store.folder / 'best' / 'data.json'}: {error}") from error
+    spec, where = described.spec, parts.device(device or cfg.device)
+    cfg.precision, notes = _possible(cfg.precision, where)
+    autocast, _ = choose_precision(cfg.precision, where)
+    seed_everything(cfg.seed, cfg.deterministic)
+    model = parts.model(cfg, spec, blank(cfg, spec).to(where))
+    checkpoints.load_weights(model, saved.weights["model"], store.folder / "best")
+    targets = described.targets().to(where)
+    loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
+    _, meter, _ = metrics(cfg, spec)
+    summary = read_json(folder / "summary.json")
+    return Trained(folder, cfg, spec, model.eval(), loss, meter, where, autocast, saved.data, summary, notes)
+
+
+def config_of(folder: Path) -> DictConfig:
+    """The config of a run, read as data; its relative paths are of the folder that the run was begun in.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    path = folder / "config.yaml"
+    try:
+        cfg: Any = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
+    except (OSError, yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    environment = read_json(folder / "environment.json")
+    begun_in = Path(str([environment, *environment.get("resumed", [])][-1].get("folder", "")))
+    for key in PATHS:
+        if isinstance(cfg.data.get(key), str) and begun_in.is_dir():
+            cfg.data[key] = str(begun_in / Path(cfg.data[key]).expanduser())
+    return cfg
+
+
+def with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
+    """The same config with other settings of its data, such as `data.path=other.csv`.
+
+    Raises:
+        ConfigError: the run's data has no such setting.
+    """
+    cfg = cfg.copy()
+    known = parameters_of("data", cfg.data["_target_"])
+    for line in overrides:
+        key, value = key_of(line).removeprefix("data."), value_of(line)
+        if key not in known:
+            raise ConfigError(f"{line}: the run's data, {cfg.data['_target_']}, has no {key}; {nearest(key, known)}")
+        cfg.data[key] = value if key in PATHS else yaml.safe_load(value)
+    return cfg
+
+
+def blank(cfg: DictConfig, spec: DataSpec) -> Tensor:
+    """Two examples of nothing, as the model reads them."""
+    if spec.kind == "tokens":
+        return torch.zeros(2, *spec.in_shape, dtype=torch.int64)
+    return parts.layout(cfg, spec, lambda inputs: inputs)(torch.zeros(2, *spec.in_shape))
+
+
+def _possible(precision: str, device: torch.device) -> tuple[str, tuple[str, ...]]:
+    """The run's number format or, where the device does not have it, single precision."""
+    try:
+        choose_precision(precision, device)
+    except ConfigError:
+        return "fp32", (f"precision fp32 in place of the run's {precision}, which {device.type} does not have",)
+    return precision, ()

@@ -1,0 +1,207 @@
+"""Everything that is told how a run goes: the terminal, metrics.csv, TensorBoard, the trace for pictures, the clock."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from trainer.build.training import TrainingParts
+from trainer.engine.clock import Clock
+from trainer.engine.loop import Position, Report
+from trainer.engine.meter import Meter
+from trainer.engine.trace import KeepingMeter, Trace
+from trainer.engine.update import Update
+from trainer.errors import Halted, NumericalError, Stopped
+from trainer.runs.folder import MetricsFile, RunFolder
+from trainer.view import console as view
+from trainer.view import pictures
+from trainer.view.board import open_board
+from trainer.view.board.columns import hyper_parameters
+from trainer.view.layers import layers_of
+from trainer.view.outcome import Outcome
+from trainer.view.words import shown
+
+
+class RunLog:
+    """Six things to tell: the start, an update, an epoch, an interruption, the results, the end; `train` says when.
+
+    It is a context manager around the training. A log that cannot be written stops no run: that is said once.
+    """
+
+    def __init__(
+        self, cfg: DictConfig, run: RunFolder, parts: TrainingParts, begun: Mapping[str, Any], resumes_at: int | None
+    ) -> None:
+        """Open all logs; TensorBoard forgets what an earlier process wrote from step `resumes_at` on."""
+        self.run, self.parts, self.plots, self.every = run, parts, cfg.plots, cfg.log_every
+        self.looks_back = bool(pictures.check(cfg.plots)) or str(cfg.tensorboard).lower() == "full"
+        self.has_warned = False
+        self.clock = Clock(parts.device, cfg.log_every)
+        self.lap = self.clock.lap
+        self.rows = MetricsFile(run.path / "metrics.csv")
+        results = [f"{split}/{name}" for split in ("best", "test") for name in parts.meter.names]
+        columns = hyper_parameters(cfg, run.names, run.command, run.path)
+        self.board = open_board(cfg.tensorboard, run.path / "tensorboard", columns, results, resumes_at)
+        self.layers = layers_of(parts.model, parts.sample)
+        self.board.describe(parts.model, parts.sample, self.layers, OmegaConf.to_yaml(cfg, resolve=True), begun)
+        metric = parts.best.monitor if parts.best.monitor != "loss" else parts.meter.names[-1]
+        self.console = view.Console(cfg.epochs, parts.total_steps, metric)
+        self.say = self.console.say
+
+    def __enter__(self) -> RunLog:
+        self.first = self.logged = self.parts.update.num_steps
+        self.trace = Trace(self.parts.model, self.first, enabled=self.looks_back)
+        self.console.__enter__()
+        self.clock.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        self.console.__exit__(kind, *error)
+        if kind and issubclass(kind, Exception):
+            self.board.fail()
+        self.trace.end(self.parts.update.num_steps)  # before other weights are loaded for the test
+
+    @contextmanager
+    def _spared(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            if not self.has_warned:
+                self.has_warned = True
+                what = f"{error.filename}: " if error.filename else ""
+                self.say(f"warning: {what}{error.strerror or error}; training continues, and the logs are incomplete")
+
+    def header(self, cfg: DictConfig, *warnings: str) -> None:
+        """Show machine, data, model and where the run is written."""
+        parts = self.parts
+        self.say(*view.header(cfg, self.run.names, parts.device, parts.data, parts.spec), *warnings, *parts.warnings)
+        self.say(view.layers_table(self.layers))
+        self.say(f"run    {shown(self.run.path)}", *self.board.hint(view.log_root(self.run.path)), "")
+
+    def resumed(self, position: Position) -> None:
+        """Say where the run resumes, and drop the rows of epochs that it trains again."""
+        self.rows.cut(position.epoch - 1)
+        self.say(f"resumed in epoch {position.epoch}, after {self.parts.update.num_steps:,} updates")
+
+    def flush(self) -> None:
+        """Put on disk what has been logged."""
+        with self._spared():
+            self.board.flush()
+
+    def step(self, report: Report) -> None:
+        """Move the bar, keep what pictures need and, every `log_every` updates, tell TensorBoard.
+
+        Raises:
+            NumericalError: the loss is not finite.
+        """
+        self.console.step(report)
+        if report.step >= self.trace.next:
+            self.trace.note(report.step, report.loss, self.parts.update.lr)
+        if report.step % self.every == 0 or report.val:
+            values = measured(report, self.parts.update)
+            if report.step > self.logged:  # the last step of an epoch is reported twice
+                self._scalars(report.step, values)
+                self.logged = report.step
+        self.lap("logging")
+
+    def epoch(self, report: Report, improved: bool, seconds: float) -> None:
+        """Log the metrics of both splits, after `seconds` of training."""
+        scores = {f"train/{name}": value for name, value in report.train.items()}
+        scores |= {f"val/{name}": value for name, value in report.val.items()}
+        times = {"epoch": report.epoch, "step": report.step, "seconds": seconds, "lr": self.parts.update.lr}
+        with self._spared():
+            self.rows.append(times | scores)
+            self.board.scalars(report.step, {tag: value for tag, value in scores.items() if tag != "train/loss"})
+        self.console.epoch(report, improved)
+        self.lap("logging")
+
+    def interrupted(self, end: Halted | Stopped, position: Position, seconds: float) -> None:
+        """Log where the run stands, and add it to what ended it; the run is saved."""
+        num_steps = self.parts.update.num_steps
+        if isinstance(end, Stopped):
+            where = f"in epoch {position.epoch}, after {num_steps:,} updates, which are saved"
+            end.where = f"{where}; dltrain resume={shown(self.run.path)}"
+            return
+        end.about |= {"names": dict(self.run.names), "train_s": seconds}
+        self._scalars(num_steps + 1, {f"best/{name}": value for name, value in self.parts.best.metrics.items()})
+
+    def test_meter(self) -> Meter:
+        """Return the meter for the test split; it keeps the outputs where pictures are drawn of them."""
+        return KeepingMeter(self.parts.meter) if self.looks_back else self.parts.meter
+
+    def results(
+        self, test: Mapping[str, float], floor: Mapping[str, Mapping[str, float]], learned: Mapping[str, list[float]]
+    ) -> None:
+        """Show the results next to the baselines, and the parameters of a linear model."""
+        best = self.parts.best
+        self.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
+        if learned:
+            self.say(view.parameters_table(learned, self.parts.spec))
+        reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
+        with self._spared():
+            self.board.end(self.parts.update.num_steps + 1, reached)  # behind the last update: resuming replaces it
+
+    def draw(self, model: nn.Module, meter: Meter) -> None:
+        """Draw the pictures of the run and of the tested model, and close the board."""
+        parts, step = self.parts, self.parts.update.num_steps
+        self.num_drawn = 0
+        if isinstance(meter, KeepingMeter):
+            seen = meter.outputs()
+            history, best = self.rows.rows(), parts.best.epoch
+            outcome = Outcome(
+                self.run.names, parts.spec, parts.data, model, parts.loss, history, best, self.trace, *seen
+            )
+            with self._spared():
+                drawn = pictures.draw(self.plots, self.run.path / "plots", outcome, self.say)
+                self.num_drawn = len(drawn)
+                self.board.show(step + 1, outcome, drawn, self.say)
+        with self._spared():
+            self.board.close()
+
+    def farewell(self, summary: Mapping[str, Any], hint: str) -> None:
+        """Say what the training took, what would make it faster, and where everything lies."""
+        folder = self.run.path
+        steps, seconds, speed = (summary[key] for key in ("steps", "train_s", "samples_per_s"))
+        plots = [f"pictures      {shown(folder / 'plots')} ({self.num_drawn})"] if self.num_drawn else []
+        self.say(
+            f"trained {steps:,} steps in {seconds:.1f} s, {speed:,.0f} samples/s",
+            f"time          {view.shares(self.clock.seconds)}",
+            *([f"advice        {hint}"] if hint else []),
+            *view.gain_line(summary["compiled"]),
+            *plots,
+            f"best weights  {shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",
+            f"summary       {shown(folder / 'summary.json')}",
+        )
+
+    @property
+    def num_updates(self) -> int:
+        """Updates made by this process."""
+        return self.parts.update.num_steps - self.first
+
+    def _scalars(self, step: int, values: Mapping[str, float]) -> None:
+        with self._spared():
+            self.board.scalars(step, values)
+
+
+def measured(report: Report, update: Update) -> dict[str, float]:
+    """Return what TensorBoard is told about an update.
+
+    Raises:
+        NumericalError: the loss is not finite.
+    """
+    values = {
+        "train/loss": float(report.loss),
+        "update/lr": update.lr,
+        "update/gradient_norm": float(update.gradient_norm()),
+    }
+    losses = [values["train/loss"], *([report.val["loss"]] if report.val else [])]
+    if not all(math.isfinite(loss) for loss in losses):
+        raise NumericalError(
+            f"the loss is {losses[-1]} after {report.step} updates (lr {update.lr:g}, gradient norm "
+            f"{values['update/gradient_norm']:g}); try a smaller optim.lr, or clip=1"
+        )
+    return values

@@ -1,0 +1,108 @@
+"""The leaderboard in files: leaderboard.csv for programs, leaderboard.md to be pasted where Markdown is read."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.errors import FileSystemError
+from trainer.runs.leaderboard import Group, Leaderboard
+from trainer.view.sweep.text import by_metric, cells, keys_of, lead, one_line, progress, reading, titles
+
+
+def save(board: Leaderboard, place: Path) -> None:
+    """Write both.
+
+    Raises:
+        FileSystemError: that is not possible.
+    """
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with (place / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(_table(board))
+        (place / "leaderboard.md").write_text(_markdown(board), encoding="utf-8")
+    except OSError as error:
+        raise FileSystemError(f"{error.filename or place.absolute()}: {error.strerror or error}") from error
+
+
+def _table(board: Leaderboard) -> list[list[object]]:
+    """Everything, with all digits."""
+    keys = keys_of(board, board.groups)
+    numbers = ["seeds", "val_mean", "val_std", "test_mean", "test_std", "pruned_after", "seconds", "jobs"]
+    table: list[list[object]] = [["rank", "metric", *keys, *numbers]]
+    for group in board.groups:
+        for rank, row in enumerate(group.rows, 1):
+            values = {"data": group.data, **row.values}
+            found = [row.objective.mean, row.objective.std, *row.test]
+            table.append(
+                [rank, group.metric, *(values[key] for key in keys), len(row.jobs)]
+                + ["" if math.isnan(value) else value for value in found]
+                + ["" if row.pruned_after is None else row.pruned_after, round(row.seconds, 3)]
+                + [" ".join(str(job.number) for job in row.jobs)]
+            )
+    return table
+
+
+def _markdown(board: Leaderboard) -> str:
+    lines: list[str] = []
+    for groups in by_metric(board):
+        rows, keys = cells(board, groups, max(len(group.rows) for group in groups)), keys_of(board, groups)
+        named = titles(rows)
+        lines += [_line(named), _line([":---" if title in keys else "---:" for title in named])]
+        for row in filter(None, rows):
+            lines.append(_line([_code(row.get(t, "")) if t in keys else row.get(t, "") for t in named]))
+        lines += ["", *(f"{line}." for line in [reading(groups), *map(lead, groups)] if line), ""]
+    lines += [f"{progress(board)}.", ""]
+    if board.failed:
+        lines += [_line(["failed job", "overrides", "error"]), _line(["---:", ":---", ":---"])]
+    for number, event in board.failed.items():
+        lines.append(_line([str(number), _code(" ".join(event["overrides"])), _code(one_line(event.get("error", "")))]))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _line(parts: Sequence[str]) -> str:
+    return f"| {' | '.join(part.replace('|', chr(92) + '|') for part in parts)} |"
+
+
+def _code(text: str) -> str:
+    """As it is: neither * nor < means anything there."""
+    return f"`{text.replace('`', chr(39))}`" if text else ""
+
+
+def record(board: Leaderboard) -> dict[str, Any]:
+    """Return the whole leaderboard, for JSON."""
+    return {
+        "sweep": str(board.folder),
+        "jobs": board.num_jobs,
+        "keys": board.keys,
+        "groups": [_group(board, group) for group in board.groups],
+        "failed": [
+            {"job": number, "overrides": event["overrides"], "error": event.get("error")}
+            for number, event in board.failed.items()
+        ],
+        "pending": list(board.pending),
+    }
+
+
+def _group(board: Leaderboard, group: Group) -> dict[str, Any]:
+    return {
+        "metric": group.metric,
+        "higher_is_better": group.higher_is_better,
+        "data": group.data,
+        "baseline": group.baseline._asdict() if group.baseline else None,
+        "best": str(group.best.folder) if group.best else None,
+        "rows": [
+            {
+                "values": row.values,
+                "validation": row.objective._asdict(),
+                "test": row.test._asdict(),
+                "pruned_after": row.pruned_after,
+                "seconds": row.seconds,
+                "jobs": [job.number for job in row.jobs],
+            }
+            for row in group.rows
+        ],
+    }

@@ -1,0 +1,149 @@
+"""What is seen of a sweep while it runs: a line for each job that ends and, in a terminal, the best so far below."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from datetime import datetime, timezone
+from pathlib import Path
+from shlex import quote
+from types import TracebackType
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from trainer.config.keys import bare
+from trainer.runs.leaderboard import leaderboard
+from trainer.runs.ledger import ENDED, Event, Ledger
+from trainer.view.sweep.table import tables
+from trainer.view.sweep.text import one_line, progress
+from trainer.view.table import say
+from trainer.view.words import duration, number
+
+EVERY_S = 0.5
+SHARE = 0.01  # of a core that may be spent here
+MOST_ROWS, MOST_RUNNING = 10, 8
+WIDEST = 100  # characters of an error; the whole of it is said at the end
+
+
+class Screen:
+    """Follows the ledger, whoever writes to it. Use as a context manager."""
+
+    def __init__(self, folder: Path, num_jobs: int) -> None:
+        self.folder, self.num_jobs, self.ledger = folder, num_jobs, Ledger(folder)
+        self.over = threading.Event()
+        self.jobs, self.rungs = self.ledger.jobs(), self.ledger.rungs()
+        self.board = leaderboard(folder)
+        self.size = self._size()
+        self.before = sum(event["event"] in ENDED for event in self.jobs.values())  # of a sweep that goes on
+        self.constant = {bare(word) for word in self.ledger.header().get("command", [])}
+        self.live: Live | None = None
+
+    def __enter__(self) -> Screen:
+        self.start = time.monotonic()
+        console = Console(highlight=False, markup=False)
+        if console.is_terminal and not console.is_dumb_terminal:
+            self.live = Live(console=console, transient=True, auto_refresh=False)
+            self.live.start()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+        self.thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.over.set()
+        self.thread.join()
+        self._show()
+        if self.live:
+            self.live.stop()
+        left = self.num_jobs - self._num_ended()
+        if left:
+            resume = quote(f"resume={self.folder}")
+            print(f"stopped with {left} of {self.num_jobs} jobs to do; dltrain -m {resume} goes on")
+
+    def _follow(self) -> None:
+        wait = EVERY_S
+        while not self.over.wait(wait):
+            before = time.thread_time()
+            self._show()
+            wait = max(EVERY_S, (time.thread_time() - before) / SHARE)
+
+    def _show(self) -> None:
+        if (size := self._size()) != self.size:
+            self.size, known = size, self.jobs
+            self.jobs, self.board = self.ledger.jobs(), leaderboard(self.folder)
+            ended = [
+                e for n, e in self.jobs.items() if e["event"] in ENDED and e["time"] != known.get(n, {}).get("time")
+            ]
+            for place, event in enumerate(ended, self._num_ended() - len(ended) + 1):
+                self._say(f"[{place}/{self.num_jobs}]  {line(event, self.constant)}")
+            rungs, self.rungs = self.rungs, self.ledger.rungs()
+            for rung in self.rungs[len(rungs) :]:
+                told = f"{rung['kept']} of {rung['configurations']} configurations go on"
+                self._say(f"rung  after epoch {rung['epoch']}  {told}")
+        if self.live:
+            self.live.update(Text.from_ansi("\n".join(self._below())), refresh=True)
+
+    def _below(self) -> list[str]:
+        """The best rows, how far the sweep is, and what runs; as much as the terminal has room for."""
+        assert self.live
+        width, height = self.live.console.size
+        running = [event for event in self.jobs.values() if event["event"] == "started"][:MOST_RUNNING]
+        most = max(1, min(MOST_ROWS, height - len(running) - 9))
+        now = datetime.now(timezone.utc)
+        said = [
+            f"running  {what(event, self.constant)}  {duration((now - _time(event)).total_seconds())}"
+            for event in running
+        ]
+        return [
+            *tables(self.board, width, self.live.console.color_system is not None, most),
+            "",
+            *(text[:width] for text in [f"{progress(self.board)}{self._time_left()}", *said]),
+        ]
+
+    def _time_left(self) -> str:
+        """By the jobs that have ended since."""
+        ended, left = self._num_ended() - self.before, self.num_jobs - self._num_ended()
+        seconds = (time.monotonic() - self.start) / ended * left if ended else 0
+        return f"; about {duration(seconds)} left" if seconds else ""
+
+    def _size(self) -> int:
+        return self.ledger.path.stat().st_size if self.ledger.path.exists() else 0
+
+    def _num_ended(self) -> int:
+        return sum(event["event"] in ENDED for event in self.jobs.values())
+
+    def _say(self, text: str) -> None:
+        if self.live:
+            self.live.console.print(text, soft_wrap=True)
+            return
+        with suppress(BrokenPipeError):  # the reader, such as `head`, has gone; the jobs go on
+            say(text)
+            sys.stdout.flush()
+
+
+def line(job: Event, constant: Collection[str]) -> str:
+    """How a job has ended."""
+    result = one_line(str(job.get("error", "")))
+    if job["event"] != "failed":
+        result = f"{job['metric']} {number(job['objective'])}"
+    if len(result) > WIDEST:
+        result = f"{result[: WIDEST - 3]}..."
+    ended = f"pruned after epoch {job['epoch']}" if job["event"] == "pruned" else job["event"]
+    seconds = f"  {duration(job['seconds'])}" if "seconds" in job else ""
+    return f"{what(job, constant)}  {ended}{seconds}  {result}"
+
+
+def what(job: Event, constant: Collection[str]) -> str:
+    """Its number, which is its folder, and the overrides that are not those of every job."""
+    overrides = [bare(line) for line in job["overrides"]]
+    return "  ".join([f"job {job['job']}", " ".join(line for line in overrides if line not in constant)])
+
+
+def _time(event: Event) -> datetime:
+    return datetime.fromisoformat(event["time"])

@@ -1,0 +1,208 @@
+"""The picture of a sweep: the metric of its jobs against each key that differs."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from trainer.config.keys import key_values
+from trainer.errors import naming
+from trainer.runs.index import begun_in
+from trainer.runs.leaderboard import Group, Leaderboard, Row, leaderboard
+from trainer.view import overlay, style
+from trainer.view.comparison import sides
+from trainer.view.sweep.scales import Axis, Heights, by_effect, heights
+from trainer.view.sweep.text import around, brief, progress
+from trainer.view.table import say
+from trainer.view.words import number, shown
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ACROSS, MOST_PANELS, MOST_GROUPS = 3, 6, 4
+MANY = 60  # jobs, whose dots are small
+MOST_TICKS = 5  # of numbers that all have theirs
+MOST_MEANS = 12  # values of a key, of which each has a mean
+
+
+def draw_sweep(sweep: Path, place: Path) -> None:
+    """The metric against the keys and, if at least two jobs have some, the curves; of each a line that says so."""
+    draw_board(sweep, place / "leaderboard.png")
+    drawn = [side for side in sides(begun_in(sweep)) if side.history]
+    if len(drawn) > 1:
+        say(f"picture      {shown(overlay.draw(drawn, place / 'compare.png'))}")
+
+
+def draw_board(sweep: Path, path: Path) -> None:
+    """Draw the metric against the keys, and say where.
+
+    Raises:
+        FileSystemError: the picture cannot be written.
+    """
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if draw(leaderboard(sweep), path):
+            say(f"picture      {shown(path)}")
+
+
+def draw(board: Leaderboard, path: Path) -> bool:
+    """Draw leaderboard.png; whether there was something to draw."""
+    with style.look():
+        if picture := figure(board):
+            style.save(picture, path)
+    return picture is not None
+
+
+def figure(board: Leaderboard) -> Figure | None:
+    """The first groups below each other, of each the keys with most effect first; nothing before a job has ended."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    seen = [(group, found) for group in board.groups[:MOST_GROUPS] if (found := heights(group))]
+    if not seen:
+        return None
+    most = MOST_PANELS if len(seen) == 1 else ACROSS
+    chosen = [by_effect(group, _keys(board, group) or ["seed"])[:most] for group, _ in seen]
+    across = min(ACROSS, max(map(len, chosen)))
+    width = max(1.0 + 3.4 * across, 5.4)
+    lines = [
+        (group, found, names[first : first + across])
+        for (group, found), names in zip(seen, chosen, strict=True)
+        for first in range(0, len(names), across)
+    ]  # of several groups each has one
+    made = Figure(figsize=(width, 1.0 + 3.0 * len(lines)), dpi=style.DPI, layout="constrained")
+    FigureCanvasAgg(made)
+    grid = made.subplots(len(lines), across, squeeze=False)
+    for (group, found, names), panels in zip(lines, grid, strict=True):
+        for panel, name in zip(panels, names, strict=False):
+            _draw(panel, board, group, found, name)
+        for panel in panels[len(names) :]:
+            panel.set_visible(False)
+        panels[0].set_ylabel(f"validation {group.metric} ({'higher' if group.higher_is_better else 'lower'} is better)")
+        if len(seen) > 1:
+            panels[0].set_title(f"{group.data}: {_best(board, group)}", loc="left", fontweight="bold")
+    title = f"{progress(board)}; {_best(board, seen[0][0])}" if len(seen) == 1 else progress(board)
+    made.suptitle("\n".join(textwrap.wrap(title, int(width / 0.1))), x=0.012, ha="left", fontsize=11, fontweight="bold")
+    known: dict[str, Any] = {}
+    for panel in grid.flat:
+        known |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
+    made.legend([*known.values()], [*known], loc="outside lower left", ncols=min(2 * across, 5))
+    return made
+
+
+def _lost(board: Leaderboard, group: Group) -> list[dict[str, str]]:
+    """The overrides of what has failed on the data of a group."""
+    values = [key_values(event["overrides"]) for event in board.failed.values()]
+    return [found for found in values if found.get("data", group.data) == group.data]
+
+
+def _keys(board: Leaderboard, group: Group) -> list[str]:
+    """Those that differ in a group."""
+    values = [*(row.values for row in group.rows), *_lost(board, group)]
+    return [key for key in board.keys if len({found.get(key, "") for found in values}) > 1]
+
+
+def _best(board: Leaderboard, group: Group) -> str:
+    row = group.rows[0]
+    values = " ".join(f"{key}={brief(row.values[key])}" for key in _keys(board, group))
+    return f"best {group.metric} {around(row.objective)}{f' with {values}' if values else ''}"
+
+
+def _draw(panel: Axes, board: Leaderboard, group: Group, shown: Heights, key: str) -> None:
+    """The metric against a key: every job, the mean over all other keys, the baseline; in the margin what failed."""
+    lost = _lost(board, group)
+    jobs = [job for row in group.rows for job in row.jobs]
+    axis = Axis.of([values.get(key, "") for values in [*(job.values for job in jobs), *lost]])
+    worst = shown.low if group.higher_is_better else shown.high
+    _means(panel, group, axis, key)
+    if group.baseline:
+        of = f" of {group.data}" if len(board.groups) > 1 else ""
+        label = f"baseline{of} on the test split: {number(group.baseline.mean)}"
+        panel.axhline(group.baseline.mean, color=style.ORANGE, linestyle="--", linewidth=1.2, label=label, zorder=1)
+    for rank, (row, places) in enumerate(zip(group.rows, _places(group.rows, axis, key), strict=True)):
+        heights = [job.objective if math.isfinite(job.objective) else worst for job in row.jobs]
+        _dots(panel, row, [axis.drawn(place) for place in places], heights, shown, rank == 0, len(jobs) > MANY)
+    for values in lost:
+        place = axis.drawn(axis.at(values.get(key, "")))
+        panel.plot(place, worst, "x", color=style.VERMILION, label="failed", clip_on=False, zorder=4, markersize=5)
+    if shown.is_logarithmic:
+        style.logarithmic(panel.yaxis)
+    panel.set(xlabel=key, ylim=(shown.low, shown.high))
+    _ticks(panel, axis)
+
+
+def _dots(
+    panel: Axes, row: Row, across: list[float], heights: list[float], shown: Heights, first: bool, small: bool
+) -> None:
+    """The jobs of a row, those at one place joined by a line; what is beyond what is shown is at the edge."""
+    is_best, is_pruned = first and row.pruned_after is None, row.pruned_after is not None
+    name = "best row" if is_best else "pruned: the best it had" if is_pruned else "job"
+    colour = style.GREEN if is_best else style.BLUE
+    seen = [min(max(height, shown.low), shown.high) for height in heights]
+    for place in dict.fromkeys(across):
+        ends = [y for x, y in zip(across, seen, strict=True) if x == place]
+        if len(ends) > 1:
+            panel.plot([place, place], [min(ends), max(ends)], color=style.SKY, linewidth=1.2, zorder=2)
+    for x, y, height in zip(across, seen, heights, strict=True):
+        panel.plot(
+            x,
+            y,
+            "o" if shown.low < height < shown.high else "v" if y == shown.low else "^",
+            color=colour,
+            markerfacecolor="white" if is_pruned else colour,
+            markersize=6.5 if is_best else 3 if small else 4.5,
+            label=name if shown.low < height < shown.high else "worse than shown",
+            zorder=5 if is_best else 3,
+        )
+
+
+def _places(rows: Sequence[Row], axis: Axis, key: str) -> list[list[float]]:
+    """For each row those of its jobs; rows that would be at the same place are beside each other."""
+    values = [[job.values.get(key, "") for job in row.jobs] for row in rows]
+    there: dict[str, list[int]] = {}
+    for rank, of_row in enumerate(values):
+        for value in dict.fromkeys(of_row):
+            there.setdefault(value, []).append(rank)
+
+    def place(value: str, rank: int) -> float:
+        share = (there[value].index(rank) + 0.5) / len(there[value]) - 0.5
+        return axis.at(value) + axis.room * share
+
+    return [[place(value, rank) for value in of_row] for rank, of_row in enumerate(values)]
+
+
+def _means(panel: Axes, group: Group, axis: Axis, key: str) -> None:
+    """Of the jobs that have finished, for each value."""
+    found: dict[str, list[float]] = {}
+    for row in group.rows:
+        for job in row.jobs:
+            if job.pruned_after is None and math.isfinite(job.objective):
+                found.setdefault(job.values.get(key, ""), []).append(job.objective)
+    places = {value: axis.at(value) for value in found}
+    lines = [([places[v] - 0.36, places[v] + 0.36], [fmean(found[v])] * 2) for v in found]
+    if not axis.names:
+        ordered = sorted(found, key=lambda value: places[value])
+        lines = [([axis.drawn(places[v]) for v in ordered], [fmean(found[v]) for v in ordered])]
+    for x, y in lines if len(found) <= MOST_MEANS else []:
+        panel.plot(x, y, color=style.DARK, linewidth=1.2, label="mean over all else", zorder=2)
+
+
+def _ticks(panel: Axes, axis: Axis) -> None:
+    """A name each, or the numbers themselves where they are few."""
+    if axis.names:
+        names = [style.short(brief(name) or "-", 14) for name in axis.names]
+        panel.set_xticks(range(len(names)), labels=names)
+        if sum(map(len, names)) > 30:
+            panel.tick_params("x", labelrotation=30)
+        panel.set_xlim(-0.6, len(names) - 0.4)
+        return
+    if axis.is_logarithmic:
+        style.logarithmic(panel.xaxis)
+    if len(axis.numbers) <= MOST_TICKS:
+        panel.set_xticks(axis.numbers, labels=[f"{value:.4g}" for value in axis.numbers])
+        panel.minorticks_off()

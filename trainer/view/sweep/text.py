@@ -1,0 +1,134 @@
+"""The leaderboard as text: a cell for each thing that is said of a row, for the terminal and for the files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from trainer.config.keys import bare, key_of
+from trainer.runs.leaderboard import Group, Leaderboard, Row, Spread
+from trainer.view.words import duration, number
+
+WIDEST = 24  # characters of a value
+
+Cells = dict[str, str]  # title of a column -> what stands there
+
+
+def by_metric(board: Leaderboard) -> list[list[Group]]:
+    """The groups of each metric."""
+    metrics = dict.fromkeys(group.metric for group in board.groups)
+    return [[group for group in board.groups if group.metric == metric] for metric in metrics]
+
+
+def keys_of(board: Leaderboard, groups: Sequence[Group]) -> list[str]:
+    """The keys that differ, and the data where something else has chosen it, such as an experiment."""
+    is_hidden = "data" not in board.keys and len({group.data for group in groups}) > 1
+    return [*board.keys, *(["data"] if is_hidden else [])]
+
+
+def cells(board: Leaderboard, groups: Sequence[Group], most: int, plus_minus: str = "±") -> list[Cells]:
+    """Of groups of one metric: at most so many rows of each, its baseline below, and nothing between two."""
+    found: list[Cells] = []
+    keys = keys_of(board, groups)
+    rows = [row for group in groups for row in group.rows]
+    seeds_differ = any(row.missing for row in rows) or len({len(row.jobs) for row in rows}) > 1
+    for group in groups:
+        found += [{}] if found else []
+        for rank, row in enumerate(group.rows[:most], 1):
+            values = {"data": group.data, **row.values}
+            told = {"rank": str(rank), **{key: brief(values[key]) for key in keys}}
+            found.append(told | _results(group.metric, row, plus_minus) | ({} if seeds_differ else {"seeds": ""}))
+        if group.baseline:
+            data = {"data": group.data} if "data" in keys else {}
+            found.append({"rank": "baseline", **data, f"test/{group.metric}": around(group.baseline, plus_minus)})
+    return found
+
+
+def titles(rows: Sequence[Cells]) -> list[str]:
+    """Of the columns that have something in them, in their order."""
+    every = dict.fromkeys(title for row in rows for title in row)
+    return [title for title in every if any(row.get(title) for row in rows)]
+
+
+def _results(metric: str, row: Row, plus_minus: str) -> Cells:
+    num_seeds, is_pruned = len(row.jobs), row.pruned_after is not None
+    return {
+        f"val/{metric}": around(row.objective, plus_minus),
+        f"test/{metric}": "" if is_pruned else around(row.test, plus_minus),
+        "seeds": f"{num_seeds} of {num_seeds + row.missing}" if row.missing else str(num_seeds),
+        "pruned after": f"epoch {row.pruned_after}" if is_pruned else "",
+        "time": "" if math.isnan(row.seconds) else duration(row.seconds),
+        "jobs": ranges(job.number for job in row.jobs),
+    }
+
+
+def around(found: Spread, plus_minus: str = "±") -> str:
+    """Mean and, of several, standard deviation."""
+    mean = number(found.mean)
+    if math.isnan(found.std):
+        return mean
+    decimals = len(mean.partition(".")[2])
+    std = f"{found.std:.2g}" if "e" in mean or 0 < found.std < 10**-decimals else f"{found.std:.{decimals}f}"
+    return f"{mean} {plus_minus} {std}"
+
+
+def brief(value: str) -> str:
+    """A number that a search has drawn with four digits, and the begin of what is long."""
+    try:
+        is_drawn = len(value) > 8 and not value.lstrip("-").isdigit()
+        return f"{float(value):.4g}" if is_drawn else value
+    except ValueError:
+        return value if len(value) <= WIDEST else f"{value[: WIDEST - 3]}..."
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Of 0, 1, 2, 5: 0-2,5."""
+    ends = sorted(numbers)
+    breaks = [0, *(place for place, (a, b) in enumerate(pairwise(ends), 1) if b != a + 1), len(ends)]
+    runs = [(ends[first], ends[last - 1]) for first, last in pairwise(breaks)]
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+def reading(groups: Sequence[Group], plus_minus: str = "±") -> str:
+    """How the numbers of groups of one metric are to be read, in a line."""
+    metric, seeds = groups[0].metric, {len(row.jobs) for group in groups for row in group.rows}
+    over = f", mean {plus_minus} standard deviation over {'up to ' * (len(seeds) > 1)}{max(seeds)} seeds"
+    better = "higher" if groups[0].higher_is_better else "lower"
+    floor = "; the baseline is measured on the test split" if any(group.baseline for group in groups) else ""
+    return f"{metric} of the best epoch{over * (max(seeds) > 1)}; {better} is better{floor}"
+
+
+def lead(group: Group) -> str:
+    """A line where the seeds of the first two rows deviate as much as their means; else nothing."""
+    if len(group.rows) < 2 or group.rows[1].pruned_after is not None:
+        return ""
+    first, second = (row.objective for row in group.rows[:2])
+    gap, std = abs(first.mean - second.mean), max(first.std, second.std)
+    if not gap <= std:  # one of them may be no number
+        return ""
+    return f"the means of ranks 1 and 2 differ by {gap:.3g}, less than their seeds do ({std:.3g}): that may be chance"
+
+
+def differing(overrides: Sequence[str], board: Leaderboard) -> list[str]:
+    """Those by which a job differs from others; all where none does."""
+    lines = [bare(line) for line in overrides]
+    return [line for line in lines if key_of(line) in (*board.keys, "seed")] if board.keys else lines
+
+
+def one_line(text: str) -> str:
+    """Without line breaks, and with no control character that a terminal would follow."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
+
+
+def progress(board: Leaderboard) -> str:
+    """What has become of the jobs."""
+    ranked = [row for group in board.groups for row in group.rows]
+    counts = {
+        "finished": sum(len(row.jobs) for row in ranked if row.pruned_after is None),
+        "pruned": sum(len(row.jobs) for row in ranked if row.pruned_after is not None),
+        "failed": len(board.failed),
+    }
+    counts["to do"] = max(0, board.num_jobs - sum(counts.values()))
+    said = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"{board.num_jobs} jobs" + (f": {', '.join(said)}" if len(said) > 1 or board.failed else "")
