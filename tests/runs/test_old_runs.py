@@ -1,4 +1,4 @@
-"""Run folders of earlier releases (fixtures/<version>, made by fixtures/make.py) are read, resumed and compared."""
+"""Run folders of earlier releases (tests/fixtures/<version>, made by make.py there) are read, resumed and compared."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ import torch
 from end_state import different, end_of
 from safetensors.torch import load_file
 
-FIXTURES = Path(__file__).parent / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 RELEASES = sorted(file.parent.name for file in FIXTURES.glob("*/expected.json"))
 
 pytestmark = pytest.mark.usefixtures("one_thread")
