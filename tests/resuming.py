@@ -1,15 +1,33 @@
-"""Everything a finished run leaves behind that must not depend on how often it was interrupted."""
+"""Interrupt a run at an exact batch, and compare what a run leaves behind, to the last bit."""
 
 import csv
 import json
 
 import torch
 from safetensors.torch import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from trainer.engine.stopping import Watched
+
+
+def before_batch(number, act):
+    """Return a `Watched.__iter__` that calls `act()` before it yields the batch of that number, of all splits."""
+    iterate, seen = Watched.__iter__, 0
+
+    def counted(self):
+        nonlocal seen
+        for item in iterate(self):
+            seen += 1
+            if seen == number:
+                act()
+            yield item
+
+    return counted
 
 
 def end_of(folder):
     """Return a finished run's weights, training state, metrics, test results and TensorBoard scalars, but no clock."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # imported where it is needed
+
     last = folder / "checkpoints" / "last"
     state = torch.load(last / "state.pt", weights_only=True)
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))

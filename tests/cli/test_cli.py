@@ -437,7 +437,8 @@ HOSTILE_YAMLS = [
 
 @pytest.mark.parametrize("text", HOSTILE_YAMLS)
 @pytest.mark.parametrize("multirun", [[], ["-m"]])
-def test_a_yaml_from_somebody_else_runs_nothing(dltrain, tmp_path, text, multirun):
+def test_a_yaml_from_somebody_else_runs_nothing(dltrain, tmp_path, monkeypatch, text, multirun):
+    monkeypatch.setenv("HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE", "*")
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "evil.yaml").write_text("# @package _global_\n" + text + "\n")
     outcome = dltrain("--config-dir", "conf", *multirun, "experiment=evil")

@@ -1,165 +1,46 @@
-"""Kills, damages and starves runs, and writes what came of it to docs/RELIABILITY.md.
+"""Runs are killed, damaged and starved; see bench.py.
 
-    python benchmarks/faults.py             # all of it, some minutes
-    python benchmarks/faults.py sweeps      # a part alone, named as its function; writes nothing
-    python benchmarks/faults.py --quick     # a part of each, under three minutes; writes nothing, fails if one fails
-    DLTRAIN_DATA=... python benchmarks/faults.py     # with the broken files of DLTRAIN_DATA/bad, and MNIST for the cost
-
-Each trial is a process of its own, killed for real. Most are forked from this one, which has imported what a run
-imports, and so takes under a second; some are started afresh. A trial that is gone on with has to end as the unbroken
-run: weights, state, best weights, metrics.csv without its clock, test metrics, and each step once in TensorBoard.
+pytest -n 0 -m faults                          # some trials of each, some minutes; what CI runs
+pytest -n 0 -m faults tests/faults --full      # all trials, half an hour; writes docs/RELIABILITY.md
+DLTRAIN_DATA=... pytest ...                    # with the cost of checkpoints for an epoch of MNIST
 """
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import errno
 import json
-import logging
 import os
 import pickle
-import random
 import resource
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from datetime import date
+from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import sklearn.linear_model  # noqa: F401
+import pytest
 import torch
-import torch._dynamo
-from faults_sweep import sweeps
-from safetensors.torch import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from bench import BEGIN, ROOT, TINY, Bench, Fault, forked, words
+from resuming import before_batch, different, end_of
 
-import trainer.train  # noqa: F401
-from trainer import cli
 from trainer.engine import loop
 from trainer.engine.stopping import Watched
 from trainer.runs import folder as run_folder
 from trainer.runs import saver, sealed
 from trainer.view.board.writing import Full
 
-ROOT = Path(__file__).parent.parent
-TINY = [
-    *("data=digits", "model=mlp", "model.hidden=[16]", "model.dropout=0.3", "ema=0.9", "limit_batches=8", "epochs=4"),
-    "plots=off",
-    *("log_every=1", "checkpoint.min_seconds=0", "checkpoint.every_steps=3"),
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
-BEGIN = [*TINY, "hydra.run.dir=run"]
-Fault = Callable[[], None]
-
-
-def forked(folder: Path, arguments: list[str], fault: Fault = lambda: None, kill_after: float | None = None) -> int:
-    """Exit status of the command in a process of its own, negative if a signal ended it; its words are in `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    child = os.fork()
-    if not child:
-        os.chdir(folder)
-        for stream, name in ((1, "out"), (2, "err")):
-            os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
-        torch.set_num_threads(1)
-        sys.argv[1:] = arguments
-        code = 1
-        try:
-            fault()
-            cli.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        finally:
-            sys.stdout.flush()
-            os._exit(code)
-    if kill_after is not None:
-        time.sleep(kill_after)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-
-def words(folder: Path) -> str:
-    """What the last command in a folder has said."""
-    return (folder / "out").read_text() + (folder / "err").read_text()
-
-
-def end_of(folder: Path) -> dict:
-    """All that a finished run has come to, but for the clock."""
-    last = folder / "checkpoints" / "last"
-    state = torch.load(last / "state.pt", weights_only=True)
-    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
-    events = EventAccumulator(str(folder / "tensorboard")).Reload()
-    return {
-        "weights": {file.name: load_file(file) for file in last.glob("*.safetensors")},
-        "state": {key: value for key, value in state.items() if key != "seconds"},
-        "best": load_file(folder / "checkpoints" / "best" / "model.safetensors"),
-        "metrics.csv": [{key: value for key, value in row.items() if key != "seconds"} for row in rows],
-        "test": json.loads((folder / "summary.json").read_text())["test"],
-        "tensorboard": {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]},
-    }
-
-
-def same(a: object, b: object) -> bool:
-    """To the last bit."""
-    if isinstance(a, torch.Tensor):
-        return isinstance(b, torch.Tensor) and torch.equal(a, b)
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        return len(a) == len(b) and all(map(same, a, b))
-    return a == b
-
-
-class Bench:
-    """Trials in a temporary folder, and the rows of the table that they make."""
-
-    def __init__(self, folder: Path, quick: bool) -> None:
-        self.folder, self.quick, self.count = folder, quick, 0
-        self.rows: list[tuple[str, int, int, str]] = []
-        self.draw = random.Random(0)
-        started = time.monotonic()
-        assert forked(folder / "reference", BEGIN) == 0, words(folder / "reference")
-        self.seconds = time.monotonic() - started
-        self.reference = end_of(folder / "reference" / "run")
-        assert len(self.reference["metrics.csv"]) == 4
-
-    def new(self) -> Path:
-        """A folder for a trial."""
-        self.count += 1
-        return self.folder / f"trial-{self.count}"
-
-    def goes_on(self, folder: Path, say: str = "") -> bool:
-        """Whether a run that was broken off ends as the reference when it is gone on with."""
-        run_folder = folder / "run"
-        command = ["resume=run"] if (run_folder / "config.yaml").exists() else [*TINY, "hydra.run.dir=again"]
-        if command[0] != "resume=run":  # killed before it had begun: there is nothing to go on with
-            run_folder = folder / "again"
-        code = forked(folder, command)
-        told = words(folder)
-        ended = code == 0 and same(end_of(run_folder), self.reference) and say in told
-        clean = ended and not [p.name for p in (run_folder / "checkpoints").glob(".*")]
-        if not clean:
-            different = [k for k, v in end_of(run_folder).items() if not same(v, self.reference[k])] if not code else ""
-            print(f"  {folder}: exit {code}, differs in {different}: {told[-300:]}")
-        return clean
-
-    def row(self, what: str, results: list[bool], remark: str = "") -> None:
-        """A line of the table, printed too."""
-        self.rows.append((what, sum(results), len(results), remark))
-        print(f"{what}: {sum(results)}/{len(results)} {remark}", flush=True)
 
 
 def boundaries(act: Callable[[int, str], None]) -> Fault:
-    """Calls `act(n, what)` before the n-th time that the run's folder is written to, and within each write."""
+    """Call `act(n, what)` before the n-th time that the run's folder is written to, and within each write."""
 
     def install() -> None:
         count = 0
@@ -203,7 +84,7 @@ def boundaries(act: Callable[[int, str], None]) -> Fault:
 
 
 def noted(number: int, what: str) -> None:
-    """Writes down what each boundary is, by a way that is none itself."""
+    """Record what each boundary is, in a way that is not a boundary itself."""
     handle = os.open("kinds", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(handle, f"{what}\n".encode())
     os.close(handle)
@@ -214,36 +95,43 @@ def killed_at(number: int) -> Fault:
     return boundaries(lambda n, what: os.kill(os.getpid(), signal.SIGKILL) if n == number else None)
 
 
-def kills(bench: Bench) -> None:
-    """SIGKILL at random moments, at every boundary, and in validation."""
+def kinds_of_boundaries(bench: Bench) -> list[str]:
+    """Return what each boundary of the unbroken run is."""
+    counted = bench.new()
+    counted.mkdir()
+    assert forked(counted, BEGIN, boundaries(noted)) == 0
+    return (counted / "kinds").read_text().splitlines()
+
+
+def test_sigkill_at_a_random_moment(bench):
     trials = 4 if bench.quick else 50
-    results, fired = [], 0
+    results = []
     while len(results) < trials:
         folder = bench.new()
         code = forked(folder, BEGIN, kill_after=bench.draw.uniform(0.3, 1) * bench.seconds)
         if code == -signal.SIGKILL:  # or it was faster
-            fired += 1
-            results.append(bench.goes_on(folder))
+            results.append(bench.resumes(folder))
     bench.row("SIGKILL at a random moment, then `resume`: ends as the unbroken run", results)
 
-    counted = bench.new()
-    counted.mkdir()
-    assert forked(counted, BEGIN, boundaries(noted)) == 0
-    total = len((counted / "kinds").read_text().splitlines())
+
+def test_sigkill_at_each_boundary_of_a_write(bench):
+    total = len(kinds_of_boundaries(bench))
     numbers = range(1, total + 1) if not bench.quick else sorted(bench.draw.sample(range(1, total + 1), 12))
     results = []
     for number in numbers:
         folder = bench.new()
         assert forked(folder, BEGIN, killed_at(number)) == -signal.SIGKILL
-        results.append(bench.goes_on(folder))
+        results.append(bench.resumes(folder))
         shutil.rmtree(folder)
     bench.row("SIGKILL at each boundary of a write (open, half written, sync, rename, link, delete)", results)
 
+
+def test_sigkill_in_validation(bench):
     results = []
     for number in range(1, 4 if bench.quick else 11):
         folder = bench.new()
         assert forked(folder, BEGIN, in_validation(number)) == -signal.SIGKILL
-        results.append(bench.goes_on(folder))
+        results.append(bench.resumes(folder))
     bench.row("SIGKILL in validation", results)
 
 
@@ -276,24 +164,29 @@ def in_validation(number: int) -> Fault:
     return install
 
 
-def signals(bench: Bench) -> None:
-    """SIGTERM and Ctrl-C, once and twice."""
-    for name, number, code, twice in [
+@pytest.mark.parametrize(
+    ("name", "number", "code", "twice"),
+    [
         ("SIGTERM", signal.SIGTERM, 143, False),
         ("two SIGTERM, the second while it saves", signal.SIGTERM, 143, True),
         ("Ctrl-C", signal.SIGINT, 130, False),
-    ]:
-        results = []
-        points = range(1, 36) if not bench.quick else (3, 18)
-        for batch in bench.draw.sample(list(points), min(len(points), 20)):
-            folder = bench.new()
-            found = forked(folder, BEGIN, signalled(batch, number, twice))
-            made = int((folder / "made").read_text())
-            manifest = folder / "run" / "checkpoints" / "last" / "checkpoint.json"
-            exact = json.loads(manifest.read_text())["step"] == made if made else True
-            helps = "dltrain resume=run" in words(folder)
-            results.append(found == code and exact and helps and bench.goes_on(folder))
-        bench.row(f"{name}: exit {code}, saved at the exact update, says how to go on, and does", results)
+    ],
+)
+def test_a_signal_is_answered_at_the_exact_update(bench, name, number, code, twice):
+    results = []
+    points = range(1, 36) if not bench.quick else (3, 18)
+    for batch in bench.draw.sample(list(points), min(len(points), 20)):
+        folder = bench.new()
+        found = forked(folder, BEGIN, signalled(batch, number, twice))
+        made = int((folder / "made").read_text())
+        manifest = folder / "run" / "checkpoints" / "last" / "checkpoint.json"
+        exact = json.loads(manifest.read_text())["step"] == made if made else True
+        helps = "dltrain resume=run" in words(folder)
+        results.append(found == code and exact and helps and bench.resumes(folder))
+    bench.row(f"{name}: exit {code}, saved at the exact update, says how to resume, resumes exactly", results)
+
+
+def test_a_second_ctrl_c_does_not_wait(bench):
     results = []
     for batch in (5, 20):
         folder = bench.new()
@@ -310,39 +203,39 @@ def signals(bench: Bench) -> None:
             saver.Saver.save = slow
 
         found = forked(folder, BEGIN, twice)
-        results.append(found == 130 and bench.goes_on(folder))
+        results.append(found == 130 and bench.resumes(folder))
     bench.row("Ctrl-C twice: ends at once, no file is harmed", results)
 
 
 def signalled(batch: int, number: int, twice: bool) -> Fault:
-    """The signal comes while the model works on the n-th batch; notes how many updates were made by its end."""
+    """Send the signal while the model works on a batch, and record how many updates are made when it ends."""
+
+    def act() -> None:
+        os.kill(os.getpid(), number)
+        Path("made").write_text(str(batch - (batch - 1) // 9 - (batch % 9 == 0)))
 
     def install() -> None:
-        iterate, seen, save = Watched.__iter__, 0, saver.Saver.save
-
-        def counted(self):
-            nonlocal seen
-            for item in iterate(self):
-                seen += 1
-                if seen == batch:
-                    os.kill(os.getpid(), number)
-                    Path("made").write_text(str(batch - (batch - 1) // 9 - (batch % 9 == 0)))
-                yield item
+        save = saver.Saver.save
 
         def again(self: saver.Saver) -> None:
             if twice and Path("made").exists():
                 os.kill(os.getpid(), number)
             save(self)
 
-        Watched.__iter__, saver.Saver.save = counted, again
+        Watched.__iter__, saver.Saver.save = before_batch(batch, act), again
 
     return install
 
 
-def damage(bench: Bench) -> None:
-    """Checkpoints that were cut or changed."""
-    stopped = bench.new()
-    assert forked(stopped, BEGIN, signalled(22, signal.SIGTERM, False)) == 143
+@pytest.fixture(scope="module")
+def stopped(bench):
+    """Return the folder of a run that was stopped by SIGTERM; it has two checkpoints."""
+    folder = bench.new()
+    assert forked(folder, BEGIN, signalled(22, signal.SIGTERM, False)) == 143
+    return folder
+
+
+def test_a_damaged_checkpoint_is_passed_over(bench, stopped):
     results = []
     trials = 20 if not bench.quick else 3
     for kind in ("truncated", "bit flipped"):
@@ -358,11 +251,13 @@ def damage(bench: Bench) -> None:
             else:
                 content[place] ^= 1 << bench.draw.randrange(8)
             file.write_bytes(content)
-            results.append(bench.goes_on(folder, say="the checkpoint before it is used"))
+            results.append(bench.resumes(folder, say="the checkpoint before it is used"))
     bench.row(
-        "the newest checkpoint truncated or with a flipped bit: said, the one before is used, ends alike", results
+        "the newest checkpoint truncated or with a flipped bit: reported, the one before is used, ends alike", results
     )
 
+
+def test_with_all_checkpoints_damaged_nothing_starts_over(bench, stopped):
     results = []
     for number in range(3):
         folder = bench.new()
@@ -373,16 +268,11 @@ def damage(bench: Bench) -> None:
         code = forked(folder, ["resume=run"])
         after = sorted(str(p) for p in (folder / "run").rglob("*"))
         results.append(code == 4 and "all checkpoints are damaged" in words(folder) and set(before) <= set(after))
-    bench.row("all checkpoints damaged: exit 4, nothing is started over", results)
+    bench.row("all checkpoints damaged: exit 4, nothing starts over", results)
 
 
-def full_disk(bench: Bench) -> None:
-    """No space for checkpoints, or for logs alone."""
-    counted = bench.new()
-    assert forked(counted, BEGIN, boundaries(noted)) == 0
-    writes = [
-        n for n, what in enumerate((counted / "kinds").read_text().splitlines(), 1) if what in ("fsync", "half a file")
-    ]
+def test_a_full_disk_leaves_the_checkpoint_before(bench):
+    writes = [n for n, what in enumerate(kinds_of_boundaries(bench), 1) if what in ("fsync", "half a file")]
     results = []
     for number in writes if not bench.quick else writes[3 :: len(writes) // 4]:
         folder = bench.new()
@@ -392,12 +282,14 @@ def full_disk(bench: Bench) -> None:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         code = forked(folder, BEGIN, boundaries(refuse))
-        results.append(code == 6 and "No space left" in words(folder) and bench.goes_on(folder))
+        results.append(code == 6 and "No space left" in words(folder) and bench.resumes(folder))
         shutil.rmtree(folder)
     bench.row(
-        "disk full (ENOSPC) from each write of a checkpoint on: exit 6, what was there is whole, goes on", results
+        "disk full (ENOSPC) from each write of a checkpoint on: exit 6, the one before is whole, resumes", results
     )
 
+
+def test_a_limit_on_the_size_of_files_leaves_the_checkpoint_before(bench):
     results = []
     for limit in (400, 2_000, 4_000, 8_000):
         folder = bench.new()
@@ -414,9 +306,11 @@ def full_disk(bench: Bench) -> None:
             sealed._write_synced = limited
 
         code = forked(folder, BEGIN, small)
-        results.append(code == 6 and "File too large" in words(folder) and bench.goes_on(folder))
-    bench.row("a limit on the size of files (EFBIG) in a checkpoint: exit 6, goes on", results)
+        results.append(code == 6 and "File too large" in words(folder) and bench.resumes(folder))
+    bench.row("a limit on the size of files (EFBIG) in a checkpoint: exit 6, resumes", results)
 
+
+def test_a_full_disk_for_logs_alone_stops_nothing(bench):
     results = []
     for owner, name in ((run_folder.MetricsFile, "append"), (Full, "scalars"), (Full, "show")):
         folder = bench.new()
@@ -428,48 +322,48 @@ def full_disk(bench: Bench) -> None:
             setattr(owner, name, fail)
 
         code = forked(folder, BEGIN, logs)
-        results.append(code == 0 and words(folder).count("logs are not complete") == 1)
+        results.append(code == 0 and words(folder).count("the logs are incomplete") == 1)
     bench.row("disk full for logs alone: warned once, trained to the end", results)
 
 
-def folders(bench: Bench) -> None:
-    """Twenty runs that are begun in one second, without a name for their folders."""
+def test_runs_that_start_at_once_get_a_folder_each(bench):
     folder, starts = bench.new(), 6 if bench.quick else 20
     folder.mkdir()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "trainer.cli", *TINY, "epochs=1"]
-    options = {"cwd": folder, "env": environment, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    codes = [process.wait() for process in [subprocess.Popen(command, **options) for _ in range(starts)]]
+    processes = [started(folder, *TINY, "epochs=1") for _ in range(starts)]
+    codes = [process.wait() for process in processes]
     made = list(folder.glob("outputs/*/*/summary.json"))
     assert len(made) == starts
     bench.row("starts at once: a folder for each, all finished", [code == 0 for code in codes])
 
 
-def fresh(bench: Bench) -> None:
-    """In processes that are started from nothing."""
+def started(folder: Path, *arguments: str) -> subprocess.Popen:
+    """Start `dltrain` in a process of its own that imports everything anew."""
+    folder.mkdir(exist_ok=True)
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "trainer.cli", *arguments]
+    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_one_seed_gives_the_same_bits_in_every_process(bench):
     results = []
     for _ in range(2 if bench.quick else 20):
         folder = bench.new()
-        folder.mkdir()
-        command = [sys.executable, "-m", "trainer.cli", *TINY, "hydra.run.dir=run"]
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        results.append(done.returncode == 0 and same(end_of(folder / "run"), bench.reference))
+        code = started(folder, *BEGIN).wait()
+        results.append(code == 0 and not different(end_of(folder / "run"), bench.reference))
     bench.row("one seed in processes started afresh: the same bits", results)
+
+
+def test_sigkill_and_resume_in_processes_started_afresh(bench):
     results = []
     for _ in range(1 if bench.quick else 5):
         folder = bench.new()
-        folder.mkdir()
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        process = started(folder, *BEGIN)
         while not list(folder.glob("run/checkpoints/step-*")) and process.poll() is None:
             time.sleep(0.002)
         process.kill()
         killed = process.wait() == -signal.SIGKILL
-        again = [sys.executable, "-m", "trainer.cli", "resume=run"]
-        done = subprocess.run(again, cwd=folder, env=environment, capture_output=True, text=True)
-        results.append(killed and done.returncode == 0 and same(end_of(folder / "run"), bench.reference))
+        code = started(folder, "resume=run").wait()
+        results.append(killed and code == 0 and not different(end_of(folder / "run"), bench.reference))
     bench.row("SIGKILL and resume in processes started afresh", results)
 
 
@@ -477,7 +371,7 @@ WATCHED = ("os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket
 
 
 def watched() -> None:
-    """Writes down whatever would have run."""
+    """Record whatever would have run."""
 
     def audit(event: str, arguments: tuple) -> None:
         if event in WATCHED:
@@ -489,113 +383,12 @@ def watched() -> None:
 
 
 def harmless(folder: Path) -> bool:
-    """Whether nothing ran and no canary was left."""
+    """Return whether nothing ran and no canary was left."""
     return not (folder / "ran").exists() and not list(folder.rglob("canary"))
 
 
-TARGETS = [
-    *(
-        "os.system",
-        "posix.system",
-        "os.popen",
-        "subprocess.run",
-        "subprocess.call",
-        "subprocess.Popen",
-        "shutil.rmtree",
-    ),
-    *("builtins.eval", "builtins.exec", "builtins.open", "logging.os.system", "torch.load", "torch.hub.load"),
-    *("torch.utils.cpp_extension.load", "torch.os.system", "torch.nn.modules.module.torch.os.system", "pickle.loads"),
-    *(
-        "trainer.cli.os.system",
-        "trainer.runs.folder.subprocess.run",
-        "trainer.data._image.idx.gzip.os.system",
-        "pathlib.Path.touch",
-    ),
-    *("hydra.utils.instantiate", "hydra.utils.call", "hydra.utils.get_method", "hydra._internal.utils._locate"),
-    *(
-        "importlib.import_module",
-        "torchvision.datasets.utils.os.system",
-        "torch.optim.sgd.os.system",
-        "webbrowser.open",
-    ),
-    *("pandas.read_pickle", "numpy.load", "ctypes.CDLL", "trainer.runs.checkpoints.torch.load", "runpy.run_path"),
-]
-NODES = {  # what Hydra itself would call
-    "hydra.callbacks": "callbacks: {evil: {_target_: os.system, command: touch canary}}",
-    "hydra.job_logging": "job_logging: {version: 1, handlers: {evil: {(): os.system, command: touch canary}}}",
-    "hydra.hydra_logging": "hydra_logging: {version: 1, handlers: {evil: {(): os.system, command: touch canary}}}",
-    "hydra.launcher": "launcher: {_target_: os.system, command: touch canary}",
-    "hydra.sweeper": "sweeper: {_target_: os.system, command: touch canary}",
-    "hydra.job.env_set": "job: {env_set: {LD_PRELOAD: canary.so}}",
-}
-
-
-def hostile(bench: Bench) -> None:
-    """Configs and checkpoints that came from somebody else."""
-    os.environ["HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE"] = "*"
-    results = []
-    cells = [(slot, target) for target in TARGETS for slot in ("model", "data", "loss", "optim", "scheduler")]
-    for number, (slot, target) in enumerate(bench.draw.sample(cells, 6 if bench.quick else 54)):
-        folder = bench.new()
-        (folder / "theirs" / slot).mkdir(parents=True)
-        nested = ("", "hidden: [{_target_: os.system, command: touch canary}]\n", "_partial_: true\n")[number % 3]
-        text = f"# theirs\n_target_: {target}\ncommand: touch canary\npath: canary\n{nested}"
-        (folder / "theirs" / slot / "evil.yaml").write_text(text)
-        code = forked(folder, ["--config-dir", "theirs", f"{slot}=evil"], watched)
-        results.append(code == 2 and harmless(folder) and "Traceback" not in words(folder))
-    for name, line in NODES.items():
-        folder = bench.new()
-        (folder / "theirs" / "experiment").mkdir(parents=True)
-        (folder / "theirs" / "experiment" / "evil.yaml").write_text(f"# @package hydra\n# theirs\n{line}\n")
-        code = forked(folder, ["--config-dir", "theirs", "experiment=evil", "epochs=1"], watched)
-        results.append(code == 2 and harmless(folder))
-        if not results[-1]:
-            print(f"  {name}: exit {code}, {words(folder)[-300:]}")
-    bench.row("hostile targets and nodes in a yaml of somebody else: exit 2, nothing ran", results)
-    del os.environ["HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE"]
-
-    stopped = bench.new()
-    assert forked(stopped, BEGIN, signalled(22, signal.SIGTERM, False)) == 143
-    results = []
-    for name, poison in [*POISONS.items()][: 3 if bench.quick else None]:
-        folder = bench.new()
-        shutil.copytree(stopped, folder, symlinks=True)
-        for each in (folder / "run" / "checkpoints").glob("step-*"):
-            poison(each)
-            about = json.loads((each / "checkpoint.json").read_text())
-            for file, facts in about["files"].items():
-                content = (each / file).read_bytes()
-                facts |= {"bytes": len(content), "sha256": sealed.sha256(content)}
-            del about["sha256"]
-            (each / "checkpoint.json").write_bytes(sealed.sealed(about))
-        code = forked(folder, ["resume=run"], watched)
-        results.append(code == 4 and harmless(folder) and "Traceback" not in words(folder))
-        if not results[-1]:
-            print(f"  {name}: exit {code}, {words(folder)[-300:]}")
-    bench.row("malicious checkpoints with right checksums: exit 4, nothing ran", results)
-
-    results = []
-    for change in ("config", "command"):
-        folder = bench.new()
-        shutil.copytree(stopped, folder, symlinks=True)
-        if change == "config":
-            file = folder / "run" / "config.yaml"
-            file.write_text(file.read_text().replace("trainer.models.mlp.MLP", "os.system"))
-        else:
-            file = folder / "run" / "environment.json"
-            about = json.loads(file.read_text())
-            about["command"] += [
-                "+hydra.callbacks.evil._target_=os.system",
-                "+hydra.callbacks.evil.command='touch canary'",
-            ]
-            file.write_text(json.dumps(about))
-        code = forked(folder, ["resume=run"], watched)
-        results.append(code in (2, 4) and harmless(folder))
-    bench.row("a hostile config or command in a run folder: refused, nothing ran", results)
-
-
 class Evil:
-    """Runs a command where it is unpickled."""
+    """Run a command when it is unpickled."""
 
     def __reduce__(self) -> tuple:
         return (os.system, ("touch canary",))
@@ -630,76 +423,50 @@ POISONS: dict[str, Callable[[Path], object]] = {
 }
 
 
-BROKEN = {  # file or folder in DLTRAIN_DATA/bad -> words of the one line about it; none where it is to be trained on
-    "mnist_truncated_gz": ("train-images-idx3-ubyte.gz", "incomplete"),
-    "idx_wrong_magic": ("train-images-idx3-ubyte", "0x00000899", "0x00000803"),
-    "idx_label_count": ("1000", "990"),
-    "idx_label_range": ("37", "17", "0..9"),
-    "mnist_not_gzip": ("train-images-idx3-ubyte.gz", "HTML"),
-    "mnist_missing_file": ("t10k-labels-idx1-ubyte",),
-    "csv_missing_value.csv": ("line 12", "BMI"),
-    "csv_text_in_numeric.csv": ("line 9", "Glucose", "high"),
-    "csv_ragged.csv": ("line 7", "7", "9"),
-    "csv_duplicate_header.csv": ("Glucose",),
-    "csv_empty.csv": ("empty",),
-    "csv_header_only.csv": ("0 rows",),
-    "csv_no_header.csv": ("Outcome", "header"),
-    "csv_bom_crlf_semicolon.csv": (),
-    "csv_constant_column.csv": (),
-    "csv_inf.csv": ("line 5", "Insulin"),
-    "csv_one_row.csv": ("1 row",),
-    "csv_latin1.csv": ("0xf6", "line 1", "data.encoding"),
-    "csv_one_class.csv": ("Outcome",),
-    "csv_target_out_of_range.csv": ("Outcome",),
-    "csv_target_missing_column.csv": ("Outcome",),
-    "csv_unclosed_quote.csv": ("line 5", "quote"),
-    "csv_is_binary.csv": ("not text",),
-    "csv_truncated.csv.gz": ("ends early",),
-    "names_empty_name.csv": ("line 21", "empty"),
-    "names_unicode.csv": (),
-    "names_very_long.csv": (),
-    "names_unknown_label_test.csv": ("Klingon", "line 21"),
-    "names_extra_column.csv": ("line 21", "3 fields"),
-}
-
-
-def broken(bench: Bench) -> None:
-    """Files that cannot be believed."""
-    root = Path(os.environ.get("DLTRAIN_DATA", "")).absolute()
-    if not (root / "bad").is_dir():
-        print("broken files: none at hand, set DLTRAIN_DATA")
-        return
+def test_a_malicious_checkpoint_runs_nothing(bench, stopped):
     results = []
-    for name, expected in list(BROKEN.items())[:: 4 if bench.quick else 1]:
-        folder, path = bench.new(), root / "bad" / name
-        if name.startswith("csv"):
-            what = ["data=csv", f"data.path={path}", "data.target=Outcome"]
-        elif name.startswith("names"):
-            is_test = "test" in name
-            train = root / "names" / "names_train.csv.gz" if is_test else path
-            what = ["model=gru", "data=text", f"data.path={train}", *([f"data.test_path={path}"] if is_test else [])]
-        else:
-            shutil.copytree(path, folder / "data", ignore=shutil.ignore_patterns("*.md"))
-            what = ["data=mnist", "data.root=data"]
-        if name.startswith(("csv", "idx", "mnist")):
-            what.append("model=logistic")
-        if "latin1" in name:
-            what[-2] = "data.target='Größe'"
-        code = forked(folder, [*what, "epochs=1"], watched)
-        said = words(folder)
-        one_line = said.startswith("dltrain: error[3]") and said.count("\n") == 1
-        told = all(word in said for word in expected)
-        no_run = not list(folder.glob("outputs/*/*/checkpoints"))
-        results.append(code == 3 and one_line and told and no_run if expected else code == 0)
+    for name, poison in [*POISONS.items()][: 3 if bench.quick else None]:
+        folder = bench.new()
+        shutil.copytree(stopped, folder, symlinks=True)
+        for each in (folder / "run" / "checkpoints").glob("step-*"):
+            poison(each)
+            about = json.loads((each / "checkpoint.json").read_text())
+            for file, facts in about["files"].items():
+                content = (each / file).read_bytes()
+                facts |= {"bytes": len(content), "sha256": sealed.sha256(content)}
+            del about["sha256"]
+            (each / "checkpoint.json").write_bytes(sealed.sealed(about))
+        code = forked(folder, ["resume=run"], watched)
+        results.append(code == 4 and harmless(folder) and "Traceback" not in words(folder))
         if not results[-1]:
-            print(f"  {name}: exit {code}: {said[-400:]}")
-    bench.row("broken files: exit 3, one line that names the place, or trained on where that can be", results)
+            print(f"  {name}: exit {code}, {words(folder)[-300:]}")
+    bench.row("malicious checkpoints with right checksums: exit 4, nothing ran", results)
 
 
-def cost(bench: Bench) -> None:
-    """What checkpoints add to an epoch of MNIST, where its files are."""
-    if bench.quick or not (Path(os.environ.get("DLTRAIN_DATA", "")) / "MNIST").is_dir():
-        return
+def test_a_hostile_config_or_command_in_a_run_folder_runs_nothing(bench, stopped):
+    results = []
+    for change in ("config", "command"):
+        folder = bench.new()
+        shutil.copytree(stopped, folder, symlinks=True)
+        if change == "config":
+            file = folder / "run" / "config.yaml"
+            file.write_text(file.read_text().replace("trainer.models.mlp.MLP", "os.system"))
+        else:
+            file = folder / "run" / "environment.json"
+            about = json.loads(file.read_text())
+            about["command"] += [
+                "+hydra.callbacks.evil._target_=os.system",
+                "+hydra.callbacks.evil.command='touch canary'",
+            ]
+            file.write_text(json.dumps(about))
+        code = forked(folder, ["resume=run"], watched)
+        results.append(code in (2, 4) and harmless(folder))
+    bench.row("a hostile config or command in a run folder: refused, nothing ran", results)
+
+
+def test_checkpoints_add_little_to_an_epoch(bench, real_data):
+    if bench.quick:
+        pytest.skip("a clock: among all trials only")
     folder = bench.new()
 
     def timed() -> None:
@@ -730,54 +497,3 @@ def cost(bench: Bench) -> None:
         [code == 0 and share <= 0.02],
         f"{share:.2%}, median of {len(shares)} epochs",
     )
-
-
-@contextlib.contextmanager
-def workplace() -> Iterator[Path]:
-    """A folder that does not outlive the trials."""
-    folder = Path(tempfile.mkdtemp(prefix="faults-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def main() -> None:
-    """All parts, and the table."""
-    quick = "--quick" in sys.argv
-    named = [word for word in sys.argv[1:] if word != "--quick"]
-    sys.argv[1:] = []
-    logging.getLogger("tensorboard").setLevel(logging.ERROR)
-    started = time.monotonic()
-    with workplace() as folder:
-        bench = Bench(folder, quick)
-        for part in (kills, signals, damage, full_disk, broken, hostile, folders, fresh, sweeps, cost):
-            if not named or part.__name__ in named:
-                part(bench)
-    seconds = time.monotonic() - started
-    print(f"{seconds:.0f} s")
-    if not quick and not named:
-        write(bench, seconds)
-    if any(good < total for _, good, total, _ in bench.rows):
-        sys.exit("not all of it held")
-
-
-def write(bench: Bench, seconds: float) -> None:
-    """docs/RELIABILITY.md."""
-    version = torch.__version__.split("+")[0]
-    lines = [
-        "# What runs survive",
-        "",
-        f"Made by `python benchmarks/faults.py` on {date.today()} in {seconds:.0f} s: torch {version}, a CPU.",
-        "The unbroken run is `dltrain " + " ".join(TINY) + "`; what is compared is in the head of the script.",
-        "",
-        "| fault | held | remark |",
-        "|---|---|---|",
-        *(f"| {what} | {good}/{total} | {remark} |" for what, good, total, remark in bench.rows),
-        "",
-    ]
-    (ROOT / "docs" / "RELIABILITY.md").write_text("\n".join(lines))
-
-
-if __name__ == "__main__":
-    main()

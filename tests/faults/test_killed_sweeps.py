@@ -1,9 +1,9 @@
-"""Kills sweeps at random moments and goes on with them, as `python benchmarks/faults.py sweeps`.
+"""Sweeps are killed at random moments and resumed; see bench.py.
 
 A sweep of 24 jobs, of which one raises, one is killed and one diverges, is killed five times: its main process alone,
-the whole process group, the worker of a job or the parent of the workers, and then the main process. Gone on with each
-time, it has to end as one that nobody touched: leaderboard.csv and every job's metrics.csv without their clocks, the
-states of the jobs, and the names in its folder. Nothing that it has started may outlive it.
+the whole process group, the worker of a job or the parent of the workers, and then the main process. Resumed each time,
+it must end as one that nobody touched: leaderboard.csv and every job's metrics.csv without their clocks, the states of
+the jobs, and the names in its folder. Nothing that it has started may outlive it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
+from bench import ROOT
 
 from trainer.runs.ledger import Ledger
 
-if TYPE_CHECKING:
-    from faults import Bench
+pytestmark = pytest.mark.faults
 
 MODEL = """
 import os, signal, torch
@@ -48,8 +49,7 @@ ALWAYS = ["epochs=3", "checkpoint.min_seconds=0", "plots=off", "tensorboard=off"
 KILLED = ("main", "group", "worker", "parent", "main")
 
 
-def sweeps(bench: Bench) -> None:
-    """SIGKILL to sweeps."""
+def test_a_sweep_that_is_killed_again_and_again_ends_as_the_unbroken_one(bench):
     place = bench.new()
     (place / "conf" / "model").mkdir(parents=True)
     (place / "flaky.py").write_text(MODEL)
@@ -73,13 +73,13 @@ def sweeps(bench: Bench) -> None:
             )
     bench.row(
         "a sweep of 24 jobs, 3 of which fail, killed 5 times (main process, process group, worker, parent of the "
-        "workers) and gone on with: ends as the unbroken one, leaves no process",
+        "workers) and resumed: ends as the unbroken one, leaves no process",
         results,
     )
 
 
 def _trial(place: Path, arguments: list[str], number: int, num_kills: int) -> tuple[str, bool]:
-    """The folder of a sweep that was killed and gone on with, and whether nothing has outlived it."""
+    """Return the folder of a sweep that was killed and resumed, and whether nothing outlived it."""
     name, alone, draw = f"broken-{number}", True, random.Random(number)
     folder = place / name
     command = [*arguments, f"hydra.sweep.dir={name}"]
@@ -96,7 +96,7 @@ def _trial(place: Path, arguments: list[str], number: int, num_kills: int) -> tu
 
 
 def _begin(place: Path, arguments: list[str]) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "trainer.cli", *arguments]
     with (place / "said").open("a") as said:
         return subprocess.Popen(command, cwd=place, env=environment, stdout=said, stderr=said, start_new_session=True)

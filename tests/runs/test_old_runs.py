@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from end_state import different, end_of
+from resuming import different, end_of
 from safetensors.torch import load_file
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
