@@ -132,6 +132,8 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     """A number stays a number, a list a list, yes-or-no yes-or-no; text and null may become anything."""
     if key in ("data.batch_size", "sweep.jobs") or (isinstance(value, str) and value.startswith("${")):
         return
+    if isinstance(present, bool) and key in KNOBS and not isinstance(KNOBS[key].default, bool):
+        return  # text as well: a yaml's `off` is read as false
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(present, bool):
         fits, kind = isinstance(value, bool), "true or false"
