@@ -2,9 +2,9 @@
 
 A sweep of 24 jobs, of which one raises, one is killed and one diverges, is killed five times: its main process alone,
 the whole process group, the workers or their parent, and then the main process. Resumed each time, it must end as one
-that nobody touched and that ran one job after another: leaderboard.csv and every job's metrics.csv without their clocks,
-the states of the jobs, and the names in its folder. Nothing that it has started may outlive it. All of that with one job
-at a time and with two.
+that nobody touched and that ran one job after another: leaderboard.csv and every job's metrics.csv without their
+clocks, the states of the jobs, and the names in its folder. Nothing that it has started may outlive it. All of that
+with one job at a time and with two.
 """
 
 from __future__ import annotations
