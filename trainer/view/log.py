@@ -39,7 +39,7 @@ class RunLog:
         """Open all logs of a run in the environment `where`; TensorBoard drops old points from `resumes_at` on."""
         self.run, self.parts, self.plots, self.every = run, parts, cfg.plots, cfg.log_every
         self.looks_back = bool(pictures.check(cfg.plots)) or str(cfg.tensorboard).lower() == "full"
-        self.has_warned = False
+        self.num_batches, self.has_warned = len(parts.data.train), False
         self.clock = Clock(parts.device, cfg.log_every)
         self.lap = self.clock.lap
         self.rows = MetricsFile(run.metrics)
@@ -101,7 +101,8 @@ class RunLog:
         self.console.step(report)
         if report.step >= self.trace.next:
             self.trace.note(report.step, report.loss, self.parts.update.lr)
-        if report.step % self.every == 0 or report.val:
+        ends_epoch = report.position.batch == self.num_batches  # before validation, which a signal may interrupt
+        if report.step % self.every == 0 or ends_epoch or report.val:
             values = measured(report, self.parts.update)
             if report.step > self.logged:  # an epoch's last step is reported twice
                 self._scalars(report.step, values)
