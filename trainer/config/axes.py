@@ -9,7 +9,7 @@ from typing import Any
 
 from trainer.config.check import checking
 from trainer.config.compose import open_hydra, parse_all
-from trainer.config.keys import is_of_hydra, value_of
+from trainer.config.keys import is_of_hydra, key_of, value_of
 from trainer.errors import ConfigError
 
 SEARCH = "hydra/sweeper=optuna"
@@ -29,7 +29,7 @@ def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list
                 axes.append([f"{key}={end}" for end in _ends(line, override.value())])
                 continue
             sweeps = override.is_discrete_sweep()
-            if sweeps and (is_of_hydra(key) or key.lstrip("+").startswith("sweep.")):
+            if sweeps and (is_of_hydra(key) or key_of(key).startswith("sweep.")):
                 raise ConfigError(f"{line}: {key} applies to the whole sweep; give it one value")
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
             if not axes[-1]:
