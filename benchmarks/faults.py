@@ -428,7 +428,7 @@ def full_disk(bench: Bench) -> None:
             setattr(owner, name, fail)
 
         code = forked(folder, BEGIN, logs)
-        results.append(code == 0 and words(folder).count("logs are not complete") == 1)
+        results.append(code == 0 and words(folder).count("logs are incomplete") == 1)
     bench.row("disk full for logs alone: warned once, trained to the end", results)
 
 
