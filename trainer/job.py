@@ -1,4 +1,4 @@
-"""One run in its folder, and a note there of how it ended."""
+"""Train one run in its folder, and record there how it ended."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def run_job(
     command: Sequence[str],
     halt: Halt = never,
 ) -> float:
-    """Train as `cfg` says; the best value of the monitored metric. `halt` is as `train` says.
+    """Train in `folder` and return the best value of the monitored metric; see `train`.
 
     Raises:
-        DltrainError: what ended it, for the user; the traceback is in the folder's log.
-        Halted: as `halt` has said.
+        DltrainError: the error that ended the run; the traceback is in the folder's log.
+        Halted: `halt` returned true.
     """
     from trainer.train import train
 
@@ -50,13 +50,13 @@ def run_job(
                 "error": str(told) if isinstance(told, (DltrainError, Stopped)) else repr(told),
                 "run_dir": str(folder.absolute()),
             }
-            # It was finished, and then something failed.
+            # A run that failed after it finished, while drawing, keeps its summary.
             if read_json(run.summary).get("status") != "finished":
                 write_json(run.summary, end)
         if not isinstance(told, DltrainError):
             raise
         cause: BaseException | None = told
-        while cause:  # the frames of a job that failed would keep its data, and the processes that read it
+        while cause:  # the traceback's frames would keep a failed job's data, and the processes that read it, alive
             cause.__traceback__, cause = None, cause.__cause__ or cause.__context__
         failure = told
     raise failure

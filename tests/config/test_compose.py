@@ -9,6 +9,7 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import OmegaConf
 
 from trainer.config.check import checked, checked_all
+from trainer.config.command_line import parse
 from trainer.config.compose import launch
 from trainer.config.schema import Config
 from trainer.errors import ConfigError
@@ -55,7 +56,7 @@ def test_a_run_composes_its_config_once(dltrain, compositions, conf):
 
 def test_parts_that_several_runs_choose_are_composed_once(compositions):
     runs = [[f"model={model}", f"seed={seed}"] for model in ("mlp", "linear") for seed in range(3)]
-    configs = checked_all(runs)
+    configs = [*checked_all(runs)]
     assert len(compositions) == 2
     assert [cfg.seed for cfg, _ in configs] == [0, 1, 2] * 2
     assert [cfg.hydra.overrides.task for cfg, _ in configs] == runs
@@ -85,7 +86,7 @@ def test_a_run_gets_the_config_and_the_files_that_hydra_would_give_it(dltrain, t
     monkeypatch.setattr("trainer.cli.start.run_job", keep)
     assert dltrain(*arguments, "hydra.run.dir=a").code == 0
     plus = {"+seed=3": "seed=3", "optim.amsgrad=true": "++optim.amsgrad=true"}
-    launch([*(plus.get(word, word) for word in arguments), "hydra.run.dir=b"], keep)
+    launch(parse([*(plus.get(word, word) for word in arguments), "hydra.run.dir=b"]), keep)
     (ours, our_values), (theirs, their_values) = found
     assert ours == theirs
     assert str(our_values) == str(their_values).replace(f"{tmp_path}/b", f"{tmp_path}/a")

@@ -136,7 +136,7 @@ def test_whole_numbers_stay_whole_and_every_value_is_one_that_was_given(tmp_path
         (["model=mlp"], "nothing to search"),
         (["model=mlp,linear", "hydra.sweeper.n_trials=0"], "n_trials=0: expected a whole number of at least 1"),
         (["model=mlp,linear", "hydra.sweeper.sampler.seed=x"], "sampler.seed=x"),
-        (["model=mlp,linear", "hydra.sweeper.sampler.name=x"], "there are qmc, random, tpe"),
+        (["model=mlp,linear", "hydra.sweeper.sampler.name=x"], "choose from qmc, random, tpe"),
         (["model=mlp,linear", "hydra/sweeper/sampler=tbe"], "did you mean tpe?"),
         (["model=mlp,linear", "sweep.prune=halving"], "sweep.prune=median may do"),
     ],

@@ -98,12 +98,12 @@ def _dispatch(arguments: list[str]) -> None:
     from trainer.config import command_line
     from trainer.config.compose import launch
 
-    _refuse_unknown_command(arguments[:1])
+    _refuse_unknown_command(*arguments)
     flags = command_line.parse(arguments)
     if flags.hydra_help or flags.info or flags.shell_completion:
-        launch(arguments, lambda cfg: None)
+        launch(flags)
     elif flags.cfg:
-        launch(command_line.of_one_run(flags), lambda cfg: None)
+        launch(command_line.of_one_run(flags))
     elif flags.multirun:
         from trainer.sweep.sweep import sweep
 
@@ -122,9 +122,7 @@ def _run_command(name: str, *arguments: str) -> None:
         command.main(parse(name, command.USAGE, arguments))
 
 
-def _refuse_unknown_command(words: list[str]) -> None:
+def _refuse_unknown_command(word: str = "", *_: str) -> None:
     """Raise ConfigError for a first word that is nearly a command, naming it."""
-    if near := [
-        name for word in words if parse_line(word).value is None for name in get_close_matches(word, COMMANDS, 1)
-    ]:
-        raise ConfigError(f"{words[0]!r}: unknown command; did you mean dltrain {near[0]}?")
+    if parse_line(word).value is None and (near := get_close_matches(word, COMMANDS, 1)):
+        raise ConfigError(f"{word!r}: unknown command; did you mean dltrain {near[0]}?")

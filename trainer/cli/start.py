@@ -16,8 +16,7 @@ from trainer.config.schema import names_of
 from trainer.errors import CheckpointError, ConfigError
 from trainer.job import run_job
 from trainer.runs import folder as run_folder
-from trainer.runs import index, resume
-from trainer.runs.record import open_log, record
+from trainer.runs import hydra_files, index, resume
 
 FOLDER = "hydra.run.dir"
 
@@ -50,8 +49,8 @@ def start(flags: Namespace, command: list[str]) -> None:
 def _run(cfg: DictConfig, folder: Path, command: list[str]) -> None:
     """Train in a folder. `command` is the command line less `dltrain`, to be noted there."""
     with run_config(cfg, folder) as of_run:
-        record(folder, cfg)
-        open_log(folder)
+        hydra_files.write(folder, cfg)
+        run_folder.log_to(folder)
         run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command])
 
 

@@ -1,4 +1,4 @@
-"""The command line, taken apart and put together again for Hydra."""
+"""The command line: its flags, and the configs that it describes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from trainer.config.check import checked, checked_all
 from trainer.config.keys import SLOTS, bare, key_of, parse_line
 from trainer.config.schema import KNOBS
 from trainer.errors import ConfigError
-
-
-def again(flags: Namespace, *names: str) -> list[str]:
-    """The given flags as arguments again, those that were set."""
-    given = {f"--{name.replace('_', '-')}": getattr(flags, name) for name in names}
-    return [flag if value is True else f"{flag}={value}" for flag, value in given.items() if value]
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -42,6 +36,12 @@ def parse(arguments: list[str]) -> Namespace:
     return flags
 
 
+def again(flags: Namespace) -> list[str]:
+    """Return the flags that say where configs are, as arguments."""
+    given = {"--config-dir": flags.config_dir, "--config-name": flags.config_name}
+    return [f"{flag}={value}" for flag, value in given.items() if value]
+
+
 def _refuse(message: str) -> NoReturn:
     """In place of argparse's usage: one line, and for `--epochs 3` the form that works."""
     words = [key_of(word.lstrip("-")) for word in message.split() if word.startswith("--")]
@@ -58,11 +58,11 @@ def checked_flags(flags: Namespace) -> DictConfig:
     return checked(flags.overrides, flags.config_dir, flags.config_name)[0]
 
 
-def of_one_run(flags: Namespace) -> list[str]:
-    """Return the arguments for Hydra that print the config of a run, or of a sweep's first job, after a check."""
+def of_one_run(flags: Namespace) -> Namespace:
+    """Return the flags of a run, or of a sweep's first job, with its overrides as Hydra is to be given them."""
     lines = [axis[0] for axis in sweep_axes(flags.overrides, flags.config_dir)] if flags.multirun else flags.overrides
     _, overrides = checked(lines, flags.config_dir, flags.config_name)
-    return [*again(flags, "config_dir", "config_name", "cfg", "package", "resolve"), *overrides]
+    return Namespace(**vars(flags) | {"multirun": False, "overrides": overrides})
 
 
 def checked_sweep(flags: Namespace) -> tuple[dict[str, DictConfig], list[str]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,7 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
     """Have Hydra look for configs in our folder and in `config_dir`.
 
     Raises:
-        ConfigError: no such folder, or one whose files hide those that came along; and whatever Hydra or OmegaConf
-            raise meanwhile, in a line.
+        ConfigError: no such folder, or one whose files hide those that came along.
     """
     own = Path(config_dir or CONF).absolute()
     if not own.is_dir():
@@ -56,10 +56,7 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
             search_path = loader().get_search_path()
             search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
             GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
-        try:
-            yield
-        except (HydraException, OmegaConfBaseException, YAMLError) as error:
-            raise ConfigError(_one_line(error)) from error
+        yield
 
 
 def loader() -> ConfigLoaderImpl:
@@ -67,7 +64,7 @@ def loader() -> ConfigLoaderImpl:
     return GlobalHydra.instance().config_loader()  # type: ignore[return-value]
 
 
-def parse_all(overrides: list[str]) -> list[Override]:
+def parse_all(overrides: Sequence[str]) -> list[Override]:
     """Read overrides as Hydra does, while it is open.
 
     Raises:
@@ -95,6 +92,15 @@ def set_values(cfg: DictConfig, choices: list[Override], values: list[Override])
         noted.append(override.input_line)
     job, of_run = cfg.hydra.job, [override for override in (*choices, *values) if not override.is_hydra_override()]
     job.override_dirname = get_overrides_dirname(of_run, **job.config.override_dirname)
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Raise what Hydra and OmegaConf raise as a ConfigError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(_one_line(error)) from error
 
 
 def _one_line(error: Exception) -> str:
@@ -126,9 +132,8 @@ def run_config(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
         HydraConfig.instance().cfg = None
 
 
-def launch(arguments: list[str], job: Callable[[DictConfig], Any]) -> None:
+def launch(flags: Namespace, job: Callable[[DictConfig], Any] = lambda cfg: None) -> None:
     """Hand a command line to Hydra itself: for its help, its --cfg and --info, completion, and sweepers of its own."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # it passes exceptions on, instead of printing them and exiting with 1
     version.setbase(VERSION)
-    parser = get_args_parser()
-    _run_hydra(parser.parse_args(arguments), parser, job, str(CONF), "config")
+    _run_hydra(flags, get_args_parser(), job, str(CONF), flags.config_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import os
 import platform
 import time
@@ -145,6 +146,24 @@ def _locked(file: IO[Any], patience_s: float) -> bool:
         return True
     time.sleep(patience_s)
     return lock_descriptor(file.fileno(), blocking=False)
+
+
+def log_to(folder: Path) -> None:
+    """Append everything that is logged to train.log in a run's folder.
+
+    Raises:
+        FileSystemError: it cannot be opened.
+    """
+    path = RunFolder(folder).log
+    with naming(path):
+        logging.basicConfig(
+            filename=path,
+            encoding="utf-8",
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(message)s",
+            force=True,  # in place of an earlier run's
+        )
+    logging.getLogger("dltrain").disabled = False  # Hydra's launchers disable the loggers that exist
 
 
 class MetricsFile:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -66,6 +67,11 @@ def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dic
         CheckpointError: the config of the run cannot be read.
     """
     saved = flat(Run(folder).config)
-    now = flat(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]), resolve=True))
+    now = values_of(cfg)
     keys = [key for key in {**saved, **now} if key != "resume" and key not in but]
     return {key: f"{key}: {saved.get(key)} -> {now.get(key)}" for key in keys if saved.get(key) != now.get(key)}
+
+
+def values_of(cfg: DictConfig) -> dict[str, Any]:
+    """Map each dotted key of a config, less Hydra's, to its value."""
+    return flat(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]), resolve=True))

@@ -25,8 +25,8 @@ from trainer.config.compose import open_hydra
 from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.config.launchers import BASIC
 from trainer.config.schema import names_of
+from trainer.runs import hydra_files
 from trainer.runs.ledger import Ledger
-from trainer.runs.record import record
 from trainer.sweep.job import Plan, is_over, job, job_of_a_worker
 from trainer.sweep.launcher_process import launcher_process, owner
 from trainer.sweep.pool import Job, Pool, Workers
@@ -93,7 +93,7 @@ class _Here:
         """Write what Hydra writes of a run, and run it."""
         folder = plan.folder / str(number)
         folder.mkdir(parents=True, exist_ok=True)
-        record(folder, cfg)
+        hydra_files.write(folder, cfg)
         yield from job(plan, cfg, names_of(cfg.hydra), number, overrides)
 
 

@@ -11,7 +11,6 @@ from typing import Protocol
 from omegaconf import DictConfig
 
 from trainer.config.axes import SEARCH
-from trainer.config.command_line import again
 from trainer.config.compose import launch
 from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.config.launchers import BASIC
@@ -94,13 +93,15 @@ class Search:
 class Plugin:
     """What another sweeper of Hydra's makes of the values; it launches the jobs itself."""
 
-    arguments: list[str]
+    flags: Namespace
+    overrides: list[str]
     num_jobs: int
     share: float = 1.0
 
     def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
         """As `Course` says."""
-        launch([*self.arguments, f"{FOLDER}={quoted(str(plan.folder))}"], partial(job_of_hydra, plan))
+        overrides = [*self.overrides, f"{FOLDER}={quoted(str(plan.folder))}"]
+        launch(Namespace(**vars(self.flags) | {"overrides": overrides}), partial(job_of_hydra, plan))
 
 
 def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[list[str]]) -> Course:
@@ -120,8 +121,7 @@ def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[l
         raise ConfigError(
             f"{cfg.hydra.sweeper._target_} launches jobs itself: it needs hydra/launcher=basic and sweep.jobs=1"
         )
-    given = again(flags, "config_dir", "config_name", "multirun")
-    return Plugin([*given, *without(overrides, FOLDER)], len(jobs))
+    return Plugin(flags, without(overrides, FOLDER), len(jobs))
 
 
 def _check_search(cfg: DictConfig, axes: list[list[str]]) -> None:

@@ -34,10 +34,10 @@ PATIENCE_S = 20
 KINDS = {kind.code: kind for kind in DltrainError.__subclasses__()}
 
 
-def preflight(flags: Namespace, folder: Path, workers: Workers) -> Outlook:
+def preflight(flags: Namespace, known: Mapping[str, DictConfig], workers: Workers, folder: Path) -> Outlook:
     """Run a few batches of every combination of data, model and loss, and of every other part that is chosen by name.
 
-    The first is drawn too, as its job will be.
+    The first is drawn too, as its job will be. `known` are configs by their overrides; the others are composed here.
 
     Raises:
         DltrainError: what is wrong with one, and its overrides; of the kind that the job would have ended with.
@@ -45,13 +45,16 @@ def preflight(flags: Namespace, folder: Path, workers: Workers) -> Outlook:
     axes = sweep_axes(flags.overrides, flags.config_dir)
     tried = samples(axes)
     print(f"trying a few batches of {len(tried)} {'job' if len(tried) == 1 else 'jobs'} first", flush=True)
-    configs = checked_all(tried, flags.config_dir, flags.config_name)
+    new = [sample for sample in tried if " ".join(sample) not in known]
+    composed = zip(map(" ".join, new), checked_all(new, flags.config_dir, flags.config_name), strict=True)
+    every = {**known, **{line: cfg for line, (cfg, _) in composed}}
+    configs = [every[" ".join(sample)] for sample in tried]
     warm_up()
     found: dict[int, tuple[dict[str, Any], float]] = {}
 
     def trial(count: int) -> Job:
         start = time.monotonic()
-        short = _shortened(configs[count][0], drawn=not count)
+        short = _shortened(configs[count], drawn=not count)
         summary = yield from _tried(short, tried[count], folder / f".preflight-{count}")
         found[count] = summary, time.monotonic() - start
 
@@ -60,7 +63,7 @@ def preflight(flags: Namespace, folder: Path, workers: Workers) -> Outlook:
             pool.submit(count, trial(count))
         pool.drain()
     jobs, fixed, compared = [], 0.0, set()
-    for count, (cfg, _) in enumerate(configs):
+    for count, cfg in enumerate(configs):
         summary, whole = found[count]
         fixed = max(fixed, whole - sum(summary["seconds"].values()))
         jobs.append(_seconds(cfg, summary))

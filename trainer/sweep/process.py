@@ -22,8 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer.errors import DltrainError, Halt, Halted, Stopped
 from trainer.job import run_job
-from trainer.runs.folder import RunFolder
-from trainer.runs.record import open_log
+from trainer.runs.folder import RunFolder, log_to
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, ForkServerProcess  # Windows has none
@@ -139,7 +138,7 @@ def _work(task: Task, threads: int, environment: Mapping[str, str]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(RunFolder(task.folder).log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
-    open_log(task.folder)
+    log_to(task.folder)
     if threads:
         import torch
 

@@ -9,17 +9,17 @@ from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from trainer.config.axes import sweep_axes
 from trainer.config.command_line import parse
-from trainer.config.keys import bare, flat, key_of, value_of, without
+from trainer.config.keys import bare, key_of, value_of, without
 from trainer.config.launchers import is_of_launcher, kept_of_launcher
 from trainer.errors import CheckpointError
 from trainer.runs import index
 from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Ledger
-from trainer.runs.resume import FREE_IN_SWEEP, differences
+from trainer.runs.resume import FREE_IN_SWEEP, differences, values_of
 
 NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 
@@ -62,9 +62,7 @@ def _is_swept(line: str, before: str, flags: Namespace) -> bool:
 
 def config_hash(cfg: DictConfig) -> str:
     """Hash every setting that affects results: two jobs with the same hash are the same job."""
-    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    found = flat(OmegaConf.to_container(plain, resolve=True))
-    text = json.dumps({k: v for k, v in found.items() if k not in NOT_HASHED}, sort_keys=True, default=str)
+    text = json.dumps({k: v for k, v in values_of(cfg).items() if k not in NOT_HASHED}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

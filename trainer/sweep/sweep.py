@@ -7,8 +7,9 @@ import shlex
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +22,7 @@ from trainer.config.launchers import BASIC
 from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
-from trainer.runs.ledger import ENDED, Ledger
+from trainer.runs.ledger import ENDED, Ledger, Outlook
 from trainer.sweep.job import Plan
 from trainer.sweep.launch import launcher
 from trainer.sweep.plan import FOLDER, Course, Grid, course
@@ -57,12 +58,12 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         check_jobs(axes, flags.config_dir, flags.config_name)
     target = cfg.hydra.launcher._target_
     share = workers(cfg, way.num_jobs)
-    here = share if target == BASIC else Workers()  # for what a launcher has no part in
+    trial = partial(preflight, flags, configs, share if target == BASIC else Workers())  # on this machine in any case
     if cfg.sweep.jobs != 1:
         print(f"sweep.jobs={cfg.sweep.jobs}: {told(share)}")
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
-            preflight(flags, Path(temporary), here)
+            trial(Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
     begun = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
@@ -72,7 +73,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         folder = (run_folder.claim if FOLDER in given else run_folder.create)(folder)
     plan = Plan(
         folder.absolute(),
-        again(flags, "config_dir", "config_name"),
+        again(flags),
         cfg.sweep.fail_fast,
         cfg.sweep.retry,
         str(cfg.sweep.prune),
@@ -83,7 +84,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         ledger = Ledger(folder)
         ledger.append(event, command=command, jobs=way.num_jobs, **(begun if event == "sweep" else {}))
         if not ledger.outlook() or began_elsewhere(folder):
-            _look_ahead(folder, flags, way, here, share.at_once)
+            _look_ahead(folder, trial, way, share.at_once)
         if not cfg.sweep.retry and way.num_jobs == sum(job["event"] in ENDED for job in ledger.jobs().values()):
             print(f"{folder}: all {way.num_jobs} jobs have ended, nothing is left to do")
         with Screen(folder, way.num_jobs), launcher(flags, target, plan.folder, share) as jobs:
@@ -91,10 +92,10 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     _end(folder, plan, cfg)
 
 
-def _look_ahead(folder: Path, flags: Namespace, way: Course, here: Workers, at_once: int) -> None:
+def _look_ahead(folder: Path, trial: Callable[[Path], Outlook], way: Course, at_once: int) -> None:
     """Try what can be tried in seconds; where that fails no job has begun, and nothing is left."""
     try:
-        outlook = preflight(flags, folder, here)
+        outlook = trial(folder)
     except BaseException:
         if not Ledger(folder).jobs():
             shutil.rmtree(folder, ignore_errors=True)

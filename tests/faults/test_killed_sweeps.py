@@ -1,8 +1,8 @@
-"""Kills sweeps at random moments and goes on with them, as `python benchmarks/faults.py sweeps`.
+"""Sweeps are killed at random moments and resumed; see bench.py.
 
 A sweep of 24 jobs, of which one raises, one is killed and one diverges, is killed five times: its main process alone,
-the whole process group, the workers or their parent, and then the main process. Resumed each time, it has to end as one
-that nobody touched and that ran one job after the other: leaderboard.csv and every job's metrics.csv without their
+the whole process group, the workers or their parent, and then the main process. Resumed each time, it must end as one
+that nobody touched and that ran one job after another: leaderboard.csv and every job's metrics.csv without their
 clocks, the states of the jobs, and the names in its folder. Nothing that it has started may outlive it. All of that
 with one job at a time and with two.
 """
@@ -19,12 +19,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pytest
+from bench import ROOT
 
 from trainer.runs.ledger import Event, Ledger
 
-if TYPE_CHECKING:
-    from faults import Bench
+pytestmark = pytest.mark.faults
 
 MODEL = """
 import os, signal, torch
@@ -50,8 +51,7 @@ ALWAYS = ["epochs=3", "checkpoint.min_seconds=0", "plots=off", "tensorboard=off"
 KILLED = ("main", "group", "worker", "parent", "main")
 
 
-def sweeps(bench: Bench) -> None:
-    """SIGKILL to sweeps."""
+def test_a_sweep_that_is_killed_again_and_again_ends_as_the_unbroken_one(bench):
     place = bench.new()
     (place / "conf" / "model").mkdir(parents=True)
     (place / "flaky.py").write_text(MODEL)
@@ -102,7 +102,7 @@ def _trial(place: Path, arguments: list[str], number: int, num_jobs: int, num_ki
 
 
 def _begin(place: Path, arguments: list[str]) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "trainer.cli", *arguments]
     with (place / "said").open("a") as said:
         return subprocess.Popen(command, cwd=place, env=environment, stdout=said, stderr=said, start_new_session=True)
