@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from trainer.errors import RunFolderError
 from trainer.files import write_json
 from trainer.runs import folder as run_folder
 from trainer.runs import index
@@ -155,6 +156,18 @@ def test_jobs_of_a_sweep_are_counted_and_shown_when_asked_for(dltrain):
             "0",
             "1",
         ]
+
+
+def test_a_folder_in_use_is_refused_by_its_owners_name_and_nothing_in_it_changes(tmp_path):
+    owner = "process 7 on elsewhere, since 2026-01-02"
+    (tmp_path / ".lock").write_text(owner)
+    with (tmp_path / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # as earlier versions did
+        assert index.is_running(tmp_path)
+        with pytest.raises(RunFolderError, match=f"{tmp_path} is in use by {owner}$"), run_folder.lock(tmp_path):
+            pass
+    assert (tmp_path / ".lock").read_text() == owner
+    assert not index.is_running(tmp_path)
 
 
 def test_a_narrow_terminal_goes_without_the_lesser_columns():

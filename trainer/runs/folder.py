@@ -17,20 +17,36 @@ from trainer.errors import FileSystemError, RunFolderError, naming
 from trainer.files import read_json, remove, replacing, write_json
 
 
+class Inside:
+    """The path of something in the folder of a run."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: RunFolder, _: type) -> Path:
+        return run.path / self.name
+
+
 class RunFolder:
     """The folder of a run and the names of the files in it, which nothing outside of `runs/` knows.
 
     `names` says what was chosen, such as model -> resnet, and `command` how; a run that starts records both.
     """
 
+    lock = Inside(".lock")
+    log = Inside("train.log")
+    hydra = Inside(".hydra")
+    environment = Inside("environment.json")
+    config = Inside("config.yaml")
+    metrics = Inside("metrics.csv")
+    summary = Inside("summary.json")
+    checkpoints = Inside("checkpoints")
+    weights = Inside("checkpoints/best/model.safetensors")
+    tensorboard = Inside("tensorboard")
+    plots = Inside("plots")
+
     def __init__(self, path: Path, names: Mapping[str, str] | None = None, command: Sequence[str] = ()) -> None:
         self.path, self.names, self.command = path, names or {}, command
-        self.lock, self.log = path / ".lock", path / "train.log"
-        self.environment, self.config = path / "environment.json", path / "config.yaml"
-        self.metrics, self.summary = path / "metrics.csv", path / "summary.json"
-        self.checkpoints, self.plots, self.tensorboard = path / "checkpoints", path / "plots", path / "tensorboard"
-        self.weights = self.checkpoints / "best" / "model.safetensors"
-        self.hydra = path / ".hydra"
 
     def begin(self, config: str, environment: dict[str, Any], resumes: bool) -> None:
         """Record what the run is and where; of one that resumes, where it does, and its end is no longer recorded.

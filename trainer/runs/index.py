@@ -152,8 +152,8 @@ def _listed(folders: Iterable[Path]) -> list[Run]:
 def look(folder: Path) -> Run | None:
     """Return the run in a folder, if there is one."""
     run = Run(folder)
-    marks = run.files.environment, run.files.summary, run.files.lock
-    return run if any(path.exists() for path in marks) else None
+    is_run = run.environment or run.summary or run.files.lock.exists()
+    return run if is_run else None
 
 
 def started(runs: Iterable[Run]) -> list[Run]:
