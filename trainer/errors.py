@@ -144,8 +144,8 @@ def naming(path: Path) -> Iterator[None]:
         raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
 
 
-def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumulate: int) -> DltrainError:
-    """Return the error to show for what ended the run in `folder`; its log has the traceback."""
+def for_the_user(error: Exception, log: Path, batch_size: int | str, accumulate: int) -> DltrainError:
+    """Return the error to show for what ended a run, whose `log` has the traceback."""
     if isinstance(error, DltrainError):
         return error
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
@@ -157,5 +157,5 @@ def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumula
             cure = f"{half} makes the same updates with less memory"
         return OutOfMemory(f"out of memory with data.batch_size={batch_size}; {cure}")
     if isinstance(error, OSError):
-        return FileSystemError(f"{error.filename or folder}: {error.strerror or error}")
-    return DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {folder / 'train.log'}")
+        return FileSystemError(f"{error.filename or log.parent}: {error.strerror or error}")
+    return DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {log}")

@@ -10,8 +10,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user, never
-from trainer.runs import folder as run_folder
-from trainer.runs.folder import RunFolder
+from trainer.files import read_json, write_json
+from trainer.runs.folder import RunFolder, lock
 
 log = logging.getLogger("dltrain")
 
@@ -31,18 +31,19 @@ def run_job(
     """
     from trainer.train import train
 
+    run = RunFolder(folder, names, command)
     try:
-        with run_folder.lock(folder):
-            return train(cfg, RunFolder(folder, names, command), halt)
+        with lock(folder):
+            return train(cfg, run, halt)
     except Halted as halted:
         log.info("%s", halted)
-        run_folder.write_json(folder / "summary.json", {"status": "interrupted", **halted.about})
+        write_json(run.summary, {"status": "interrupted", **halted.about})
         raise
     except BaseException as error:
         log.exception("the run ended early")
         told = error
         if isinstance(error, Exception):
-            told = for_the_user(error, folder, cfg.data.batch_size, cfg.accumulate)
+            told = for_the_user(error, run.log, cfg.data.batch_size, cfg.accumulate)
         with contextlib.suppress(OSError):
             end = {
                 "status": "failed" if isinstance(error, Exception) else "interrupted",
@@ -50,8 +51,8 @@ def run_job(
                 "run_dir": str(folder.absolute()),
             }
             # A run that failed after it finished, while drawing, keeps its summary.
-            if run_folder.read_json(folder / "summary.json").get("status") != "finished":
-                run_folder.write_json(folder / "summary.json", end)
+            if read_json(run.summary).get("status") != "finished":
+                write_json(run.summary, end)
         if not isinstance(told, DltrainError):
             raise
         cause: BaseException | None = told

@@ -17,7 +17,7 @@ from trainer.engine.loop import evaluate, fit
 from trainer.engine.numerics import keep_freed_memory
 from trainer.engine.stopping import Ending
 from trainer.errors import Halt, Halted, Stopped, never
-from trainer.runs import folder
+from trainer.files import write_json
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
@@ -40,7 +40,7 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
     keep_freed_memory()
     pictures.check(cfg.plots)  # a wrong name is reported before any data is read
     warnings: list[str] = []
-    store = Store(run.path / "checkpoints", cfg.checkpoint.keep)
+    store = Store(run.checkpoints, cfg.checkpoint.keep)
     checkpoint = store.newest(say=warnings.append)
 
     parts = training.assemble(cfg)
@@ -89,11 +89,9 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
 
 def begin(cfg: DictConfig, run: RunFolder, parts: TrainingParts, resumes: bool) -> dict[str, Any]:
     """Record the config and the environment in the run's folder, and return the environment."""
-    if not resumes:
-        folder.forget_logs(run.path)
     data = {"names": dict(run.names), "data": fingerprints(parts.data)}
     where = environment(run.command, str(parts.device)) | {"num_threads": torch.get_num_threads(), **data}
-    folder.begin(run.path, OmegaConf.to_yaml(cfg, resolve=True), where)
+    run.begin(OmegaConf.to_yaml(cfg, resolve=True), where, resumes)
     return where
 
 
@@ -127,7 +125,7 @@ def conclude(
         "learned": learned,
         "run_dir": str(run.path.absolute()),
     }
-    folder.write_json(run.path / "summary.json", summary)  # before drawing, so that the results are safe
+    write_json(run.summary, summary)  # before drawing, so that the results are safe
     log.draw(model, meter)
     log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
     return best.metrics[best.monitor]

@@ -407,6 +407,11 @@ def test_an_experiment_sets_many_keys_and_the_command_line_has_the_last_word(dlt
     assert (cfg.epochs, cfg.optim.lr, cfg.model._target_) == (7, 0.5, "trainer.models.mlp.MLP")
 
 
+def test_what_an_experiment_turns_off_can_be_turned_on_again(dltrain):
+    cfg = OmegaConf.create(dltrain("experiment=mnist_fast", "plots=all", "--cfg", "job").out)
+    assert cfg.plots == "all"
+
+
 def test_a_name_that_came_along_is_not_taken_by_another_file(dltrain, tmp_path):
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "mlp.yaml").write_text("_target_: trainer.models.mlp.MLP\n")
@@ -437,7 +442,8 @@ HOSTILE_YAMLS = [
 
 @pytest.mark.parametrize("text", HOSTILE_YAMLS)
 @pytest.mark.parametrize("multirun", [[], ["-m"]])
-def test_a_yaml_from_somebody_else_runs_nothing(dltrain, tmp_path, text, multirun):
+def test_a_yaml_from_somebody_else_runs_nothing(dltrain, tmp_path, monkeypatch, text, multirun):
+    monkeypatch.setenv("HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE", "*")
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "evil.yaml").write_text("# @package _global_\n" + text + "\n")
     outcome = dltrain("--config-dir", "conf", *multirun, "experiment=evil")

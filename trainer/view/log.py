@@ -42,10 +42,10 @@ class RunLog:
         self.has_warned = False
         self.clock = Clock(parts.device, cfg.log_every)
         self.lap = self.clock.lap
-        self.rows = MetricsFile(run.path / "metrics.csv")
+        self.rows = MetricsFile(run.metrics)
         results = [f"{split}/{name}" for split in ("best", "test") for name in parts.meter.names]
         columns = hyper_parameters(cfg, run.names, run.command, run.path)
-        self.board = open_board(cfg.tensorboard, run.path / "tensorboard", columns, results, resumes_at)
+        self.board = open_board(cfg.tensorboard, run.tensorboard, columns, results, resumes_at)
         self.layers = layers_of(parts.model, parts.sample)
         self.board.describe(parts.model, parts.sample, self.layers, OmegaConf.to_yaml(cfg, resolve=True), where)
         metric = parts.best.monitor if parts.best.monitor != "loss" else parts.meter.names[-1]
@@ -156,7 +156,7 @@ class RunLog:
                 self.run.names, parts.spec, parts.data, model, parts.loss, history, best, self.trace, *seen
             )
             with self._spared():
-                drawn = pictures.draw(self.plots, self.run.path / "plots", outcome, self.say)
+                drawn = pictures.draw(self.plots, self.run.plots, outcome, self.say)
                 self.num_drawn = len(drawn)
                 self.board.show(step + 1, outcome, drawn, self.say)
         with self._spared():
@@ -164,17 +164,16 @@ class RunLog:
 
     def farewell(self, summary: Mapping[str, Any], hint: str) -> None:
         """Print the time spent, how to make it faster, and where everything is."""
-        folder = self.run.path
         steps, seconds, speed = (summary[key] for key in ("steps", "train_s", "samples_per_s"))
-        plots = [f"pictures      {shown(folder / 'plots')} ({self.num_drawn})"] if self.num_drawn else []
+        plots = [f"pictures      {shown(self.run.plots)} ({self.num_drawn})"] if self.num_drawn else []
         self.say(
             f"trained {steps:,} steps in {seconds:.1f} s, {speed:,.0f} samples/s",
             f"time          {view.shares(self.clock.seconds)}",
             *([f"advice        {hint}"] if hint else []),
             *view.gain_line(summary["compiled"]),
             *plots,
-            f"best weights  {shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",
-            f"summary       {shown(folder / 'summary.json')}",
+            f"best weights  {shown(self.run.weights)}",
+            f"summary       {shown(self.run.summary)}",
         )
 
     @property
