@@ -41,22 +41,22 @@ def run_job(
         raise
     except BaseException as error:
         log.exception("the run ended early")
-        told = error
+        shown = error
         if isinstance(error, Exception):
-            told = for_the_user(error, run.log, cfg.data.batch_size, cfg.accumulate)
+            shown = for_the_user(error, run.log, cfg.data.batch_size, cfg.accumulate)
         with contextlib.suppress(OSError):
             end = {
                 "status": "failed" if isinstance(error, Exception) else "interrupted",
-                "error": str(told) if isinstance(told, (DltrainError, Stopped)) else repr(told),
+                "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),
                 "run_dir": str(folder.absolute()),
             }
             # A run that failed after it finished, while drawing, keeps its summary.
             if read_json(run.summary).get("status") != "finished":
                 write_json(run.summary, end)
-        if not isinstance(told, DltrainError):
+        if not isinstance(shown, DltrainError):
             raise
-        cause: BaseException | None = told
+        cause: BaseException | None = shown
         while cause:  # the traceback's frames would keep a failed job's data, and the processes that read it, alive
             cause.__traceback__, cause = None, cause.__cause__ or cause.__context__
-        failure = told
+        failure = shown
     raise failure

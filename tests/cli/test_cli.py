@@ -336,7 +336,7 @@ def test_a_users_own_model_runs_from_their_folder(dltrain, tmp_path, monkeypatch
         ("raise KeyError('width')", "KeyError: 'width' (broken.py, line"),
         ("super().__init__(); self.layer = nn.Linear(3, 3)", "does not read inputs of shape (1, 8, 8): RuntimeError"),
         ("super().__init__(); self.layer = nn.Flatten()", "returns (64,) per example; this data needs (10,)"),
-        ("super().__init__(); self.layer = lambda x: (x, x)", "gives tuple for an example"),
+        ("super().__init__(); self.layer = lambda x: (x, x)", "returns tuple per example"),
         ("syntax error", "SyntaxError"),
     ],
 )
@@ -526,7 +526,7 @@ def test_an_interrupted_run_says_so(tmp_path):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert err.startswith("dltrain: error[130]: interrupted in epoch ")
-    assert "which are saved; dltrain resume=outputs/" in err
+    assert "and saved; continue with dltrain resume=outputs/" in err
     assert err.count("\n") == 1
     (folder,) = tmp_path.glob("outputs/2*/*")
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"

@@ -176,7 +176,7 @@ class Update:
             listen(improved)
 
     def gradient_norm(self) -> Tensor:
-        """Euclidean norm of the last gradient, before clipping, shape `()`."""
+        """Return the Euclidean norm of the last gradient before clipping, shape `()`."""
         if self._clipped_norm is not None:
             return self._clipped_norm
         return get_total_norm([p.grad for p in self.parameters if p.grad is not None])
