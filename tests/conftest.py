@@ -45,7 +45,6 @@ def dltrain(tmp_path, monkeypatch, capsys, request):
         monkeypatch.setattr("trainer.view.pictures.draw", lambda *_: {})
         monkeypatch.setattr("trainer.view.board.writing.Full.show", lambda *_: None)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["dltrain"])
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("COLUMNS", "120")
 

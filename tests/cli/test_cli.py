@@ -53,8 +53,8 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("optim.lr=inf", 2, "optim.lr is a finite number"),
         ("max_steps=1.5", 2, "a whole number of at least 1"),
         ("clip=0", 2, "a number above 0"),
-        ("metrics=null", 2, "there are accuracy, f1"),
-        ("metrics=3", 2, "there are accuracy, f1"),
+        ("metrics=null", 2, "choose from accuracy, f1"),
+        ("metrics=3", 2, "choose from accuracy, f1"),
         ("model=mlp model.hidden=[-3]", 2, "model: MLP: "),
         ("model=resnet model.widths=[]", 2, "model: ResNet: "),
         ("model=resnet data.batch_size=1", 2, "more than 1 value per channel"),
@@ -77,13 +77,13 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("hydra.launcher._target_=os.system", 2, "no launcher of Hydra's"),
         ("-m model=mlp,resnt", 2, "did you mean resnet or resnet18?"),
         ("-m optim.lr=0.1,abc", 2, "optim.lr is a finite number, got abc"),
-        ("data=diabetes", 2, "model=mlp fits"),
-        ("data=diabetes model=logistic", 2, "model=linear fits"),
-        ("loss=mse", 2, "it is for regression, and this data is multiclass; loss=auto fits"),
-        ("data=diabetes model=mlp loss=cross_entropy", 2, "loss=auto fits"),
+        ("data=diabetes", 2, "use model=mlp"),
+        ("data=diabetes model=logistic", 2, "use model=linear"),
+        ("loss=mse", 2, "it is for regression, and this data is multiclass; use loss=auto"),
+        ("data=diabetes model=mlp loss=cross_entropy", 2, "use loss=auto"),
         ("data=diabetes model=mlp loss=bce", 2, "it is for binary"),
         ("monitor=acc", 2, "not measured; did you mean accuracy?"),
-        ("metrics=[auc]", 2, "there are accuracy, f1"),
+        ("metrics=[auc]", 2, "choose from accuracy, f1"),
         ("data=csv", 2, "data.path is needed"),
         ("data=csv data.path=nowhere.csv data.target=y", 3, "nowhere.csv: no such file"),
         ("scheduler.warmup=-1", 2, "warmup=-1"),
@@ -335,7 +335,7 @@ def test_a_users_own_model_runs_from_their_folder(dltrain, tmp_path, monkeypatch
     [
         ("raise KeyError('width')", "KeyError: 'width' (broken.py, line"),
         ("super().__init__(); self.layer = nn.Linear(3, 3)", "does not read inputs of shape (1, 8, 8): RuntimeError"),
-        ("super().__init__(); self.layer = nn.Flatten()", "gives (64,) for an example; this data needs (10,)"),
+        ("super().__init__(); self.layer = nn.Flatten()", "returns (64,) per example; this data needs (10,)"),
         ("super().__init__(); self.layer = lambda x: (x, x)", "gives tuple for an example"),
         ("syntax error", "SyntaxError"),
     ],
@@ -407,6 +407,11 @@ def test_an_experiment_sets_many_keys_and_the_command_line_has_the_last_word(dlt
     assert (cfg.epochs, cfg.optim.lr, cfg.model._target_) == (7, 0.5, "trainer.models.mlp.MLP")
 
 
+def test_what_an_experiment_turns_off_can_be_turned_on_again(dltrain):
+    cfg = OmegaConf.create(dltrain("experiment=mnist_fast", "plots=all", "--cfg", "job").out)
+    assert cfg.plots == "all"
+
+
 def test_a_name_that_came_along_is_not_taken_by_another_file(dltrain, tmp_path):
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "mlp.yaml").write_text("_target_: trainer.models.mlp.MLP\n")
@@ -437,7 +442,8 @@ HOSTILE_YAMLS = [
 
 @pytest.mark.parametrize("text", HOSTILE_YAMLS)
 @pytest.mark.parametrize("multirun", [[], ["-m"]])
-def test_a_yaml_from_somebody_else_runs_nothing(dltrain, tmp_path, text, multirun):
+def test_a_yaml_from_somebody_else_runs_nothing(dltrain, tmp_path, monkeypatch, text, multirun):
+    monkeypatch.setenv("HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE", "*")
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     (tmp_path / "conf" / "experiment" / "evil.yaml").write_text("# @package _global_\n" + text + "\n")
     outcome = dltrain("--config-dir", "conf", *multirun, "experiment=evil")

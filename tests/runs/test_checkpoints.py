@@ -1,4 +1,4 @@
-"""The store of checkpoints by itself; benchmarks/faults.py kills and starves whole runs."""
+"""The store of checkpoints by itself; tests/faults kills and starves whole runs."""
 
 import json
 import os

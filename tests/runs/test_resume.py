@@ -9,7 +9,7 @@ import signal
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from resuming import before_batch, different, end_of
 
 from trainer.config.schema import groups
 from trainer.data.tensors import BatchLoader
@@ -57,49 +57,11 @@ def stop_at(monkeypatch):
     """Send a signal to this process before the n-th batch, of all splits."""
 
     def arm(batch, number=signal.SIGTERM):
-        seen = 0
         iterate = Watched.__iter__
-
-        def counted(self):
-            nonlocal seen
-            for item in iterate(self):
-                seen += 1
-                if seen == batch:
-                    os.kill(os.getpid(), number)
-                yield item
-
-        monkeypatch.setattr(Watched, "__iter__", counted)
+        monkeypatch.setattr(Watched, "__iter__", before_batch(batch, lambda: os.kill(os.getpid(), number)))
         return lambda: monkeypatch.setattr(Watched, "__iter__", iterate)
 
     return arm
-
-
-def end_of(folder):
-    """All that a run has come to: weights, state, best weights, metrics without the clock, test results."""
-    last = folder / "checkpoints" / "last"
-    state = torch.load(last / "state.pt", weights_only=True)
-    state.pop("seconds")
-    rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
-    for row in rows:
-        row.pop("seconds")
-    weights = {file.name: load_file(file) for file in last.glob("*.safetensors")}
-    best = load_file(folder / "checkpoints" / "best" / "model.safetensors")
-    test = json.loads((folder / "summary.json").read_text())["test"]
-    return {"weights": weights, "state": state, "best": best, "rows": rows, "test": test}
-
-
-def equal(a, b):
-    if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(equal(a[k], b[k]) for k in a)
-    if isinstance(a, list):
-        return len(a) == len(b) and all(map(equal, a, b))
-    return a == b
-
-
-def different(a, b):
-    return [part for part in a if not equal(a[part], b[part])]
 
 
 def interrupted(dltrain, stop_at, batch, *overrides):
@@ -373,7 +335,7 @@ def test_results_are_there_whatever_becomes_of_the_pictures(dltrain, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr("trainer.view.pictures.draw", interrupted)
-    outcome = dltrain("model=logistic", "epochs=2")
+    outcome = dltrain("model=logistic", "epochs=2", "plots=auto")
     assert outcome.code == 130
     assert outcome.summary["status"] == "finished"
     assert outcome.summary["test"]["accuracy"] > 0.5

@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
-from trainer.runs.folder import write_json
+from trainer.files import write_json
 from trainer.runs.index import find
 from trainer.runs.leaderboard import HIGHER_IS_BETTER, leaderboard
 from trainer.runs.ledger import Ledger
@@ -323,19 +323,22 @@ def test_the_screen_reports_each_end_once_in_a_line_without_escape_codes(tmp_pat
     assert left == f"stopped with 1 of 4 jobs to do; to continue: dltrain -m resume={tmp_path}"
 
 
-def test_a_terminal_shows_the_best_rows_and_running_jobs_below(tmp_path, monkeypatch):
-    sweep = Sweep(tmp_path, 50)
+@pytest.mark.parametrize(("num_running", "num_rows"), [(1, 8), (2, 8), (30, 5)])
+def test_a_terminal_shows_the_best_rows_and_running_jobs_below(tmp_path, monkeypatch, num_running, num_rows):
+    sweep = Sweep(tmp_path, 80)
     for number in range(40):
         sweep.finish(f"optim.lr={number} seed=1", number / 100)
-    sweep.begin("optim.lr=50 seed=1")
+    for number in range(num_running):
+        sweep.begin(f"optim.lr={50 + number} seed=1")
     console = Console(file=io.StringIO(), force_terminal=True, width=60, height=20, legacy_windows=False)
     monkeypatch.setattr("trainer.view.sweep.live.Console", lambda **_: console)
-    with Screen(tmp_path, 50) as screen:
+    with Screen(tmp_path, 80) as screen:
         below = screen._below()
     assert len(below) <= 20
-    assert sum(line.split()[-1:] != [] and line.split()[0].isdigit() for line in below if line.strip()) >= 8
-    assert any(line.startswith("50 jobs: 40 finished, 10 to do") for line in below)
-    assert below[-1].startswith("running  job 40  optim.lr=50 seed=1")
+    assert sum(line.split()[-1:] != [] and line.split()[0].isdigit() for line in below if line.strip()) >= num_rows
+    assert any(line.startswith("80 jobs: 40 finished, 40 to do") for line in below)
+    assert sum(line.startswith("running  job 4") for line in below) == min(num_running, 5)
+    assert below[-1].startswith("and 25 more" if num_running == 30 else f"running  job {39 + num_running}  optim.lr=")
 
 
 def test_two_hundred_jobs_are_read_quickly(sweep):

@@ -90,11 +90,14 @@ class Screen:
         """Return the best rows, the progress and the running jobs, as many as fit in the terminal."""
         assert self.live
         width, height = self.live.console.size
-        running = [event for event in self.jobs.values() if event["event"] == "started"][:MOST_RUNNING]
-        most = max(1, min(MOST_ROWS, height - len(running) - 9))
+        every = [event for event in self.jobs.values() if event["event"] == "started"]
+        running = every[: max(1, min(MOST_RUNNING, height // 4))]
         now = datetime.now(timezone.utc)
         ages = [duration((now - datetime.fromisoformat(event["time"])).total_seconds()) for event in running]
         jobs = [f"running  {what(event, self.constant)}  {age}" for event, age in zip(running, ages, strict=True)]
+        if more := len(every) - len(running):
+            jobs.append(f"and {more} more")
+        most = max(1, min(MOST_ROWS, height - len(jobs) - 9))
         return [
             *tables(self.board, width, self.live.console.color_system is not None, most),
             "",

@@ -1,0 +1,99 @@
+"""Run folders of earlier releases (tests/fixtures/<version>, made by make.py there) are read, resumed and compared."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from resuming import different, end_of
+from safetensors.torch import load_file
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+RELEASES = sorted(file.parent.name for file in FIXTURES.glob("*/expected.json"))
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(params=RELEASES)
+def release(request, tmp_path, monkeypatch):
+    """Copy the run folders of a release into the working folder; return what that release computed."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # for the jobs of a sweep
+    shutil.copytree(FIXTURES / request.param, tmp_path, symlinks=True, dirs_exist_ok=True)
+    return json.loads((tmp_path / "expected.json").read_text())
+
+
+def is_exact(release):
+    """Return whether this is the torch and the kind of CPU of the release; others round differently from the start."""
+    now = (torch.__version__.split("+")[0], torch.backends.cpu.get_cpu_capability())
+    return now == (release["torch"], release["cpu"])
+
+
+def agree(found, expected, exact):
+    """Return whether numbers, also as text, are equal: to the last bit if `exact`, otherwise to 1e-5."""
+    if isinstance(expected, dict):
+        return expected.keys() <= found.keys() and all(agree(found[k], expected[k], exact) for k in expected)
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(agree(*pair, exact) for pair in zip(found, expected, strict=True))
+    try:
+        return float(found) == (float(expected) if exact else pytest.approx(float(expected), rel=1e-5, abs=1e-5))
+    except ValueError:
+        return found == expected
+
+
+def rows_of(file):
+    return list(csv.DictReader(Path(file).read_text().splitlines()))
+
+
+def weights_of(folder):
+    names = ("last", "best")
+    found = {name: load_file(Path(folder) / "checkpoints" / name / "model.safetensors") for name in names}
+    return {name: {key: tensor.tolist() for key, tensor in weights.items()} for name, weights in found.items()}
+
+
+def test_a_finished_run_is_evaluated_and_predicts_as_it_did(dltrain, tmp_path, release):
+    exact = is_exact(release)
+    found = json.loads(dltrain("eval", "run=finished", "--json").out)
+    assert agree(found["metrics"], found["metrics_of_run"], exact)
+    (tmp_path / "flowers.csv").write_text(release["flowers"])
+    predicted = dltrain("predict", "run=finished", "input=flowers.csv", "output=predictions.csv")
+    assert predicted.code == 0, predicted.err
+    assert agree(rows_of("predictions.csv"), release["predictions"], exact)
+
+
+def test_a_finished_run_is_exported_compared_and_trained_for_longer(dltrain, tmp_path, release):
+    best = load_file("finished/checkpoints/best/model.safetensors")
+    assert dltrain("export", "run=finished", "format=safetensors", "output=net.safetensors").code == 0
+    exported = load_file("net.safetensors")
+    assert {key: tensor.tolist() for key, tensor in exported.items()} == {k: t.tolist() for k, t in best.items()}
+    compared = json.loads(dltrain("compare", "finished", "interrupted", "--json").out)
+    assert compared["differs"]["epochs"] == [3, 20]
+    assert [len(run["curve"]) for run in compared["runs"]] == [3, len(rows_of("interrupted/metrics.csv"))]
+    longer = dltrain("resume=finished", "epochs=4")
+    assert longer.code == 0, longer.err
+    assert [row["epoch"] for row in rows_of("finished/metrics.csv")] == ["1", "2", "3", "4"]
+
+
+def test_an_interrupted_run_is_resumed_to_the_end_of_the_unbroken_one(dltrain, tmp_path, release):
+    command = json.loads(Path("interrupted/environment.json").read_text())["command"][1:-1]
+    assert dltrain(*command, "hydra.run.dir=unbroken").code == 0
+    resumed = dltrain("resume=interrupted")
+    assert resumed.code == 0, resumed.err
+    exact = is_exact(release)
+    assert agree(weights_of("interrupted"), release["weights"], exact)
+    assert agree(json.loads(Path("interrupted/summary.json").read_text())["test"], release["test"], exact)
+    if exact:
+        assert different(end_of(tmp_path / "interrupted"), end_of(tmp_path / "unbroken")) == []
+    else:
+        assert agree(weights_of("interrupted"), weights_of("unbroken"), exact)
+
+
+def test_an_interrupted_sweep_is_resumed_to_the_leaderboard_of_the_unbroken_one(dltrain, release):
+    resumed = dltrain("-m", "resume=sweep")
+    assert resumed.code == 0, resumed.err
+    events = [json.loads(line) for line in Path("sweep/sweep.jsonl").read_text().splitlines()]
+    assert [event["job"] for event in events if event["event"] == "started"] == [0, 1, 1, 2, 3]
+    assert agree(rows_of("sweep/leaderboard.csv"), release["leaderboard"], is_exact(release))
+    compared = json.loads(dltrain("compare", "sweep", "--json").out)
+    assert compared["keys"] == ["optim.lr"]
