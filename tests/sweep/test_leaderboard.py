@@ -1,4 +1,4 @@
-"""What a sweep has found, from ledgers and summaries written by hand."""
+"""Leaderboards of sweeps, from ledgers and summaries written by hand."""
 
 import csv
 import io
@@ -21,7 +21,7 @@ from trainer.view.sweep.text import brief, lead, progress, ranges
 
 
 class Sweep:
-    """A sweep's folder, with jobs that have ended as they are told to."""
+    """The folder of a sweep whose jobs end as a test says."""
 
     def __init__(self, folder, num_jobs=99, command=()):
         self.folder, self.ledger, self.number = folder, Ledger(folder), -1
@@ -54,7 +54,7 @@ class Sweep:
         return leaderboard(self.folder)
 
     def ranked(self, key):
-        """The values of a key from the best row to the worst, a list for each group."""
+        """Return the values of a key from the best row to the worst, a list per group."""
         return [[row.values[key] for row in group.rows] for group in self.board.groups]
 
     def saved(self):
@@ -73,7 +73,7 @@ def lines(board, width=None, **options):
 
 
 @pytest.mark.parametrize("metric", HIGHER_IS_BETTER)
-def test_the_best_is_the_largest_or_the_smallest_by_the_metric(sweep, metric):
+def test_the_metric_decides_whether_the_largest_or_the_smallest_is_best(sweep, metric):
     for lr, value in (("1", 0.3), ("2", 0.9), ("3", 0.1)):
         sweep.finish(f"optim.lr={lr}", value, metric)
     assert sweep.ranked("optim.lr") == [["2", "1", "3"] if HIGHER_IS_BETTER[metric] else ["3", "1", "2"]]
@@ -92,7 +92,7 @@ def test_a_row_is_a_mean_over_seeds_and_the_best_job_is_one_of_the_best_row(swee
         assert row.seconds == 2
     assert group.baseline == pytest.approx((0.2, 0.1))
     assert sweep.board.keys == ["model"]
-    assert find(str(sweep.folder)) == sweep.folder / "2"  # the lucky seed of b is no reason to choose b
+    assert find(str(sweep.folder)) == sweep.folder / "2"  # not the one lucky seed of b
     table = lines(sweep.board)
     assert table[1].split() == ["rank", "model", "val/accuracy", "test/accuracy", "time", "jobs"]
     assert table[3].split() == ["1", "a", "0.7500", "±", "0.0500", "-0.2500", "±", "0.0500", "2.0", "s", "0,2,4"]
@@ -100,7 +100,7 @@ def test_a_row_is_a_mean_over_seeds_and_the_best_job_is_one_of_the_best_row(swee
     assert "mean ± standard deviation over 3 seeds; higher is better" in table[6]
 
 
-def test_two_seeds_have_a_deviation_one_has_none_and_seeds_that_are_missing_are_counted(sweep):
+def test_two_seeds_have_a_deviation_one_has_none_and_missing_seeds_are_counted(sweep):
     sweep.finish("model=a seed=1", 0.5)
     sweep.finish("model=a seed=2", 0.7)
     sweep.finish("model=b seed=1", 0.9)
@@ -114,13 +114,13 @@ def test_two_seeds_have_a_deviation_one_has_none_and_seeds_that_are_missing_are_
     assert progress(sweep.board) == "99 jobs: 3 finished, 1 failed, 95 to do"
 
 
-def test_a_sweep_that_was_gone_on_with_to_more_jobs_has_as_many(sweep):
+def test_a_sweep_resumed_with_more_jobs_counts_them(sweep):
     sweep.finish("optim.lr=1", 0.5)
     sweep.ledger.append("resumed", command=[], jobs=120)
     assert "119 to do" in progress(sweep.board)
 
 
-def test_equal_means_keep_their_order_and_what_is_no_number_comes_last(sweep):
+def test_equal_means_keep_their_order_and_non_finite_values_come_last(sweep):
     for value, objective in (("nan", math.nan), ("a", 0.5), ("inf", math.inf), ("b", 0.5), ("c", 0.6)):
         sweep.finish(f"model={value} seed=1", objective)
     sweep.finish("model=a seed=2", 0.5)
@@ -128,10 +128,10 @@ def test_equal_means_keep_their_order_and_what_is_no_number_comes_last(sweep):
     sweep.prune("model=d seed=1", 0.99, epoch=1)
     assert sweep.ranked("model") == [["c", "a", "b", "d", "nan", "inf"]]
     assert not math.isfinite(float(sweep.saved()[0][-1]["val_mean"]))
-    assert heights(sweep.board.groups[0]).high < 2  # nor does it stretch the picture
+    assert heights(sweep.board.groups[0]).high < 2  # and the picture is not stretched
 
 
-def test_pruned_jobs_are_below_the_finished_ones_those_that_went_further_first(sweep):
+def test_pruned_jobs_rank_below_finished_ones_the_longest_first(sweep):
     sweep.prune("optim.lr=1", 0.9, epoch=1)
     sweep.prune("optim.lr=2", 0.2, epoch=3)
     sweep.prune("optim.lr=3", 0.4, epoch=3)
@@ -149,7 +149,7 @@ def test_pruned_jobs_are_below_the_finished_ones_those_that_went_further_first(s
     assert find(str(sweep.folder)) == sweep.folder / "3"
 
 
-def test_metrics_and_data_are_ranked_apart_each_with_its_baseline(sweep):
+def test_metrics_and_datasets_are_ranked_separately_each_with_its_baseline(sweep):
     sweep.finish("model=a experiment=x", 0.5, "accuracy", "iris", baseline=0.3)
     sweep.finish("model=a experiment=y", 70.0, "mse", "hours", baseline=60.0)
     sweep.finish("model=b experiment=x", 0.6, "accuracy", "iris", baseline=0.3)
@@ -163,31 +163,31 @@ def test_metrics_and_data_are_ranked_apart_each_with_its_baseline(sweep):
     ]
     assert sweep.ranked("model") == [["b", "a"], ["b", "a"], ["b"]]
     table = "\n".join(lines(sweep.board))
-    assert table.count("val/accuracy") == table.count("val/mse") == 1  # a table a metric
+    assert table.count("val/accuracy") == table.count("val/mse") == 1  # a table per metric
     assert table.count("baseline  ") == 3
     rows, _ = sweep.saved()
     assert [(row["data"], row["rank"]) for row in rows][:3] == [("iris", "1"), ("iris", "2"), ("hours", "1")]
 
 
-def test_another_loss_is_not_better_for_being_smaller(sweep):
+def test_values_of_different_losses_are_not_compared(sweep):
     sweep.finish("loss=mse", 9.0, "loss")
     sweep.finish("loss=mae", 3.0, "loss")
     assert sweep.ranked("loss") == [["mse"], ["mae"]]
 
 
-def test_a_lead_smaller_than_the_deviation_of_the_seeds_is_said(sweep):
+def test_a_lead_smaller_than_the_deviation_over_seeds_is_reported(sweep):
     for seed, (a, b, c) in enumerate([(0.90, 0.89, 0.5), (0.92, 0.91, 0.5)]):
         sweep.finish(f"model=a seed={seed}", a)
         sweep.finish(f"model=b seed={seed}", b)
         sweep.finish(f"model=c seed={seed}", c)
     (group,) = sweep.board.groups
-    assert "differ by 0.01, less than their seeds do (0.0141)" in lead(group)
+    assert "differ by 0.01, less than the standard deviation over seeds (0.0141)" in lead(group)
     assert lead(group) in lines(sweep.board)
     assert not lead(group._replace(rows=[group.rows[0], group.rows[2]]))
     assert not lead(group._replace(rows=group.rows[:1]))
 
 
-def test_files_hold_everything_and_markdown_can_be_pasted(sweep):
+def test_files_hold_all_rows_and_markdown_is_escaped(sweep):
     sweep.finish("+optim.lr=0.00012345678901234567 model.hidden=[1,2]", 0.123456789)
     sweep.finish("+optim.lr=0.5 model.hidden='a|b*'", 0.1)
     sweep.fail("+optim.lr=7 model.hidden=[3]", "line one | pipe\nline two \x1b[31mred")
@@ -203,40 +203,40 @@ def test_files_hold_everything_and_markdown_can_be_pasted(sweep):
 
 
 @pytest.mark.parametrize("width", [120, 80, 50])
-def test_a_terminal_gets_what_fits_and_is_told_what_does_not(sweep, width):
+def test_a_terminal_shows_the_columns_that_fit_and_names_the_others(sweep, width):
     for number in range(30):
         overrides = f"model=simple_cnn optim.lr={number} data.batch_size=16 model.hidden=[{'1,' * 30}{number}] seed=1"
         sweep.finish(overrides, number / 100)
     sweep.fail("model=simple_cnn optim.lr=30 data.batch_size=16 model.hidden=[1] seed=1", "word " * 60)
-    printed = lines(sweep.board, width)
-    assert max(map(len, printed)) <= width
-    assert printed[1].split()[0] == "rank"
-    assert "val" in printed[1]
-    assert ("no room for" in printed[-1]) == (width < 80)
-    assert "and 10 more" in printed
-    told = table.failures(sweep.board, width)
-    assert told[2].startswith("job 30  optim.lr=30 model.hidden=[1]")
-    assert max(len(line) for line in told[2:-1]) <= width
-    assert told[-1].strip() == str(sweep.folder / "30" / "train.log")  # in one piece
-    assert not any("\x1b" in line for line in printed)
+    shown = lines(sweep.board, width)
+    assert max(map(len, shown)) <= width
+    assert shown[1].split()[0] == "rank"
+    assert "val" in shown[1]
+    assert ("no room for" in shown[-1]) == (width < 80)
+    assert "and 10 more" in shown
+    failures = table.failures(sweep.board, width)
+    assert failures[2].startswith("job 30  optim.lr=30 model.hidden=[1]")
+    assert max(len(line) for line in failures[2:-1]) <= width
+    assert failures[-1].strip() == str(sweep.folder / "30" / "train.log")  # not wrapped
+    assert not any("\x1b" in line for line in shown)
     coloured = table.tables(sweep.board, width, colour=True)
-    assert [line for line in coloured if line.startswith(table.BEST)] == [f"{table.BEST}{printed[3]}{table.PLAIN}"]
+    assert [line for line in coloured if line.startswith(table.BEST)] == [f"{table.BEST}{shown[3]}{table.PLAIN}"]
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "short"),
     [("0.001", "0.001"), ("0.12345678901", "0.1235"), ("1234567890", "1234567890"), ("x" * 30, "x" * 21 + "...")],
 )
-def test_long_values_are_cut(value, said):
-    assert brief(value) == said
+def test_long_values_are_cut(value, short):
+    assert brief(value) == short
 
 
-def test_numbers_of_jobs_that_follow_each_other_are_a_range():
+def test_consecutive_job_numbers_form_a_range():
     assert ranges([3, 0, 1, 2, 7, 9, 10]) == "0-3,7,9-10"
     assert ranges([4]) == "4"
 
 
-def test_an_axis_is_a_line_logarithmic_or_of_names():
+def test_an_axis_is_linear_logarithmic_or_categorical():
     assert Axis.of(["1", "2", "3"]) == Axis([], [1, 2, 3], False)
     assert Axis.of(["0.001", "0.1", "1e-2"]).is_logarithmic
     assert Axis.of(["0.001", "0.1"]).at("0.1") == -1
@@ -247,7 +247,7 @@ def test_an_axis_is_a_line_logarithmic_or_of_names():
     assert {many.bin(str(1 + n / 100)) for n in range(100)} == {0, 1, 2, 3, 4}
 
 
-def test_the_picture_has_a_panel_a_key_every_job_the_means_and_the_baseline(sweep):
+def test_the_picture_has_a_panel_per_key_with_all_jobs_means_and_the_baseline(sweep):
     for lr in ("0.001", "0.01", "0.1"):
         for model in ("mlp", "cnn"):
             for seed in (1, 2):
@@ -257,7 +257,7 @@ def test_the_picture_has_a_panel_a_key_every_job_the_means_and_the_baseline(swee
     sweep.prune("model=cnn optim.lr=1 seed=1", 0.6, epoch=1)
     figure = picture.figure(sweep.board)
     by_lr, by_model = figure.axes
-    assert (by_lr.get_xlabel(), by_lr.get_xscale()) == ("optim.lr", "log")  # it makes more of a difference
+    assert (by_lr.get_xlabel(), by_lr.get_xscale()) == ("optim.lr", "log")  # has more effect
     assert (by_model.get_xlabel(), by_model.get_xscale()) == ("model", "linear")
     assert [tick.get_text() for tick in by_model.get_xticklabels()] == ["cnn", "mlp"]
     assert by_lr.get_ylabel() == "validation accuracy (higher is better)"
@@ -269,17 +269,17 @@ def test_the_picture_has_a_panel_a_key_every_job_the_means_and_the_baseline(swee
             sorted(job.objective for row in sweep.board.groups[0].rows[:-1] for job in row.jobs)
         )
         assert drawn["best row"] == pytest.approx([0.93, 0.94])
-        assert drawn["pruned: the best it had"] == [0.6]
+        assert drawn["pruned (best value)"] == [0.6]
         assert drawn["failed"] == [panel.get_ylim()[0]]
         assert list(drawn["baseline on the test split: 0.5000"]) == [0.5, 0.5]
-    means = next(line for line in by_lr.lines if line.get_label() == "mean over all else")
+    means = next(line for line in by_lr.lines if line.get_label() == "mean over other keys")
     assert list(means.get_xdata()) == pytest.approx([0.001, 0.01, 0.1])
     assert list(means.get_ydata()) == pytest.approx([0.525, 0.925, 0.725])
     assert picture.draw(sweep.board, sweep.folder / "x.png")
     assert (sweep.folder / "x.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_what_is_far_worse_than_most_is_at_the_edge_and_says_so(sweep):
+def test_outliers_are_drawn_at_the_edge_and_labelled(sweep):
     for number in range(9):
         sweep.finish(f"optim.lr={number}", 0.5 + number / 100, "r2")
     sweep.finish("optim.lr=9", -1e6, "r2")
@@ -290,7 +290,7 @@ def test_what_is_far_worse_than_most_is_at_the_edge_and_says_so(sweep):
     assert (edge.get_xdata(), edge.get_ydata()) == ([9], [low])
 
 
-def test_errors_that_span_decades_are_on_a_logarithmic_axis_and_nothing_is_drawn_of_nothing(sweep):
+def test_errors_that_span_decades_get_a_logarithmic_axis_and_no_jobs_no_picture(sweep):
     sweep.fail("optim.lr=1")
     assert picture.figure(sweep.board) is None
     for number in range(4):
@@ -298,14 +298,14 @@ def test_errors_that_span_decades_are_on_a_logarithmic_axis_and_nothing_is_drawn
     assert picture.figure(sweep.board).axes[0].get_yscale() == "log"
 
 
-def test_the_key_with_most_effect_comes_first_and_a_drawn_one_does_not_win_for_having_many_values(sweep):
+def test_the_key_with_most_effect_comes_first_even_if_another_has_many_values(sweep):
     for number in range(40):
         overrides = f"noise={(number * 17 % 40) / 39} model={'ab'[number % 2]}"
         sweep.finish(overrides, number % 2 + (number * 7 % 40) / 100)
     assert by_effect(sweep.board.groups[0], ["noise", "model"]) == ["model", "noise"]
 
 
-def test_the_screen_says_each_end_once_in_a_line_without_escape_codes(tmp_path, capsys, monkeypatch):
+def test_the_screen_reports_each_end_once_in_a_line_without_escape_codes(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("trainer.view.sweep.live.EVERY_S", 0.01)
     sweep = Sweep(tmp_path, 4, ["-m", "optim.lr=1,2,3,4", "epochs=2"])
     sweep.finish("optim.lr=1 epochs=2", 0.5)
@@ -320,11 +320,11 @@ def test_the_screen_says_each_end_once_in_a_line_without_escape_codes(tmp_path, 
     assert second == "[2/4]  job 1  optim.lr=2  finished  2.0 s  accuracy 0.7500"
     assert third.startswith("[3/4]  job 2  optim.lr=3  failed  1.0 s  a b a b")
     assert len(third) < 150
-    assert left == f"stopped with 1 of 4 jobs to do; dltrain -m resume={tmp_path} goes on"
+    assert left == f"stopped with 1 of 4 jobs to do; to continue: dltrain -m resume={tmp_path}"
 
 
 @pytest.mark.parametrize(("num_running", "num_rows"), [(1, 8), (2, 8), (30, 5)])
-def test_in_a_terminal_the_best_rows_and_what_runs_are_below(tmp_path, monkeypatch, num_running, num_rows):
+def test_a_terminal_shows_the_best_rows_and_running_jobs_below(tmp_path, monkeypatch, num_running, num_rows):
     sweep = Sweep(tmp_path, 80)
     for number in range(40):
         sweep.finish(f"optim.lr={number} seed=1", number / 100)
@@ -341,10 +341,10 @@ def test_in_a_terminal_the_best_rows_and_what_runs_are_below(tmp_path, monkeypat
     assert below[-1].startswith("and 25 more" if num_running == 30 else f"running  job {39 + num_running}  optim.lr=")
 
 
-def test_two_hundred_jobs_are_read_in_a_moment(sweep):
+def test_two_hundred_jobs_are_read_quickly(sweep):
     for number in range(200):
         sweep.finish(f"optim.lr={number % 20} model.hidden={number % 5} seed={number}", number / 200)
-    leaderboard(sweep.folder)  # the summaries are read once
+    leaderboard(sweep.folder)  # caches the summaries
     start = time.process_time()
     lines(leaderboard(sweep.folder), 100, most=10)
-    assert time.process_time() - start < 0.1  # it is a tenth of that where nothing else runs
+    assert time.process_time() - start < 0.1  # a tenth of that on an idle machine

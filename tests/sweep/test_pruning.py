@@ -154,8 +154,8 @@ def test_a_halved_sweep_spends_its_epochs_on_the_best_and_survives_kills(dltrain
     assert dltrain(*jobs, "hydra.sweep.dir=whole").code == 0
     halved = dltrain(*jobs, "hydra.sweep.dir=halved", "sweep.prune=halving", "sweep.jobs=2")
     assert halved.code == 0
-    assert "after epoch 1  2 of 4 configurations go on" in halved.out
-    assert "after epoch 3  1 of 2 configurations go on" in halved.out
+    assert "after epoch 1  2 of 4 configurations continue" in halved.out
+    assert "after epoch 3  1 of 2 configurations continue" in halved.out
     found, full = Ledger(tmp_path / "halved").jobs(), curves(tmp_path / "whole")
     assert sorted((job["epoch"], job["event"]) for job in found.values()) == [
         *[(1, "pruned")] * 2,

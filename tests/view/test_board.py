@@ -1,4 +1,4 @@
-"""What a run wrote is read back through a real TensorBoard server, as its pages do."""
+"""What a run writes is read back through a real TensorBoard server, as its pages do."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from trainer.view.outcome import Outcome
 
 @pytest.fixture
 def serve():
-    """Start a server on a folder; gives a function from a path and parameters to the JSON or bytes that it answers."""
+    """Start a server on a folder; return a function that gets a path with parameters as JSON or bytes."""
     processes = []
 
     def start(folder, load_fast="false"):
@@ -60,7 +60,7 @@ def serve():
 
 
 def session_groups(get, statuses=("UNKNOWN", "SUCCESS", "FAILURE", "RUNNING"), **column):
-    """What the table of HParams asks for, sorted or filtered by a column."""
+    """Request what the table of HParams does, sorted or filtered by a column."""
     body = {"experimentName": "", "startIndex": 0, "sliceSize": 100, "colParams": [column] if column else []}
     body["allowedStatuses"] = [f"STATUS_{status}" for status in statuses]
     return get("plugin/hparams/session_groups", body=body).get("sessionGroups", [])
@@ -71,7 +71,7 @@ def metrics_of(group):
 
 
 def sessions(get):
-    """Names of the hyper-parameters, and of each run those and its metrics."""
+    """Return the names of the hyper-parameters, and their values and the metrics of each run."""
     experiment = get("plugin/hparams/experiment", body={"experimentName": ""})
     groups = session_groups(get)
     names = [info["name"] for info in experiment["hparamInfos"]]
@@ -135,7 +135,7 @@ def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered
     axes = ["data=digits,diabetes", "model=mlp,linear", "optim.lr=1e-3,1e-2,1e30"]
     dltrain("-m", *axes, "epochs=1", "limit_batches=2", "log_every=1", "tensorboard=basic", "plots=off")
     (folder,) = tmp_path.glob("outputs/sweeps/*/*")
-    assert dltrain(f"resume={folder / '0'}", "epochs=2").code == 0  # is no second session
+    assert dltrain(f"resume={folder / '0'}", "epochs=2").code == 0  # not a second session
     get, get_fast = serve(folder), serve(folder, "auto")
     assert session_groups(get) == session_groups(get_fast)
     assert get("plugin/custom_scalars/layout") == get_fast("plugin/custom_scalars/layout")
@@ -145,7 +145,7 @@ def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered
     assert len(expected) == 12
     assert set(expected.values()) == set(ends.values())
 
-    # The columns are the keys that are swept: none that a model alone has, and none with the same value everywhere.
+    # The columns are the swept keys only: none that one model alone has, and none with the same value everywhere.
     infos = get("plugin/hparams/experiment", body={"experimentName": ""})["hparamInfos"]
     assert [info["name"] for info in infos] == ["data", "model", "optim.lr"]
     assert all(info["differs"] for info in infos)
@@ -155,7 +155,7 @@ def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered
     assert {name: session["status"] for name, g in groups.items() for session in g["sessions"]} == expected
     assert all(group["hparams"].keys() == {"data", "model", "optim.lr"} for group in groups.values())
 
-    # Every metric of a run that finished is there, and is a scalar of its own.
+    # Every metric of a finished run is shown, and is a scalar of its own.
     tags = get("plugin/scalars/tags")
     for job, summary in summaries.items():
         if summary["status"] == "finished":
@@ -188,7 +188,7 @@ def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered
         assert sorted(shown) == [f"train/{title}", f"val/{title}"]
 
 
-def test_a_run_that_goes_on_ends_once_at_its_last_step(dltrain, serve):
+def test_a_resumed_run_ends_once_at_its_last_step(dltrain, serve):
     dltrain("model=logistic", "epochs=2")
     outcome = dltrain("resume=last", "epochs=4")
     get = serve(outcome.folder)
@@ -212,7 +212,7 @@ TARGETS = torch.tensor([1.0, 0.0, 1.0, 1.0, 0.0, 0.0])
 
 
 def finished_run(model=None):
-    """Six images of 2 x 3 pixels in two classes, a small model, and weights recorded at 0 to 3."""
+    """Return an outcome with six images of 2 x 3 pixels in two classes and weights recorded at steps 0 to 3."""
     torch.manual_seed(0)
     model = model or torch.nn.Sequential(
         torch.nn.Flatten(), torch.nn.Linear(6, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
@@ -229,7 +229,7 @@ def finished_run(model=None):
 
 
 def board_of(outcome, folder, drawn=None):
-    """Write a whole run to `folder`; gives what was said."""
+    """Write a whole run to `folder`; return the printed lines."""
     said = []
     board = open_board("full", folder, {"model": "small"}, ["best/loss", "test/loss"], None)
     sample = torch.zeros(2, 1, 2, 3)
@@ -286,7 +286,7 @@ def test_each_page_shows_the_end_of_a_run(serve, tmp_path):
     assert "<td>x|y</td>" in environment["text"].replace("&#124;", "|")
 
 
-def test_what_fails_is_said_in_a_line_and_the_rest_is_written(tmp_path):
+def test_a_page_that_fails_is_reported_in_one_line_and_the_rest_is_written(tmp_path):
     class Odd(torch.nn.Linear):
         def forward(self, x):
             if torch.jit.is_tracing():

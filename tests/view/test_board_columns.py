@@ -1,4 +1,4 @@
-"""Which settings HParams shows, and what it is told of a run that fails and goes on."""
+"""Which settings HParams shows, and how a run that fails and resumes ends there."""
 
 import pytest
 from omegaconf import OmegaConf
@@ -27,7 +27,7 @@ def columns_of_job(folder, axes, command):
     return hyper_parameters(CFG, NAMES, ["dltrain", *command], folder / "0")
 
 
-def test_a_run_by_itself_has_all_that_was_chosen_and_is_not_off(tmp_path):
+def test_a_single_run_shows_all_settings_that_are_not_off(tmp_path):
     found = hyper_parameters(CFG, NAMES, [], tmp_path / "0")
     assert found == {
         "model": "mlp",
@@ -48,7 +48,7 @@ def test_a_run_by_itself_has_all_that_was_chosen_and_is_not_off(tmp_path):
         (["nan", "1"], "1"),
     ],
 )
-def test_a_column_of_a_sweep_is_of_numbers_or_of_text_in_all_jobs(tmp_path, values, expected):
+def test_a_column_of_a_sweep_holds_numbers_in_all_jobs_or_text_in_all(tmp_path, values, expected):
     axes = [["model=mlp", "model=gru"], [f"++clip={value}" for value in values], ["epochs=3"]]
     found = columns_of_job(tmp_path, axes, ["--config-dir=conf", "model=mlp", "++clip=1", "epochs=3"])
     assert found == {"model": "mlp", "clip": expected}
@@ -58,11 +58,11 @@ def test_a_sweep_of_one_job_is_shown_as_a_run(tmp_path):
     assert columns_of_job(tmp_path, [["epochs=3"]], ["epochs=3"])["model"] == "mlp"
 
 
-def test_a_run_in_the_folder_of_a_sweep_that_has_another_begin_is_shown_as_a_run(tmp_path):
+def test_a_run_in_the_folder_of_an_unrelated_sweep_is_shown_as_a_run(tmp_path):
     assert columns_of_job(tmp_path, [["seed=1", "seed=2"]], ["epochs=3"])["model"] == "mlp"
 
 
-def test_a_run_that_failed_and_went_on_has_ended_well(tmp_path):
+def test_a_failed_run_that_is_resumed_ends_successfully(tmp_path):
     def status():
         events = EventAccumulator(str(tmp_path)).Reload()
         (content,) = [events.SummaryMetadata(metadata.SESSION_END_INFO_TAG).plugin_data.content]

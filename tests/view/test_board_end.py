@@ -1,4 +1,4 @@
-"""What TensorBoard is given at the end of a run, against the numbers that it stands for."""
+"""What is written for TensorBoard at the end of a run, checked against the numbers it shows."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from trainer.view.board import projector, summaries
 from trainer.view.board.histograms import histogram, histograms
 
 
-def test_a_histogram_counts_as_numpy_does():
+def test_a_histogram_matches_numpy():
     values = torch.randn(1000, generator=torch.Generator().manual_seed(0))
     made = histogram(values)
     counts, edges = np.histogram(values.numpy(), 30)
@@ -22,11 +22,11 @@ def test_a_histogram_counts_as_numpy_does():
     assert (made.num, made.sum) == (1000, pytest.approx(values.sum().item(), rel=1e-4))
 
 
-def test_a_histogram_of_equal_values_has_them_all():
+def test_a_histogram_counts_all_equal_values():
     assert sum(histogram(torch.zeros(7)).bucket) == 7
 
 
-def test_gradients_are_those_of_a_training_batch_and_leave_the_model_alone():
+def test_gradients_match_those_of_a_training_batch_and_leave_the_model_unchanged():
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(6), nn.Linear(6, 1))
     outcome = finished_run(model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -38,12 +38,12 @@ def test_gradients_are_those_of_a_training_batch_and_leave_the_model_alone():
     assert found["gradients/2.bias"].sum == pytest.approx(gradient.item(), rel=1e-5)
 
 
-def test_a_run_that_goes_on_adds_only_what_is_new():
+def test_a_resumed_run_adds_only_new_steps():
     steps = [step for step, _ in histograms(finished_run(), 2, 4)]
     assert sorted(set(steps)) == [2, 3, 4]
 
 
-def test_many_classes_have_curves_of_the_most_frequent():
+def test_with_many_classes_the_most_frequent_have_curves():
     targets = torch.cat([torch.arange(30), torch.arange(10, 30)])
     spec = DataSpec("multiclass", (1,), 30)
     outcome = replace(finished_run(), spec=spec, targets=targets, outputs=torch.eye(30)[targets])
@@ -53,7 +53,7 @@ def test_many_classes_have_curves_of_the_most_frequent():
     assert not list(summaries.pr_curves(regression, 4))
 
 
-def test_the_last_layer_makes_the_outputs_of_the_vectors():
+def test_the_last_layer_turns_the_vectors_into_the_outputs():
     outcome = finished_run(nn.Sequential(nn.Flatten(), nn.Linear(6, 4), nn.Tanh(), nn.Linear(4, 1)))
     vectors, pictures = projector.last_inputs(outcome)
     inputs = torch.cat([inputs for inputs, _ in outcome.data.test])
@@ -62,7 +62,7 @@ def test_the_last_layer_makes_the_outputs_of_the_vectors():
     assert not any(module._forward_pre_hooks for module in outcome.model.modules())
 
 
-def test_a_model_without_a_linear_layer_stands_there_with_its_outputs(monkeypatch):
+def test_the_projector_shows_the_outputs_of_a_model_without_a_linear_layer(monkeypatch):
     outcome = finished_run(nn.Sequential(nn.Conv2d(1, 3, (2, 3)), nn.Flatten()))
     vectors, _ = projector.last_inputs(outcome)
     assert vectors.shape == (6, 3)
@@ -70,7 +70,7 @@ def test_a_model_without_a_linear_layer_stands_there_with_its_outputs(monkeypatc
     assert projector.last_inputs(outcome)[0].shape == (4, 3)
 
 
-def test_the_projector_has_nothing_of_fewer_than_three_numbers(tmp_path):
+def test_the_projector_needs_vectors_of_at_least_three_numbers(tmp_path):
     projector.write(tmp_path, finished_run(nn.Sequential(nn.Flatten(), nn.Linear(6, 2), nn.Linear(2, 1))))
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is what was computed elsewhere; nothing that a run can be makes one fail, or the run."""
+"""Pictures show what other code computes, and no kind of run makes one, or itself, fail."""
 
 import math
 import os
@@ -33,7 +33,7 @@ LOSSES = {
 
 
 def outcome_of(spec, inputs, targets, model=None, *, steps=40, lr=0.1, history=None, record=True):
-    """What gradient descent on all examples leaves, with a row of history for every ten steps."""
+    """Return the outcome of full-batch gradient descent, with a row of history every ten steps."""
     torch.manual_seed(0)
     model = model or Linear(spec.in_shape, spec.out_features)
     loss = LOSSES[spec.task]
@@ -62,7 +62,7 @@ def outcome_of(spec, inputs, targets, model=None, *, steps=40, lr=0.1, history=N
 
 
 def line(num=60):
-    """One feature and a target, standardised, of a file in which the feature is 10 x + 5 and the target 3 y - 7."""
+    """Return a standardised feature x and target y of a file that holds 10 x + 5 and 3 y - 7."""
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(num, 1, generator=generator)
     y = 0.8 * x + 0.4 + 0.3 * torch.randn(num, 1, generator=generator)
@@ -96,7 +96,7 @@ def drawn(name, outcome):
 
 
 def lines(picture, panel=0):
-    """Label -> its points `(N, 2)`."""
+    """Return label -> points `(N, 2)`."""
     return {line.get_label(): line.get_xydata() for line in picture.axes[panel].lines}
 
 
@@ -104,7 +104,7 @@ def lines(picture, panel=0):
 
 
 @pytest.mark.parametrize("span", [1, 3.5, 20])
-def test_the_smoothed_curve_is_that_of_pandas(span):
+def test_smoothing_matches_pandas(span):
     values = np.random.default_rng(0).normal(size=200)
     expected = pd.Series(values).ewm(span=span).mean()
     np.testing.assert_allclose(curves.smoothed(list(values), span), expected, rtol=1e-12)
@@ -121,7 +121,7 @@ def test_learning_curves_show_the_history_and_mark_the_best_epoch():
     assert {"accuracy, training", "accuracy, validation"} <= set(lines(picture, 1))
 
 
-def test_the_schedule_is_that_of_the_run(dltrain, monkeypatch):
+def test_the_schedule_shows_the_learning_rates_of_the_run(dltrain, monkeypatch):
     seen = []
     monkeypatch.setattr(pictures, "draw", lambda which, folder, outcome, say: seen.append(outcome) or {})
     command = ["model=linear", "data=diabetes", "epochs=2", "scheduler=linear", "scheduler.warmup=0"]
@@ -140,17 +140,17 @@ def test_the_fitted_line_is_in_the_units_of_the_file():
     assert f"price = {3 * w / 10:.4g} size" in picture.texts[0].get_text()
 
 
-def test_the_decision_curve_crosses_a_half_where_the_model_changes_its_mind():
+def test_the_decision_curve_crosses_one_half_at_the_decision_boundary():
     outcome = outcome_of(*hours(), steps=200, lr=1.0)
     picture = drawn("fit", outcome)
     w, b = (p.item() for p in outcome.model.parameters())
-    said = float(re.search(r"hours = ([-\d.]+)", picture.texts[0].get_text())[1])
-    assert said == pytest.approx(-b / w, abs=0.03)
+    boundary = float(re.search(r"hours = ([-\d.]+)", picture.texts[0].get_text())[1])
+    assert boundary == pytest.approx(-b / w, abs=0.03)
     x, y = lines(picture)["probability of passed, epoch 20"].T
     np.testing.assert_allclose(y, 1 / (1 + np.exp(-(w * x + b))), atol=1e-5)
 
 
-def test_what_the_last_epoch_says_is_shown_where_another_was_chosen():
+def test_the_fit_of_the_last_epoch_is_shown_if_another_was_best():
     outcome = outcome_of(*line())
     assert "after the last epoch" not in lines(drawn("fit", outcome))
     with torch.no_grad():
@@ -161,16 +161,17 @@ def test_what_the_last_epoch_says_is_shown_where_another_was_chosen():
 def test_predictions_and_residuals_are_in_the_units_of_the_file():
     outcome = outcome_of(*line())
     true = 3 * outcome.targets[:, 0].double() - 7
-    said = 3 * outcome.outputs[:, 0].double() - 7
+    predicted = 3 * outcome.outputs[:, 0].double() - 7
     picture = drawn("predictions", outcome)
-    np.testing.assert_allclose(lines(picture)["60 test examples"], torch.stack([true, said], 1), rtol=1e-6)
-    assert f"r2 {metrics.r2_score(true, said):.3f}" in picture.texts[0].get_text()
+    np.testing.assert_allclose(lines(picture)["60 test examples"], torch.stack([true, predicted], 1), rtol=1e-6)
+    assert f"r2 {metrics.r2_score(true, predicted):.3f}" in picture.texts[0].get_text()
     shown = drawn("residuals", outcome).axes
-    np.testing.assert_allclose(shown[1].lines[0].get_xydata(), torch.stack([said, said - true], 1), rtol=1e-6)
+    points = torch.stack([predicted, predicted - true], 1)
+    np.testing.assert_allclose(shown[1].lines[0].get_xydata(), points, rtol=1e-6)
     assert sum(bar.get_height() for bar in shown[0].patches) == 60
 
 
-def test_the_matrix_is_that_of_scikit_learn():
+def test_the_confusion_matrix_matches_scikit_learn():
     outcome = outcome_of(*images(), lr=1e-4)
     expected = metrics.confusion_matrix(outcome.targets, outcome.outputs.argmax(1))
     panel = drawn("confusion", outcome).axes[0]
@@ -182,7 +183,7 @@ def test_the_matrix_is_that_of_scikit_learn():
     np.testing.assert_allclose(panel.images[0].get_array(), expected / expected.sum(1, keepdims=True))
 
 
-def test_of_many_classes_the_pairs_most_often_confused_are_shown():
+def test_with_many_classes_the_pairs_most_often_confused_are_shown():
     spec, x, y = images(400, classes=30)
     outcome = outcome_of(spec, x, y, steps=0, history=[])
     expected = metrics.confusion_matrix(y, outcome.outputs.argmax(1), labels=range(30))
@@ -191,16 +192,16 @@ def test_of_many_classes_the_pairs_most_often_confused_are_shown():
     assert [bar.get_width() for bar in panel.patches] == sorted(expected.flatten().tolist(), reverse=True)[:20]
 
 
-def test_precision_and_recall_are_those_of_scikit_learn():
+def test_precision_and_recall_match_scikit_learn():
     outcome = outcome_of(*images(), lr=1e-4)
-    said = outcome.outputs.argmax(1)
-    precision, recall, _, _ = metrics.precision_recall_fscore_support(outcome.targets, said, zero_division=0)
+    predicted = outcome.outputs.argmax(1)
+    precision, recall, _, _ = metrics.precision_recall_fscore_support(outcome.targets, predicted, zero_division=0)
     bars = [bar.get_width() for bar in drawn("classes", outcome).axes[0].patches]
     np.testing.assert_allclose(bars, [*precision, *recall])
 
 
 @pytest.mark.parametrize("digits", [1, 8])
-def test_areas_are_those_of_scikit_learn_with_equal_scores_too(digits):
+def test_areas_match_scikit_learn_even_with_equal_scores(digits):
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(200, generator=generator, dtype=torch.float64).round(decimals=digits)
     positive = torch.rand(200, generator=generator) < scores
@@ -211,7 +212,7 @@ def test_areas_are_those_of_scikit_learn_with_equal_scores_too(digits):
     np.testing.assert_allclose(torch.stack([found.false_positives, found.recall]), [false, true], atol=1e-12)
 
 
-def test_a_class_that_is_not_there_has_no_curve():
+def test_a_class_without_or_with_all_examples_has_no_curve():
     assert ranking.ranked(torch.rand(5), torch.zeros(5, dtype=torch.bool)) is None
     assert ranking.ranked(torch.rand(5), torch.ones(5, dtype=torch.bool)) is None
 
@@ -225,7 +226,7 @@ def test_the_worst_mistakes_come_first():
     assert index.tolist() == sorted(wrong.nonzero().flatten().tolist(), key=lambda i: float(chance[i]))[:5]
 
 
-def test_each_image_stands_in_its_place():
+def test_a_mosaic_puts_each_image_in_its_place():
     shown = np.random.default_rng(0).random((5, 4, 6, 3)).astype(np.float32)
     tiled, places = mosaic(shown, columns=3, text=0.5)
     np.testing.assert_array_equal(tiled[:4, :6], shown[0])
@@ -233,7 +234,7 @@ def test_each_image_stands_in_its_place():
     np.testing.assert_array_equal(tiled[top : top + 4, left : left + 6], shown[4])
 
 
-def test_the_first_layer_is_found_where_it_looks_at_an_image():
+def test_the_first_layer_is_found_if_it_reads_an_image():
     convolution, linear = nn.Conv2d(3, 8, 5), nn.Linear(3 * 36, 7)
     found = filters.first_filters(nn.Sequential(convolution, nn.BatchNorm2d(8)), (3, 6, 6))
     assert torch.equal(found, convolution.weight)
@@ -242,7 +243,7 @@ def test_the_first_layer_is_found_where_it_looks_at_an_image():
     assert filters.first_filters(nn.GRU(6, 3), (1, 6, 6)) is None
 
 
-def test_the_gradient_is_that_of_the_loss_and_leaves_none_behind():
+def test_the_gradient_matches_autograd_and_leaves_none_on_the_model():
     outcome = outcome_of(*images(num=16), lr=1e-4)
     found, number = weights.gradient(outcome)
     outcome.model.zero_grad()
@@ -253,10 +254,10 @@ def test_the_gradient_is_that_of_the_loss_and_leaves_none_behind():
         torch.testing.assert_close(found[name], parameter.grad)
 
 
-# The way of the weights
+# The path of the weights
 
 
-def test_the_surface_of_two_parameters_is_exact_and_lowest_at_least_squares():
+def test_the_surface_of_two_parameters_is_exact_and_lowest_at_the_least_squares_fit():
     outcome = outcome_of(*line(), steps=300)
     found = surface.landscape(outcome)
     x, y = (part.double().numpy()[:, 0] for part in (outcome.data.train.inputs, outcome.targets))
@@ -274,7 +275,7 @@ def test_the_path_ends_at_the_final_weights_and_lies_on_the_surface():
     outcome = outcome_of(*line())
     final = [p.item() for p in outcome.model.parameters()]
     with torch.no_grad():
-        outcome.model.layer.bias += 0.1  # of an epoch before the last
+        outcome.model.layer.bias += 0.1  # as if an earlier epoch were best
     found = surface.landscape(outcome)
     np.testing.assert_allclose(found.path[-1], final, rtol=1e-6)
     np.testing.assert_allclose(found.chosen, [final[0], final[1] + 0.1], rtol=1e-5)
@@ -285,7 +286,7 @@ def test_the_path_ends_at_the_final_weights_and_lies_on_the_surface():
     np.testing.assert_array_equal(shown, found.path)
 
 
-def test_the_main_plane_is_that_of_a_singular_value_decomposition():
+def test_the_main_plane_matches_a_singular_value_decomposition():
     steps = torch.randn(30, 12, generator=torch.Generator().manual_seed(0)).cumsum(0)
     plane, shares = surface.main_plane(steps)
     _, values, directions = np.linalg.svd((steps - steps[-1]).numpy(), full_matrices=False)
@@ -294,7 +295,7 @@ def test_the_main_plane_is_that_of_a_singular_value_decomposition():
     np.testing.assert_allclose(plane.places(steps)[-1], 0, atol=1e-6)
 
 
-def test_a_path_along_a_line_still_has_a_plane():
+def test_a_straight_path_still_has_a_plane():
     steps = torch.linspace(0, 1, 10)[:, None] * torch.tensor([3.0, 4.0, 0.0, 0.0])
     plane, shares = surface.main_plane(steps)
     torch.testing.assert_close(plane.axes @ plane.axes.T, torch.eye(2))
@@ -302,7 +303,7 @@ def test_a_path_along_a_line_still_has_a_plane():
     assert shares[0] == pytest.approx(1)
 
 
-def test_the_surface_of_a_larger_model_is_that_of_its_weights():
+def test_the_surface_of_a_larger_model_is_the_loss_at_those_weights():
     outcome = outcome_of(*images(num=40), nn.Sequential(nn.Flatten(), nn.Linear(36, 3)), lr=1e-5)
     found = surface.landscape(outcome)
     plane, _ = surface.main_plane(outcome.recorder.path()[1])
@@ -313,7 +314,7 @@ def test_the_surface_of_a_larger_model_is_that_of_its_weights():
     assert found.loss[3, 2] == pytest.approx(expected.item(), rel=1e-4)
 
 
-def test_what_lies_between_the_points_of_a_grid_is_exact_of_a_paraboloid():
+def test_interpolation_between_grid_points_is_exact_for_a_paraboloid():
     x, y = np.linspace(-1, 2, 7), np.linspace(0, 3, 9)
 
     def bowl(x, y):
@@ -324,7 +325,7 @@ def test_what_lies_between_the_points_of_a_grid_is_exact_of_a_paraboloid():
     assert len(fine_x) == 121
 
 
-def test_a_model_that_vmap_cannot_batch_gets_the_same_surface(monkeypatch):
+def test_without_vmap_the_surface_is_the_same(monkeypatch):
     outcome = outcome_of(*line())
     batched = surface.landscape(outcome)
     monkeypatch.setattr(surface, "BATCHED", 0)
@@ -333,7 +334,7 @@ def test_a_model_that_vmap_cannot_batch_gets_the_same_surface(monkeypatch):
     np.testing.assert_allclose(single.loss[corners], batched.loss[corners], rtol=1e-5)
 
 
-def test_distances_are_to_the_last_weights():
+def test_distances_are_to_the_final_weights():
     outcome = outcome_of(*line())
     steps, way = outcome.recorder.path()
     shown = lines(drawn("distances", outcome))
@@ -342,7 +343,7 @@ def test_distances_are_to_the_last_weights():
         assert shown[name][-1].tolist() == [40, 0]
 
 
-# Whatever a run can be
+# All kinds of runs
 
 
 def tokens():
@@ -382,9 +383,9 @@ RUNS = {
     "one epoch": lambda: outcome_of(*line(), steps=10),
     "no update": lambda: outcome_of(*line(), steps=0, history=[]),
     "not recorded": lambda: outcome_of(*line(), record=False),
-    "no numbers": lambda: outcome_of(*line(), steps=5, history=[NAN]),
+    "nan losses": lambda: outcome_of(*line(), steps=5, history=[NAN]),
     "diverged": lambda: outcome_of(*line(), steps=30, lr=30.0),
-    "outputs that are no numbers": broken_outputs,
+    "nan outputs": broken_outputs,
     "constant target": lambda: outcome_of(*constant()),
     "one class only": lambda: outcome_of(*hours()[:2], torch.zeros(60, 1)),
     "a hundred classes": lambda: outcome_of(*images(150, classes=100), lr=1e-5),
@@ -403,7 +404,7 @@ class Words(nn.Module):
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_every_picture_of_every_run_is_drawn_without_a_warning_or_is_none(run, tmp_path, monkeypatch):
+def test_every_picture_is_drawn_without_a_warning_or_does_not_apply(run, tmp_path, monkeypatch):
     monkeypatch.setattr(surface, "SECONDS", 0.05)
     said = []
     outcome = RUNS[run]()
@@ -417,10 +418,10 @@ def test_every_picture_of_every_run_is_drawn_without_a_warning_or_is_none(run, t
     assert sorted(files.values()) == sorted((tmp_path / "plots of a run").glob("*"))
 
 
-# As a part of a run
+# In a run
 
 
-def test_a_run_says_where_its_pictures_are(dltrain):
+def test_a_run_prints_where_its_pictures_are(dltrain):
     outcome = dltrain("model=linear", "data=diabetes", "epochs=2")
     names = {file.stem for file in (outcome.folder / "plots").glob("*.png")}
     assert names == {"curves", "schedule", "predictions", "residuals", "weights", "distances", "surface"}
@@ -435,14 +436,14 @@ def test_without_pictures_there_is_no_folder(dltrain, asked):
     assert "pictures" not in outcome.out
 
 
-def test_pictures_can_be_named(dltrain):
+def test_pictures_can_be_chosen_by_name(dltrain):
     outcome = dltrain("model=linear", "data=diabetes", "epochs=1", "plots=[curves,confusion]")
     assert [file.name for file in (outcome.folder / "plots").iterdir()] == ["curves.png"]
-    assert "plots: confusion has no meaning for this run" in outcome.out
+    assert "plots: confusion does not apply to this run" in outcome.out
     assert dltrain("model=linear", "data=diabetes", "epochs=1", "plots=predictions").code == 0
 
 
-def test_an_unknown_picture_ends_before_training_with_the_nearest_name(dltrain):
+def test_an_unknown_picture_is_an_error_before_training_that_suggests_a_name(dltrain):
     outcome = dltrain("plots=[curves,confusoin]")
     assert outcome.code == 2
     assert "plots=confusoin: no such picture; did you mean confusion?" in outcome.err
@@ -450,12 +451,12 @@ def test_an_unknown_picture_ends_before_training_with_the_nearest_name(dltrain):
 
 
 @pytest.mark.parametrize("wrong", [True, 3, ["auto"], "every", [["curves"]]])
-def test_only_names_auto_all_and_off_can_be_asked_for(wrong):
+def test_other_values_of_plots_are_refused(wrong):
     with pytest.raises(ConfigError, match="no such picture"):
         pictures.check(wrong)
 
 
-def test_a_picture_that_fails_is_said_and_the_run_goes_on(dltrain, monkeypatch):
+def test_a_picture_that_fails_is_reported_and_the_run_continues(dltrain, monkeypatch):
     def fails(outcome):
         raise RuntimeError("no colour left")
 
@@ -463,19 +464,19 @@ def test_a_picture_that_fails_is_said_and_the_run_goes_on(dltrain, monkeypatch):
     outcome = dltrain("model=linear", "data=diabetes", "epochs=1")
     assert outcome.code == 0
     assert outcome.summary["status"] == "finished"
-    assert outcome.out.count("warning: no picture of curves: RuntimeError: no colour left") == 1
+    assert outcome.out.count("warning: could not draw curves: RuntimeError: no colour left") == 1
     assert "Traceback" not in outcome.out + outcome.err
     assert "Traceback" in (outcome.folder / "train.log").read_text()
     assert (outcome.folder / "plots" / "schedule.png").exists()
 
 
-def test_pictures_change_nothing_of_a_run(dltrain, one_thread):
+def test_pictures_do_not_change_the_results(dltrain, one_thread):
     first = dltrain("model=mlp", "data=iris", "epochs=2").summary
     second = dltrain("model=mlp", "data=iris", "epochs=2", "plots=off", "tensorboard=basic").summary
     assert (first["test"], first["best"]) == (second["test"], second["best"])
 
 
-def test_a_home_that_cannot_be_written_is_no_obstacle_and_nothing_is_imported_before(tmp_path):
+def test_a_read_only_home_is_fine_and_matplotlib_is_imported_late(tmp_path):
     code = (
         "import sys; from trainer.view import pictures, style\n"
         "pictures.check('auto')\n"

@@ -1,4 +1,4 @@
-"""What a person sees in the terminal, and finds again in the run's log."""
+"""What a run prints in the terminal, and keeps in its log."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -32,25 +31,25 @@ SPLITS = ("train", "validation", "test")
 
 
 class Terminal(RichConsole):
-    """Plain text and tables; a run whose reader has gone, such as `head`, goes on in silence."""
+    """Plain text and tables. If the reader, such as `head`, is gone, the run continues in silence."""
 
     def on_broken_pipe(self) -> None:
-        """Write to nobody from here on, instead of rich's way, which is to exit."""
+        """Discard all further output; rich would exit."""
         self.quiet = True
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Console:
-    """A bar while training where there is a terminal, a row an epoch in any case. Use as a context manager.
+    """A context manager that shows a row per epoch and, in a terminal, a progress bar.
 
-    Of many epochs about `ROWS` get one; metrics.csv has them all.
+    With many epochs, about `ROWS` of them get a row; metrics.csv has them all.
     """
 
     def __init__(self, epochs: int, total_steps: int, metric: str) -> None:
         self.terminal = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
         self.epochs, self.metric, self.value, self.has_title = epochs, metric, "", False
         columns = (
-            TextColumn("epoch {task.fields[epoch]}/{task.fields[epochs]}"),
+            TextColumn(f"epoch {{task.fields[epoch]}}/{epochs}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]} {task.fields[metric]} {task.fields[speed]} samples/s"),
@@ -58,9 +57,7 @@ class Console:
         )
         shown = self.terminal.is_terminal
         self.progress = Progress(*columns, console=self.terminal, auto_refresh=False, transient=True, disable=not shown)
-        self.task = self.progress.add_task(
-            "", total=total_steps, epoch=1, epochs=epochs, loss="-", metric="", speed="-"
-        )
+        self.task = self.progress.add_task("", total=total_steps, epoch=1, loss="-", metric="", speed="-")
 
     def __enter__(self) -> Console:
         self.progress.start()
@@ -69,9 +66,7 @@ class Console:
         self.counted = 0
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.progress.stop()
 
     def say(self, *parts: Any) -> None:
@@ -83,10 +78,10 @@ class Console:
                 Terminal(file=text, width=100, highlight=False, markup=False).print(part)
                 log.info("\n%s", text.getvalue().rstrip())
                 continue
-            # Plain text is never broken: a path or a command must stay one line to be copied.
+            # Plain text is never wrapped, so that a path or a command can be copied.
             if self.terminal.is_terminal:
                 self.terminal.print(part, soft_wrap=True)
-            else:  # there is no bar to be kept below it, and rich would take a millisecond
+            else:  # without a bar to keep below the text, rich would only cost a millisecond
                 try:
                     print(part, file=self.terminal.file, flush=True)
                 except BrokenPipeError:
@@ -94,7 +89,7 @@ class Console:
             log.info("%s", part)
 
     def step(self, report: Report) -> None:
-        """Move the bar; looks at the clock at every update, at the loss ten times a second."""
+        """Move the bar. Reads the loss, which waits for the device, at most ten times a second."""
         now = time.perf_counter()
         if now < self.refresh_at or self.progress.disable:
             return
@@ -110,7 +105,7 @@ class Console:
         )
 
     def epoch(self, report: Report, best: bool) -> None:
-        """One row: loss and metric of both splits, a star where it is the best so far, and the speed since the last."""
+        """Show loss and metric of both splits, a star for the best so far, and the speed since the last row."""
         self.value = f"{self.metric} {number(report.val[self.metric])}"
         if report.epoch % max(1, self.epochs // ROWS) and self.has_title and report.epoch < self.epochs:
             return
@@ -128,7 +123,7 @@ class Console:
 
 
 def header(cfg: DictConfig, names: Mapping[str, str], device: torch.device, data: Loaders, spec: DataSpec) -> list[str]:
-    """Machine, data and model, a line each."""
+    """Describe machine, data and model in a few lines."""
     where = f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
     if device.type == "cuda":
         where += f" ({torch.cuda.get_device_name(device)})"
@@ -144,62 +139,57 @@ def header(cfg: DictConfig, names: Mapping[str, str], device: torch.device, data
 
 
 def log_root(folder: Path) -> str:
-    """The folder to give to TensorBoard: the one that holds all runs, where this run is among them."""
+    """Return the folder for TensorBoard: the one of all runs, if this run is in it."""
     return next((shown(parent) for parent in folder.absolute().parents if parent.name == "outputs"), shown(folder))
 
 
 def shares(seconds: Mapping[str, float]) -> str:
-    """Each part of the time in percent, in the order of the work."""
+    """Format the time of each part in percent of the total."""
     total = sum(seconds.values()) or 1.0
     return ", ".join(f"{part} {100 * spent / total:.0f} %" for part, spent in seconds.items())
 
 
 def gain_line(gain: Mapping[str, float]) -> list[str]:
-    """What a compiled update takes, and after how many of them the time to compile it is saved."""
+    """Describe the time of a compiled update, and after how many of them compiling pays off."""
     if not gain:
         return []
     saved = gain["before_s"] - gain["update_s"]
-    even = f"; even after {gain['compile_s'] / saved:,.0f} updates" if saved > 0 else "; nothing is gained"
-    times = f"{1e6 * gain['update_s']:,.0f} us an update, {1e6 * gain['before_s']:,.0f} before{even}"
+    even = f"pays off after {gain['compile_s'] / saved:,.0f} updates" if saved > 0 else "no gain"
+    times = f"{1e6 * gain['update_s']:,.0f} us per update instead of {1e6 * gain['before_s']:,.0f}; {even}"
     return [f"compiled      in {gain['compile_s']:.1f} s: {times}"]
 
 
 def results_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
-    """A row for each of best, test and baselines; a column for each metric."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("")
+    """Return a table with a row for each of validation, test and baselines, and a column for each metric."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    for name in names:
-        table.add_column(name, justify="right")
+    table = _table("", *names, right=1)
     for title, row in rows.items():
         table.add_row(title, *(number(row[name]) if name in row else "" for name in names))
     return table
 
 
 def layers_table(layers: Iterable[Layer]) -> Table:
-    """A row a layer: name, kind, output shape, parameters."""
-    table = Table(box=box.SIMPLE_HEAD)
-    for name, side in [("layer", "left"), ("kind", "left"), ("output", "left"), ("parameters", "right")]:
-        table.add_column(name, justify=side)  # type: ignore[arg-type]
-    for layer in layers:
-        table.add_row(
-            layer.name,
-            layer.kind,
-            str(layer.shape),
-            f"{layer.num_parameters:,}" if layer.num_parameters else "",
-        )
+    """Return a table with a row per layer: name, kind, output shape, parameters."""
+    table = _table("layer", "kind", "output", "parameters", right=3)
+    for name, kind, shape, num_parameters in layers:
+        table.add_row(name, kind, str(shape), f"{num_parameters:,}" if num_parameters else "")
     return table
 
 
 def parameters_table(learned: Mapping[str, list[float]], spec: DataSpec) -> Table:
-    """A row for each parameter of a linear model: what was learned and, where it is known, what is true."""
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("parameter")
-    for title in ["learned", "true"] if spec.true_parameters else ["learned"]:
-        table.add_column(title, justify="right")
+    """Return a table of a linear model's parameters: the learned value and, where known, the true one."""
+    table = _table("parameter", "learned", *(["true"] if spec.true_parameters else []), right=1)
     for name, values in learned.items():
         rows = zip(values, spec.true_parameters.get(name, [None] * len(values)), strict=True)
         for index, row in enumerate(rows):
             title = f"{name}  {spec.feature_names[index]}" if name == "w" else name
             table.add_row(title, *(f"{value:.5g}" for value in row if value is not None))
+    return table
+
+
+def _table(*titles: str, right: int) -> Table:
+    """Return an empty table whose columns from `right` on are right-aligned."""
+    table = Table(box=box.SIMPLE_HEAD)
+    for place, title in enumerate(titles):
+        table.add_column(title, justify="left" if place < right else "right")
     return table

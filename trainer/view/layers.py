@@ -1,4 +1,4 @@
-"""What a model is made of: its layers in the order in which they run, with the shapes that they give."""
+"""The layers of a model in the order in which they run, with their output shapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MOST_ROWS = 24
 
 
 class Layer(NamedTuple):
-    """One row of the model table; `shape` without the batch."""
+    """One row of the model table; `shape` excludes the batch."""
 
     name: str
     kind: str
@@ -21,7 +21,7 @@ class Layer(NamedTuple):
 
 @torch.no_grad()
 def layers_of(model: nn.Module, sample: Tensor) -> list[Layer]:
-    """The layers of `model` as it reads `sample`, the finest level of nesting that fits in a table of 24 rows."""
+    """Return the layers of `model` as it reads `sample`, at the finest level of nesting that fits in 24 rows."""
     depths = sorted({name.count(".") for name, _ in model.named_modules() if name}) or [0]
     found: list[Layer] = []
     for depth in depths:
@@ -33,7 +33,7 @@ def layers_of(model: nn.Module, sample: Tensor) -> list[Layer]:
 
 
 def _run(model: nn.Module, sample: Tensor, depth: int) -> list[Layer]:
-    """Layers at `depth`, and those above it that have none below them."""
+    """Return the layers at `depth`, and those above it without children."""
     rows: list[Layer] = []
     handles = []
     for name, module in model.named_modules():

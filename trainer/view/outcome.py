@@ -1,4 +1,4 @@
-"""What a run that has ended leaves to look at; pictures and TensorBoard's end of a run are drawn from it."""
+"""What is left of a finished run to look at: pictures and the last page of TensorBoard are drawn from it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,13 @@ from trainer.engine.trace import Trace
 class Outcome:
     """`N` examples of the test split, `K` outputs of the model."""
 
-    names: Mapping[str, str]  # what was chosen, such as model -> resnet
+    names: Mapping[str, str]  # slot -> option, such as model -> resnet
     spec: DataSpec
     data: Loaders
-    model: nn.Module  # with the weights that the validation split chose, on its device
+    model: nn.Module  # with the weights of the best epoch, on its device
     loss: Loss
-    history: Sequence[
-        Mapping[str, float]
-    ]  # a row an epoch, as in metrics.csv: epoch, step, seconds, lr, train/..., ...
+    history: Sequence[Mapping[str, float]]  # per epoch, as in metrics.csv: epoch, step, seconds, lr, train/..., val/...
     best_epoch: int
     recorder: Trace  # losses and weights of the updates
-    outputs: Tensor  # (N, K) of the model on the test split, on the CPU: values, standardised, or logits
+    outputs: Tensor  # (N, K) on the test split, on the CPU: standardised values, or logits
     targets: Tensor  # (N, 1) float or (N,) int64, likewise

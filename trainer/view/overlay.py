@@ -1,4 +1,4 @@
-"""One picture of several runs: loss and metric of each, against updates and against seconds."""
+"""One picture of several runs: loss and metric against updates and against seconds."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from trainer.view.comparison import Side, keys, monitor, telling
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-History = Sequence[Mapping[str, float]]  # a row an epoch, as in metrics.csv
+History = Sequence[Mapping[str, float]]  # per epoch, as in metrics.csv
 WIDEST = 80  # characters of a label
-LINES = 12  # that can be told apart
-SHORT = 12  # epochs of which each has a mark
-FEW = 4  # runs whose training lines do not hide those of validation
-FAR_ENDS, FAR_LOSSES = 5, 20  # times: beyond it an axis is logarithmic
-AXES = (("step", "updates of the weights"), ("seconds", "seconds of training"))
+LINES = 12  # that can be distinguished
+SHORT = 12  # epochs that get a marker each
+FEW = 4  # runs whose training lines do not hide the validation lines
+FAR_ENDS, FAR_LOSSES = 5, 20  # ratios beyond which an axis is logarithmic
+AXES = (("step", "updates"), ("seconds", "seconds of training"))
 
 
 def draw(compared: Sequence[Side], path: Path) -> Path:
-    """The curves of the runs, of too many of the best ones, each with the keys that make it what it is.
+    """Draw the curves of the runs, the best 12 at most, labelled with the keys that differ.
 
     Raises:
         FileSystemError: the picture cannot be written.
@@ -39,7 +39,7 @@ def draw(compared: Sequence[Side], path: Path) -> Path:
 
 
 def _metric(drawn: Sequence[Side]) -> str:
-    """What is drawn beside the loss: the monitored metric or, where that is the loss, the first one measured."""
+    """Return the metric to draw below the loss: the monitored one or, if that is the loss, the first one measured."""
     measured = [key.removeprefix("val/") for side in drawn for row in side.history[:1] for key in row if "val/" in key]
     return next((name for name in [monitor(drawn), *measured] if name != "loss"), "loss")
 
@@ -60,7 +60,7 @@ def _worst_last(value: float) -> tuple[bool, float]:
 
 
 def overlay(path: Path, runs: Mapping[str, History], metric: str, title: str) -> None:
-    """Draw the runs, label -> history, at most `LINES` of them: the loss, and `metric` below it."""
+    """Draw at most `LINES` runs, label -> history: the loss, and `metric` below it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -83,30 +83,25 @@ def overlay(path: Path, runs: Mapping[str, History], metric: str, title: str) ->
 
 
 def _draw(panel: Axes, runs: Mapping[str, History], axis: str, name: str) -> None:
-    """A colour a run, with marks where colours come again; validation as a line, training as a dashed one."""
+    """Draw each run in a colour, with markers where colours repeat: validation solid, training dashed."""
     for number, (label, history) in enumerate(runs.items()):
-        comes_again = number >= len(style.COLOURS)
+        repeats = number >= len(style.COLOURS)
         is_short = len(history) <= SHORT
         options: dict[str, Any] = {"color": style.COLOURS[number % len(style.COLOURS)]}
-        marks = {"marker": "s" if comes_again else "o", "markevery": 1 if is_short else len(history) // SHORT}
+        marks = {"marker": "s" if repeats else "o", "markevery": 1 if is_short else len(history) // SHORT}
         faint = 0.8 if len(runs) <= FEW else 0.3
         panel.plot(*_points(history, axis, f"train/{name}"), "--", linewidth=0.9, alpha=faint, **options)
-        options |= marks if is_short or comes_again else {}
+        options |= marks if is_short or repeats else {}
         panel.plot(*_points(history, axis, f"val/{name}"), "-", label=label, **options)
     ends = [history[-1][axis] for history in runs.values() if history]
     if ends and min(ends) > 0 and max(ends) > FAR_ENDS * min(ends):
         style.logarithmic(panel.xaxis)
     losses = [row.get("val/loss", 0) for history in runs.values() for row in history]
-    if name == "loss" and _range(losses) > FAR_LOSSES:
+    losses = [loss for loss in losses if 0 < loss < math.inf]
+    if name == "loss" and losses and max(losses) > FAR_LOSSES * min(losses):
         style.logarithmic(panel.yaxis)
 
 
 def _points(history: History, axis: str, name: str) -> tuple[list[float], list[float]]:
     rows = [row for row in history if name in row]
     return [row[axis] for row in rows], [row[name] for row in rows]
-
-
-def _range(values: Sequence[float]) -> float:
-    """The largest of them in units of the smallest."""
-    finite = [value for value in values if math.isfinite(value) and value > 0]
-    return max(finite) / min(finite) if finite else 1.0

@@ -1,4 +1,4 @@
-"""The pictures of a run that has ended: which there are, and their files."""
+"""The pictures of a finished run: their names and files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 log = logging.getLogger("dltrain")
-# Each gives no figure of a run for which it has no meaning. None imports matplotlib before it draws.
+# Each returns None if it does not apply to the run, and imports matplotlib only to draw.
 PICTURES: dict[str, Callable[[Outcome], Figure | None]] = {
     function.__name__: function
     for function in (
@@ -47,12 +47,12 @@ PICTURES: dict[str, Callable[[Outcome], Figure | None]] = {
 
 
 def check(which: Any) -> list[str]:
-    """The names of the pictures that `plots=` asks for, with all for `auto` and `all`; to be asked before training.
+    """Return the names of the pictures that `plots=` requests, all for `auto` and `all`; call this before training.
 
     Raises:
-        ConfigError: there is no picture of a name.
+        ConfigError: an unknown name.
     """
-    if which in ("off", False, None):  # a yaml's `off` is read as false
+    if which in ("off", False, None):  # YAML reads `off` as false
         return []
     if which in ("auto", "all"):
         return list(PICTURES)
@@ -64,9 +64,9 @@ def check(which: Any) -> list[str]:
 
 
 def draw(which: Any, folder: Path, outcome: Outcome, say: Callable[[str], None]) -> dict[str, Path]:
-    """Name -> PNG file in `folder` of each picture that is asked for and has a meaning for this run.
+    """Draw the requested pictures that apply to this run; return name -> PNG file in `folder`.
 
-    A picture that fails is no reason for a run to fail at its end: that is said in a line, and its traceback is logged.
+    A picture that fails does not fail the run: `say` gets one line and the log the traceback.
     """
     drawn: dict[str, Path] = {}
     for name in check(which):
@@ -75,13 +75,13 @@ def draw(which: Any, folder: Path, outcome: Outcome, say: Callable[[str], None])
                 picture = PICTURES[name](outcome)
                 if picture is None:
                     if which not in ("auto", "all"):
-                        say(f"plots: {name} has no meaning for this run")
+                        say(f"plots: {name} does not apply to this run")
                     continue
                 folder.mkdir(exist_ok=True)
                 style.save(picture, folder / f"{name}.png")
         except Exception as error:
-            log.exception("the picture %s", name)
-            say(f"warning: no picture of {name}: {type(error).__name__}: {error}")
+            log.exception("drawing %s", name)
+            say(f"warning: could not draw {name}: {type(error).__name__}: {error}")
         else:
             drawn[name] = folder / f"{name}.png"
     return drawn

@@ -9,9 +9,9 @@ BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 
 
 def sparkline(values: Sequence[float], low: float, high: float, *, width: int = 24, levels: str = BLOCKS) -> str:
-    """A letter for each value, for `low` the first of the levels and for `high` the last.
+    """Draw each value as a letter, from the first of `levels` at `low` to the last at `high`; `?` if not finite.
 
-    Of more than `width` values some are left out, evenly; one that is no number is a question mark.
+    More than `width` values are thinned out evenly.
     """
     length = min(width, len(values))
     kept = [values[round(i * (len(values) - 1) / max(1, length - 1))] for i in range(length)]

@@ -1,4 +1,4 @@
-"""How a picture looks. matplotlib is imported when the first is drawn, and its pyplot, with its global state, never."""
+"""The look of all pictures. matplotlib is imported with the first one; pyplot, with its global state, never is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 110
-# Told apart by all kinds of eyes (Okabe and Ito 2008); black is left to the axes, yellow is too light for lines.
+# Safe for the colour-blind (Okabe and Ito 2008); black is for the axes, and yellow too light for lines.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 DARK, GREY, LIGHT = "#333333", "#999999", "#DDDDDD"
@@ -49,13 +49,13 @@ LOOK = {
     "lines.markersize": 4,
     "image.cmap": "viridis",
     "text.usetex": False,
-    "text.parse_math": False,  # a name may have a dollar in it
+    "text.parse_math": False,  # names may contain dollars
 }
 
 
 @contextlib.contextmanager
 def look() -> Iterator[None]:
-    """Draw in this style, in silence: about a letter that no font has, or a folder for fonts that cannot be written."""
+    """Draw in this style, without warnings of missing glyphs or of a font cache that cannot be written."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     from cycler import cycler
     from matplotlib import font_manager, rc_context
@@ -80,26 +80,25 @@ def figure(
     below: float = 0.5,
     above: float = 0.45,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with so many panels beside each other, under one title that says what is seen.
+    """Return a figure and its `panels`, side by side under one title.
 
-    All sizes are in inches, `width` and `height` those of a panel: margins that are given cost nothing, and to have
-    matplotlib find them takes as long as to draw.
+    All sizes are in inches; `width` and `height` are those of a panel. Margins are explicit because matplotlib takes as
+    long to find them as to draw.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     across = max(left + panels * width + (panels - 1) * between + right, 0.3 + 0.088 * len(title))
-    whole = across, below + height + above
-    made = Figure(figsize=whole, dpi=DPI)
+    up = below + height + above
+    made = Figure(figsize=(across, up), dpi=DPI)
     FigureCanvasAgg(made)
-    made.text(0.12 / whole[0], 1 - 0.12 / whole[1], title, fontsize=11, fontweight="bold", va="top")
+    made.text(0.12 / across, 1 - 0.12 / up, title, fontsize=11, fontweight="bold", va="top")
     places = [left + number * (width + between) for number in range(panels)]
-    boxes = [(x / whole[0], below / whole[1], width / whole[0], height / whole[1]) for x in places]
-    return made, [made.add_axes(box) for box in boxes]
+    return made, [made.add_axes((x / across, below / up, width / across, height / up)) for x in places]
 
 
 def save(picture: Figure, path: Path) -> None:
-    """As a PNG, whole or not at all. Pillow is told to hurry: half the time of matplotlib's own way."""
+    """Write a PNG atomically. Pillow at low compression takes half the time of matplotlib's `savefig`."""
     from PIL import Image
 
     picture.canvas.draw()
@@ -109,23 +108,23 @@ def save(picture: Figure, path: Path) -> None:
 
 
 def logarithmic(axis: Axis) -> None:
-    """A logarithmic axis with plain numbers."""
+    """Make an axis logarithmic, with plain numbers."""
     axis._set_axes_scale("log")  # type: ignore[attr-defined]
     axis.set_major_formatter("{x:g}")
 
 
 def bare(axes: Axes) -> None:
-    """Without ticks, grid and frame, for what is an image."""
+    """Remove ticks, grid and frame, for images."""
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     axes.spines[:].set_visible(False)
 
 
 def short(name: str, most: int = 16) -> str:
-    """A name that fits beside an axis."""
+    """Cut a name so that it fits beside an axis."""
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 def room(names: Sequence[str]) -> float:
-    """Inches that the longest of these names takes at the left of an axis."""
+    """Return the inches that the longest name takes to the left of an axis."""
     return 0.25 + 0.075 * max(map(len, names), default=0)

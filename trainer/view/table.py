@@ -1,6 +1,6 @@
-"""A table: in a terminal as wide as that, with a rule; plain aligned text for a file or a pipe.
+"""Tables: fitted to the width of a terminal, or plain aligned text for a file or a pipe.
 
-Not by rich, which would take a second for a thousand rows.
+rich would take a second for a thousand rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
 
 
 class Column(NamedTuple):
-    """A title and a cell for each row. `keep`: where a terminal is too narrow, columns of the least go first."""
+    """A title and a cell for each row. A narrow terminal drops columns with the least `keep` first."""
 
     title: str
     cells: Sequence[str]
@@ -25,12 +25,12 @@ class Column(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Characters of the widest cell."""
+        """Return the width of the widest cell in characters."""
         return max(map(len, [self.title, *self.cells]))
 
 
 def show(columns: Sequence[Column], whole: bool = False) -> None:
-    """Print the columns that have something in them and, in a terminal, unless all are wanted, that fit."""
+    """Print the non-empty columns; in a terminal only those that fit, unless `whole`."""
     columns = [column for column in columns if any(column.cells)]
     if not sys.stdout.isatty():
         say(*plain(columns))
@@ -41,7 +41,7 @@ def show(columns: Sequence[Column], whole: bool = False) -> None:
 
 
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """Those that fit, in their order; one at least. One that takes most of the width leaves it to the others."""
+    """Return the columns that fit, at least one, in order; one that takes most of the width goes first."""
     left = [column for column in columns if column.width <= 0.6 * width] or list(columns)
     while len(left) > 1 and sum(c.width + len(GAP) for c in left) - len(GAP) > width:
         left.remove(min(reversed(left), key=lambda column: column.keep))
@@ -49,7 +49,7 @@ def fitting(columns: Sequence[Column], width: int) -> list[Column]:
 
 
 def plain(columns: Sequence[Column]) -> list[str]:
-    """A line for the titles and a line for each row."""
+    """Format one line for the titles and one for each row."""
     aligned = []
     for column in columns:
         align = f"{'>' if column.right else '<'}{column.width}"
@@ -58,13 +58,13 @@ def plain(columns: Sequence[Column]) -> list[str]:
 
 
 def say(*lines: str) -> None:
-    """Print; a letter that standard output has no code for becomes a question mark."""
+    """Print lines; characters that standard output cannot encode become question marks."""
     for line in lines:
         print(line if can_say(line) else line.encode(_encoding(), "replace").decode(_encoding()))
 
 
 def can_say(text: str) -> bool:
-    """Whether standard output has a code for each letter."""
+    """Return whether standard output can encode the text."""
     try:
         text.encode(_encoding())
     except UnicodeEncodeError:

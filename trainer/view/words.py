@@ -1,4 +1,4 @@
-"""Numbers, times and paths as a person reads them. Nothing here imports torch."""
+"""Format numbers, times and paths for a person. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 
 def number(value: float) -> str:
-    """Four digits, as a person would write them."""
+    """Format with about four significant digits."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 100 else f"{value:.4g}"
 
 
 def duration(seconds: float) -> str:
-    """In the largest unit of which there is more than one and a half."""
+    """Format in the largest unit that fits at least one and a half times."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.1f} {unit}"
@@ -20,6 +20,6 @@ def duration(seconds: float) -> str:
 
 
 def shown(path: Path) -> str:
-    """A path as it can be copied into a shell, from the working folder where it lies below it."""
+    """Quote a path for a shell, relative to the working folder if it is inside."""
     is_below = path.is_absolute() and path.is_relative_to(Path.cwd())
     return shlex.quote(str(path.relative_to(Path.cwd()) if is_below else path))

@@ -1,4 +1,4 @@
-"""Many small images as one: matplotlib takes as long for an axis as for a picture."""
+"""Tile many small images into one: matplotlib takes as long for an axis as for a picture."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def mosaic(images: np.ndarray, columns: int, text: float = 0.0) -> tuple[np.ndarray, list[tuple[float, float]]]:
-    """Images `(N, H, W, 3)` of colours from 0 to 1, row by row on white, and where to write below each, in pixels.
+    """Tile images `(N, H, W, 3)` of values in [0, 1] on white; also return where to write below each, in pixels.
 
-    `text` is the height of that, as a share of an image's width.
+    `text` is the height of that text, as a fraction of an image's width.
     """
     number, height, width, _ = images.shape
     gap = max(1, round(0.1 * width))

@@ -1,4 +1,4 @@
-"""Which classes are told apart, and which are not, on the test split."""
+"""Which classes of the test split are confused: confusion matrix, precision and recall."""
 
 from __future__ import annotations
 
@@ -14,40 +14,35 @@ from trainer.view.plots._reading import class_names, has_classes, probabilities,
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-IN_A_MATRIX = 20  # classes, more of which nobody could read
-IN_BARS = 25
+MATRIX_CLASSES = 20  # beyond which a matrix is unreadable
+BAR_CLASSES = 25
 
 
-def counted(outcome: Outcome) -> Tensor:
-    """How many of each true class, a row, were said to be of each, a column: `(K, K)` int64."""
-    chances, true = probabilities(outcome), true_classes(outcome)
-    number = chances.shape[1]
-    return torch.bincount(true * number + chances.argmax(1), minlength=number**2).view(number, number)
+def confusion_counts(outcome: Outcome) -> Tensor:
+    """Count the examples of each true class (rows) by predicted class (columns): `(K, K)` int64."""
+    predicted, true = probabilities(outcome.outputs), true_classes(outcome)
+    number = predicted.shape[1]
+    return torch.bincount(true * number + predicted.argmax(1), minlength=number**2).view(number, number)
 
 
 def confusion(outcome: Outcome) -> Figure | None:
-    """The matrix of true and predicted classes or, of many classes, the pairs most often taken for each other."""
+    """Draw the confusion matrix or, for many classes, the pairs most often confused."""
     if not has_classes(outcome):
         return None
-    counts, names = counted(outcome), [style.short(name) for name in class_names(outcome)]
+    counts, names = confusion_counts(outcome), [style.short(name) for name in class_names(outcome)]
     right, total = int(counts.diagonal().sum()), int(counts.sum())
-    head = title(outcome, f"{right:,} of {total:,} test examples right, {100 * right / total:.2f} %")
-    return (_matrix if len(names) <= IN_A_MATRIX else _pairs)(counts, names, head)
+    head = title(outcome, f"{right:,} of {total:,} test examples correct, {100 * right / total:.2f} %")
+    return (_matrix if len(names) <= MATRIX_CLASSES else _pairs)(counts, names, head)
 
 
 def _matrix(counts: Tensor, names: list[str], head: str) -> Figure:
-    """Coloured by the share of the row; the number of examples is written in."""
+    """Colour each cell by its share of the row and write the number of examples in it."""
     shares = (counts / counts.sum(1, keepdim=True).clamp_min(1)).numpy()
     number, margin = len(names), style.room(names)
     side = max(2.6, min(6.6, 0.46 * number))
     upright = max(map(len, names)) * number > 8 * side * 1.6
-    picture, [panel] = style.figure(
-        head,
-        width=side,
-        height=side,
-        left=margin + 0.3,
-        below=(margin if upright else 0.25) + 0.3,
-    )
+    below = (margin if upright else 0.25) + 0.3
+    picture, [panel] = style.figure(head, width=side, height=side, left=margin + 0.3, below=below)
     panel.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for row, line in enumerate(counts.tolist()):
         for column, count in enumerate(line):
@@ -66,7 +61,7 @@ def _matrix(counts: Tensor, names: list[str], head: str) -> Figure:
 
 
 def _pairs(counts: Tensor, names: list[str], head: str) -> Figure:
-    """The 20 most frequent mistakes as bars."""
+    """Draw the 20 most frequent mistakes as bars."""
     wrong = counts.clone().fill_diagonal_(0).flatten()
     most = [index for index in wrong.argsort(descending=True)[:20].tolist() if wrong[index]]
     labels = [f"{names[i // len(names)]} → {names[i % len(names)]}" for i in most]
@@ -79,33 +74,31 @@ def _pairs(counts: Tensor, names: list[str], head: str) -> Figure:
 
 
 def classes(outcome: Outcome) -> Figure | None:
-    """Precision and recall of each class; of many, those of the lowest F1."""
+    """Draw precision and recall of each class, or of those with the lowest F1 if there are many."""
     if not has_classes(outcome):
         return None
-    counts = counted(outcome).double()
-    hits, said, true = counts.diagonal(), counts.sum(0), counts.sum(1)
-    precision, recall = hits / said.clamp_min(1), hits / true.clamp_min(1)
-    f1 = 2 * hits / (said + true).clamp_min(1)
-    shown = [index for index in range(len(f1)) if said[index] + true[index]]
+    counts = confusion_counts(outcome).double()
+    hits, predicted, true = counts.diagonal(), counts.sum(0), counts.sum(1)
+    precision, recall = hits / predicted.clamp_min(1), hits / true.clamp_min(1)
+    f1 = 2 * hits / (predicted + true).clamp_min(1)
+    shown = [index for index in range(len(f1)) if predicted[index] + true[index]]
     mean = float(f1[shown].mean())
-    worst = sorted(shown, key=lambda index: float(f1[index]))[:IN_BARS]
-    shown = sorted(worst) if len(shown) <= IN_BARS else worst
+    worst = sorted(shown, key=lambda index: float(f1[index]))[:BAR_CLASSES]
+    shown = sorted(worst) if len(shown) <= BAR_CLASSES else worst
     names = class_names(outcome)
     labels = [f"{style.short(names[index])} ({int(true[index]):,})" for index in shown]
-    few = f", the {len(shown)} lowest" if len(shown) < len(names) else ""
-    head = title(outcome, f"F1 of the classes {mean:.3f} on average{few}")
-    picture, [panel] = style.figure(
-        head, width=5.0, height=0.6 + 0.27 * len(shown), left=style.room(labels) + 0.3, above=0.65
-    )
+    few = f", the lowest {len(shown)} shown" if len(shown) < len(names) else ""
+    head, left = title(outcome, f"mean F1 of the classes {mean:.3f}{few}"), style.room(labels) + 0.3
+    picture, [panel] = style.figure(head, width=5.0, height=0.6 + 0.27 * len(shown), left=left, above=0.65)
     places = torch.arange(len(shown)).numpy()
-    for values, up, colour, label in [
-        (precision, -0.2, style.BLUE, "precision: right among said"),
-        (recall, 0.2, style.ORANGE, "recall: found among true"),
+    for name, values, up, colour in [
+        ("precision", precision, -0.2, style.BLUE),
+        ("recall", recall, 0.2, style.ORANGE),
     ]:
-        bars = panel.barh(places + up, values[shown].numpy(), 0.38, color=colour, label=label)
+        bars = panel.barh(places + up, values[shown].numpy(), 0.38, color=colour, label=name)
         panel.bar_label(bars, fmt="%.3f", padding=2, fontsize=6.5)
     panel.set_yticks(places, labels)
-    panel.set(ylim=(len(shown) - 0.4, -0.6), xlabel="share; behind each class the number of its test examples")
+    panel.set(ylim=(len(shown) - 0.4, -0.6), xlabel="score; in parentheses the number of test examples of each class")
     panel.set_xlim(0, 1.08)
     panel.grid(False, axis="y")
     panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)

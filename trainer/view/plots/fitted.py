@@ -1,4 +1,4 @@
-"""A model of one feature, over the data: a line, or the probability of a class."""
+"""A model of one feature, drawn over the data: a line, or class probabilities."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.func import functional_call
 from trainer.data.tensors import BatchLoader
 from trainer.view import style
 from trainer.view.outcome import Outcome
-from trainer.view.plots._reading import class_names, eager, has_classes, of_classes, some, title
+from trainer.view.plots._reading import class_names, eager, evenly_spaced, has_classes, probabilities, title
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ LAST = "after the last epoch"
 
 
 def fit(outcome: Outcome) -> Figure | None:
-    """What the model says of each value of its one feature, in the units of the file."""
+    """Draw what the model predicts for each value of its one feature, in the units of the file."""
     if outcome.spec.in_shape != (1,) or outcome.spec.kind != "features":
         return None
     splits = {"training": _points(outcome, outcome.data.train), "test": _points(outcome, outcome.data.test)}
@@ -36,8 +36,8 @@ def fit(outcome: Outcome) -> Figure | None:
 
 
 def _points(outcome: Outcome, loader: BatchLoader) -> tuple[Tensor, Tensor]:
-    """The feature and the target of examples, in the units of the file, `(N,)` each."""
-    index, spec = some(len(loader.targets)), outcome.spec
+    """Return the feature and the target of some examples, in the units of the file, `(N,)` each."""
+    index, spec = evenly_spaced(len(loader.targets)), outcome.spec
     x = loader.stored(index).double()
     if spec.feature_mean is not None and spec.feature_std is not None:
         x = x * spec.feature_std + spec.feature_mean
@@ -47,7 +47,7 @@ def _points(outcome: Outcome, loader: BatchLoader) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def _outputs(outcome: Outcome, x: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Of the model, `(N, K)`, at values of the feature in the units of the file, and of the last weights if others."""
+    """Return outputs `(N, K)` at feature values `x` of the file, and those of the last weights if they differ."""
     spec, loader = outcome.spec, outcome.data.test
     if spec.feature_mean is not None and spec.feature_std is not None:
         x = (x - spec.feature_mean) / spec.feature_std
@@ -60,7 +60,7 @@ def _outputs(outcome: Outcome, x: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def _scatter(panel: Axes, splits: dict[str, tuple[Tensor, Tensor]], jitter: float = 0.0) -> None:
-    """The data; classes are spread a little where many points would hide each other."""
+    """Draw the data; many points are spread a little along y so that they do not hide each other."""
     for (name, (x, y)), colour in zip(splits.items(), (style.SKY, style.BLUE)[-len(splits) :], strict=True):
         spread = jitter * np.random.default_rng(0).uniform(-1, 1, len(y)) if len(y) > 50 else 0.0
         size, faint = (6, 1.0) if len(y) <= 20 else (4, 0.5)
@@ -72,21 +72,16 @@ def _line(
     outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor, last: Tensor | None
 ) -> Figure:
     feature, target = outcome.spec.feature_names[0], outcome.spec.target_name
-    learned = explain(outcome.spec) if (explain := getattr(outcome.model, "learned", None)) else {}
-    formula = (
-        f"{target} = {learned['w'][0]:.4g} {feature} {learned['b'][0]:+.4g}" if learned else f"{target}({feature})"
-    )
+    formula, in_units = f"{target}({feature})", outcome.spec.in_units
+    explain = getattr(outcome.model, "learned", None)
+    if learned := explain and explain(outcome.spec):
+        formula = f"{target} = {learned['w'][0]:.4g} {feature} {learned['b'][0]:+.4g}"
     picture, [panel] = style.figure(title(outcome, formula), width=5.2, height=3.6)
     _scatter(panel, splits)
-    panel.plot(
-        x,
-        outcome.spec.in_units(outputs.double())[:, 0],
-        color=style.VERMILION,
-        linewidth=2,
-        label=f"model of epoch {outcome.best_epoch}",
-    )
+    label = f"model of epoch {outcome.best_epoch}"
+    panel.plot(x, in_units(outputs.double())[:, 0], color=style.VERMILION, linewidth=2, label=label)
     if last is not None:
-        panel.plot(x, outcome.spec.in_units(last.double())[:, 0], "--", color=style.GREY, label=LAST)
+        panel.plot(x, in_units(last.double())[:, 0], "--", color=style.GREY, label=LAST)
     panel.set(xlabel=feature, ylabel=target)
     panel.legend()
     return picture
@@ -95,13 +90,10 @@ def _line(
 def _probabilities(
     outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor, last: Tensor | None
 ) -> Figure:
-    feature, names, chances = outcome.spec.feature_names[0], class_names(outcome), of_classes(outputs).numpy()
-    likeliest = chances.argmax(1)
-    changes = np.flatnonzero(np.diff(likeliest))
-    edges = [float(x[i : i + 2].mean()) for i in changes]
-    text = (
-        f"decides at {feature} = {', '.join(f'{edge:.3g}' for edge in edges[:4])}" if edges else "one class everywhere"
-    )
+    feature, names, chances = outcome.spec.feature_names[0], class_names(outcome), probabilities(outputs).numpy()
+    edges = [float(x[i : i + 2].mean()) for i in np.flatnonzero(np.diff(chances.argmax(1)))]
+    boundaries = ", ".join(f"{edge:.3g}" for edge in edges[:4])
+    text = f"decision boundary at {feature} = {boundaries}" if edges else "predicts one class everywhere"
     picture, [panel] = style.figure(title(outcome, text), width=5.2, height=3.6)
     if len(names) == 2:
         _scatter(panel, splits, jitter=0.03)
@@ -113,7 +105,7 @@ def _probabilities(
         about = f"probability of {style.short(names[1])}, epoch {outcome.best_epoch}"
         panel.plot(x, chances[:, 1], color=style.VERMILION, linewidth=2, label=about)
         if last is not None:
-            panel.plot(x, of_classes(last)[:, 1], "--", color=style.GREY, label=LAST)
+            panel.plot(x, probabilities(last)[:, 1], "--", color=style.GREY, label=LAST)
     else:
         for number, name in enumerate(names[: len(style.COLOURS)]):
             panel.plot(x, chances[:, number], color=style.COLOURS[number], label=style.short(name))

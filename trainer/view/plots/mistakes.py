@@ -1,4 +1,4 @@
-"""The test examples that the model is most wrong about."""
+"""The test images that the model is most wrong about."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ ROWS, COLUMNS = 3, 8
 
 
 def worst(outcome: Outcome, most: int) -> tuple[Tensor, int]:
-    """Examples in the order of the probability of their true class, the lowest first, and how many are wrong.
+    """Return at most `most` test examples, least probable true class first, and the number of wrong ones.
 
-    Only wrong ones, unless there are none.
+    Right ones are included only if none are wrong.
     """
-    chances, true = probabilities(outcome), true_classes(outcome)
+    chances, true = probabilities(outcome.outputs), true_classes(outcome)
     wrong = chances.argmax(1) != true
     chance = chances.gather(1, true[:, None])[:, 0]
     if wrong.any():
@@ -33,7 +33,7 @@ def worst(outcome: Outcome, most: int) -> tuple[Tensor, int]:
 
 
 def mistakes(outcome: Outcome) -> Figure | None:
-    """As images, with the true and the predicted class and their probabilities."""
+    """Draw the worst as images, with the true and the predicted class and their probabilities."""
     if not has_classes(outcome) or outcome.spec.kind != "image":
         return None
     index, number = worst(outcome, ROWS * COLUMNS)
@@ -46,10 +46,9 @@ def mistakes(outcome: Outcome) -> Figure | None:
     picture, [panel] = style.figure(head, width=max(width, 4.6), height=height, left=0.2, below=0.1, above=0.65)
     panel.imshow(tiled)
     style.bare(panel)
-    panel.set_title(
-        "below each image: the true class, the predicted class, and their probabilities", loc="left", fontsize=8
-    )
-    chances, true, names = probabilities(outcome)[index], true_classes(outcome)[index], class_names(outcome)
+    legend = "below each image: the true class, the predicted class, and their probabilities"
+    panel.set_title(legend, loc="left", fontsize=8)
+    names, true, chances = class_names(outcome), true_classes(outcome)[index], probabilities(outcome.outputs)[index]
     for (x, y), chance, label in zip(places, chances, true.tolist(), strict=True):
         lines = [f"{style.short(names[c], 11)}: {100 * chance[c]:.1f} %" for c in (label, int(chance.argmax()))]
         panel.text(x, y, "\n".join(lines), fontsize=7, ha="center", va="top", linespacing=1.15)
@@ -57,7 +56,7 @@ def mistakes(outcome: Outcome) -> Figure | None:
 
 
 def coloured(images: Tensor) -> np.ndarray:
-    """Images `(N, C, H, W)` as they are stored, as colours `(N, H, W, 3)` from 0 to 1."""
+    """Turn stored images `(N, C, H, W)` into colours `(N, H, W, 3)` in [0, 1]."""
     pixels = images.float().permute(0, 2, 3, 1)
     low, high = min(0.0, float(pixels.min())), float(pixels.max())
     pixels = (pixels - low) / max(1e-9, high - low)

@@ -1,4 +1,4 @@
-"""The surface of the loss, with the way of the weights over it."""
+"""The loss surface, with the path of the weights over it."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ from trainer.view.plots.distances import scalars
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-SECONDS = 0.5  # for the surface
-SIDE, LEAST_SIDE = 31, 11  # points of the grid in each direction, at most, and before fewer examples are read
-MARGIN = 0.4  # around the path, as a share of its extent
-EXACT = 10_000  # examples of which the loss of a model with two parameters is taken
-BATCHED = 1000  # parameters of a model, up to which its losses are computed all at once
-BATCHED_NUMBERS = 20_000_000  # of them, parameters times examples times points of the grid
-FINE = 121  # points of that grid in each direction at most: the valley of a line is narrow
-SAMPLE = 512  # and of a larger one
-STEPS = 100  # of the path, of which the main directions are taken
+SECONDS = 0.5  # budget for the whole surface
+SIDE, LEAST_SIDE = 31, 11  # grid points in each direction: at most, and before fewer examples are read
+MARGIN = 0.4  # around the path, as a fraction of its extent
+EXACT, SAMPLE = 10_000, 512  # training examples: at most for a model with two parameters, and for a larger one
+BATCHED = 1000  # parameters up to which all losses are computed at once
+BATCHED_NUMBERS = 20_000_000  # of those: parameters times examples times grid points
+FINE = 121  # grid points in each direction, at most, of those: the valley of a line is narrow
+STEPS = 100  # of the path, to find its main directions
 
 
 class Plane(NamedTuple):
@@ -40,27 +39,27 @@ class Plane(NamedTuple):
     axes: Tensor  # (2, P)
 
     def places(self, weights: Tensor) -> np.ndarray:
-        """Coordinates `(S, 2)` of the points of the plane that are nearest to weights `(S, P)`."""
+        """Project weights `(S, P)` onto the plane: coordinates `(S, 2)`."""
         return ((weights - self.origin) @ self.axes.T).double().numpy()
 
 
 class Surface(NamedTuple):
-    """The loss on a grid around the path; coordinates are those of the plane."""
+    """The loss on a grid around the path, in coordinates of the plane."""
 
     x: np.ndarray  # (X,)
     y: np.ndarray  # (Y,)
     loss: np.ndarray  # (Y, X), mean over num_examples
-    path: np.ndarray  # (S, 2), its end is the final weights
-    chosen: np.ndarray  # (2,), the weights that the validation split chose
+    path: np.ndarray  # (S, 2), ends at the final weights
+    chosen: np.ndarray  # (2,), the weights of the best epoch
     labels: tuple[str, str]
     num_examples: int
 
 
 def main_plane(path: Tensor) -> tuple[Plane, list[float]]:
-    """The plane through the end of a path `(S, P)` in which it moves most, and the share of the way along each axis.
+    """Return the plane through the end of a path `(S, P)` in which it moves most, and each axis' share of the movement.
 
-    Principal components of the weights less the final ones (Li et al., Visualizing the loss landscape of neural nets,
-    2018), by the inner products of a few steps. Where the path is a line, the second axis is drawn at random.
+    Principal components of the weights minus the final ones (Li et al., Visualizing the loss landscape of neural nets,
+    2018), from the inner products of a few steps. If the path is a line, the second axis is random.
     """
     steps = torch.linspace(0, len(path) - 1, min(len(path), STEPS)).round().long()
     moved = (path[steps] - path[-1]).double()
@@ -71,12 +70,12 @@ def main_plane(path: Tensor) -> tuple[Plane, list[float]]:
         axes[1] = torch.randn(axes.shape[1], generator=torch.Generator().manual_seed(0), dtype=axes.dtype)
         axes[1] -= axes[1] @ axes[0] / axes[0].square().sum() * axes[0]
     axes = torch.nn.functional.normalize(axes, dim=1)
-    axes = axes * torch.where(axes @ moved[0] > 0, -1.0, 1.0)[:, None]  # training goes to the right, and up
+    axes = axes * torch.where(axes @ moved[0] > 0, -1.0, 1.0)[:, None]  # training moves right and up
     return Plane(path[-1], axes.to(path.dtype)), shares.tolist()
 
 
 def landscape(outcome: Outcome) -> Surface | None:
-    """The loss around the path of the weights; nothing where they have not moved or the model is too slow."""
+    """Compute the loss around the path of the weights; None if they have not moved or the model is too slow."""
     path = outcome.recorder.path()[1]  # (S, P)
     if len(path) < 2 or path.shape[1] < 2 or not path.isfinite().all() or torch.equal(path[0], path[-1]):
         return None
@@ -106,9 +105,9 @@ def landscape(outcome: Outcome) -> Surface | None:
         return Surface(x, y, height, places, around[-1], labels, len(targets))
 
     with torch.no_grad():
-        if is_small:  # most of the time would go to calls
+        if is_small:  # single calls would take most of the time
             affordable = math.isqrt(BATCHED_NUMBERS // (path.shape[1] * len(targets)))
-            with contextlib.suppress(Exception):  # what vmap cannot do is done one by one
+            with contextlib.suppress(Exception):  # what vmap cannot batch is evaluated point by point
                 return on_grid(min(FINE, max(SIDE, affordable)), max(1, BATCHED_NUMBERS // (10 * len(targets))))
         start = time.perf_counter()
         loss(torch.zeros(2, dtype=path.dtype))
@@ -117,24 +116,23 @@ def landscape(outcome: Outcome) -> Surface | None:
 
 
 def _plane(outcome: Outcome, path: Tensor) -> tuple[Plane, tuple[str, str]]:
-    """The parameters themselves where there are two, else the main directions of the path; and what they are called."""
+    """Return the plane of a model's two parameters, or else of the main directions of the path; and its axis labels."""
     if path.shape[1] == 2:
         first, second = scalars(outcome)
         return Plane(torch.zeros_like(path[0]), torch.eye(2, dtype=path.dtype)), (first, second)
     plane, shares = main_plane(path)
-    first, second = (f"direction of the path ({100 * share:.0f} % of its way)" for share in shares)
+    first, second = (f"direction of the path ({100 * share:.0f} % of the movement)" for share in shares)
     return plane, (f"main {first}", f"second {second}")
 
 
 def surface(outcome: Outcome) -> Figure | None:
-    """The loss over two parameters, or over the two main directions of a larger model's path, with the path on it."""
+    """Draw the path over the loss surface of two parameters, or of the two main directions of a larger model's path."""
     found = landscape(outcome)
     if found is None or not np.isfinite(found.loss).any():
         return None
-    about = "the loss" if outcome.recorder.path()[1].shape[1] == 2 else "the loss around the path of the weights"
-    picture, [panel] = style.figure(
-        title(outcome, f"{about}, by {outcome.names['optim']}"), width=4.8, height=4.0, left=0.75, right=1.1, above=0.65
-    )
+    about = "loss" if outcome.recorder.path()[1].shape[1] == 2 else "loss around the path of the weights"
+    head = title(outcome, f"{about}, optim {outcome.names['optim']}")
+    picture, [panel] = style.figure(head, width=4.8, height=4.0, left=0.75, right=1.1, above=0.65)
     height, levels, ticks = _levels(found)
     x, y, height = finer(found.x, found.y, height)
     filled = panel.contourf(x, y, height, levels=levels, extend="both")
@@ -150,17 +148,17 @@ def surface(outcome: Outcome) -> Figure | None:
         panel.plot(*found.path[place], marker, color=style.VERMILION, mec="white", markersize=size, label=label)
     panel.plot(*found.chosen, "*", color=style.ORANGE, mec="white", markersize=13, label="best epoch")
     panel.set(xlabel=found.labels[0], ylabel=found.labels[1], xlim=(x[0], x[-1]), ylim=(y[0], y[-1]))
-    scaled = ", of standardised data" if outcome.spec.feature_mean is not None else ""
-    panel.set_title(f"mean loss of {found.num_examples:,} training examples{scaled}", loc="left")
+    scaled = "standardised " if outcome.spec.feature_mean is not None else ""
+    panel.set_title(f"mean loss of {found.num_examples:,} {scaled}training examples", loc="left")
     panel.grid(False)
     panel.legend()
     return picture
 
 
 def _levels(found: Surface) -> tuple[np.ndarray, np.ndarray, dict[float, str]]:
-    """What is drawn of the loss, its levels and what is written at some: its logarithm where it falls far.
+    """Return the loss to draw, its contour levels, and labels for some: logarithmic if it falls far.
 
-    What is far below the end of the path is not told apart: a loss may fall for ever beyond where training stopped.
+    Losses far below the end of the path share one level: the loss may fall forever beyond where training stopped.
     """
     finite = found.loss[np.isfinite(found.loss)]
     at_end = found.loss[np.abs(found.y - found.path[-1, 1]).argmin(), np.abs(found.x - found.path[-1, 0]).argmin()]
@@ -169,6 +167,6 @@ def _levels(found: Surface) -> tuple[np.ndarray, np.ndarray, dict[float, str]]:
     loss = np.nan_to_num(found.loss, nan=high, posinf=high)
     if is_wide:
         loss, low, high = np.log10(loss.clip(low / 10)), np.log10(low), np.log10(high)
-    # A bowl is evenly ringed by levels whose distance grows, as its logarithm is by equal ones.
+    # Growing distances between levels give evenly spaced rings in a bowl; in its logarithm, equal distances do.
     levels = low + (high - low if high > low else 1.0) * np.linspace(0, 1, 19) ** (1 if is_wide else 2)
     return loss, levels, {level: f"{10**level if is_wide else level:.3g}" for level in levels[::3].tolist()}

@@ -1,4 +1,4 @@
-"""The leaderboard in files: leaderboard.csv for programs, leaderboard.md to be pasted where Markdown is read."""
+"""Write a leaderboard as leaderboard.csv, for programs, and leaderboard.md, for people; and return it for JSON."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from trainer.view.sweep.text import by_metric, cells, keys_of, lead, one_line, p
 
 
 def save(board: Leaderboard, place: Path) -> None:
-    """Write both.
+    """Write leaderboard.csv and leaderboard.md in the folder `place`.
 
     Raises:
-        FileSystemError: that is not possible.
+        FileSystemError: they cannot be written.
     """
     try:
         place.mkdir(parents=True, exist_ok=True)
@@ -29,7 +29,7 @@ def save(board: Leaderboard, place: Path) -> None:
 
 
 def _table(board: Leaderboard) -> list[list[object]]:
-    """Everything, with all digits."""
+    """Return all rows and columns with all digits, titles first."""
     keys = keys_of(board, board.groups)
     numbers = ["seeds", "val_mean", "val_std", "test_mean", "test_std", "pruned_after", "seconds", "jobs"]
     table: list[list[object]] = [["rank", "metric", *keys, *numbers]]
@@ -68,12 +68,12 @@ def _line(parts: Sequence[str]) -> str:
 
 
 def _code(text: str) -> str:
-    """As it is: neither * nor < means anything there."""
+    """Quote text as code, so that * and < have no effect."""
     return f"`{text.replace('`', chr(39))}`" if text else ""
 
 
 def record(board: Leaderboard) -> dict[str, Any]:
-    """Return the whole leaderboard, for JSON."""
+    """Return the whole leaderboard as JSON."""
     return {
         "sweep": str(board.folder),
         "jobs": board.num_jobs,

@@ -1,4 +1,4 @@
-"""What is seen of a sweep while it runs: a line for each job that ends and, in a terminal, the best so far below."""
+"""A running sweep on the screen: a line for each job that ends and, in a terminal, the best so far below."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from shlex import quote
-from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
@@ -25,13 +24,13 @@ from trainer.view.table import say
 from trainer.view.words import duration, number
 
 EVERY_S = 0.5
-SHARE = 0.01  # of a core that may be spent here
+SHARE = 0.01  # of a core, at most, spent here
 MOST_ROWS, MOST_RUNNING = 10, 8
-WIDEST = 100  # characters of an error; the whole of it is said at the end
+WIDEST = 100  # characters of an error; the end of the sweep shows all of it
 
 
 class Screen:
-    """Follows the ledger, whoever writes to it. Use as a context manager."""
+    """A context manager that follows the ledger, whoever writes to it."""
 
     def __init__(self, folder: Path, num_jobs: int) -> None:
         self.folder, self.num_jobs, self.ledger = folder, num_jobs, Ledger(folder)
@@ -39,7 +38,7 @@ class Screen:
         self.jobs, self.rungs = self.ledger.jobs(), self.ledger.rungs()
         self.board = leaderboard(folder)
         self.size = self._size()
-        self.before = sum(event["event"] in ENDED for event in self.jobs.values())  # of a sweep that goes on
+        self.before = sum(event["event"] in ENDED for event in self.jobs.values())  # in earlier processes
         self.constant = {bare(word) for word in self.ledger.header().get("command", [])}
         self.live: Live | None = None
 
@@ -53,9 +52,7 @@ class Screen:
         self.thread.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.over.set()
         self.thread.join()
         self._show()
@@ -64,7 +61,7 @@ class Screen:
         left = self.num_jobs - self._num_ended()
         if left:
             resume = quote(f"resume={self.folder}")
-            print(f"stopped with {left} of {self.num_jobs} jobs to do; dltrain -m {resume} goes on")
+            print(f"stopped with {left} of {self.num_jobs} jobs to do; to continue: dltrain -m {resume}")
 
     def _follow(self) -> None:
         wait = EVERY_S
@@ -84,33 +81,31 @@ class Screen:
                 self._say(f"[{place}/{self.num_jobs}]  {line(event, self.constant)}")
             rungs, self.rungs = self.rungs, self.ledger.rungs()
             for rung in self.rungs[len(rungs) :]:
-                told = f"{rung['kept']} of {rung['configurations']} configurations go on"
-                self._say(f"rung  after epoch {rung['epoch']}  {told}")
+                kept = f"{rung['kept']} of {rung['configurations']} configurations continue"
+                self._say(f"rung  after epoch {rung['epoch']}  {kept}")
         if self.live:
             self.live.update(Text.from_ansi("\n".join(self._below())), refresh=True)
 
     def _below(self) -> list[str]:
-        """The best rows, how far the sweep is, and what runs; as much as the terminal has room for."""
+        """Return the best rows, the progress and the running jobs, as many as fit in the terminal."""
         assert self.live
         width, height = self.live.console.size
         every = [event for event in self.jobs.values() if event["event"] == "started"]
         running = every[: max(1, min(MOST_RUNNING, height // 4))]
         now = datetime.now(timezone.utc)
-        said = [
-            f"running  {what(event, self.constant)}  {duration((now - _time(event)).total_seconds())}"
-            for event in running
-        ]
+        ages = [duration((now - datetime.fromisoformat(event["time"])).total_seconds()) for event in running]
+        jobs = [f"running  {what(event, self.constant)}  {age}" for event, age in zip(running, ages, strict=True)]
         if more := len(every) - len(running):
-            said.append(f"and {more} more")
-        most = max(1, min(MOST_ROWS, height - len(said) - 9))
+            jobs.append(f"and {more} more")
+        most = max(1, min(MOST_ROWS, height - len(jobs) - 9))
         return [
             *tables(self.board, width, self.live.console.color_system is not None, most),
             "",
-            *(text[:width] for text in [f"{progress(self.board)}{self._time_left()}", *said]),
+            *(text[:width] for text in [f"{progress(self.board)}{self._time_left()}", *jobs]),
         ]
 
     def _time_left(self) -> str:
-        """By the jobs that have ended since."""
+        """Estimate the rest from the jobs that this process has seen end."""
         ended, left = self._num_ended() - self.before, self.num_jobs - self._num_ended()
         seconds = (time.monotonic() - self.start) / ended * left if ended else 0
         return f"; about {duration(seconds)} left" if seconds else ""
@@ -125,13 +120,13 @@ class Screen:
         if self.live:
             self.live.console.print(text, soft_wrap=True)
             return
-        with suppress(BrokenPipeError):  # the reader, such as `head`, has gone; the jobs go on
+        with suppress(BrokenPipeError):  # the reader, such as `head`, is gone; the jobs continue
             say(text)
             sys.stdout.flush()
 
 
 def line(job: Event, constant: Collection[str]) -> str:
-    """How a job has ended."""
+    """Return one line on how a job ended."""
     result = one_line(str(job.get("error", "")))
     if job["event"] != "failed":
         result = f"{job['metric']} {number(job['objective'])}"
@@ -143,10 +138,6 @@ def line(job: Event, constant: Collection[str]) -> str:
 
 
 def what(job: Event, constant: Collection[str]) -> str:
-    """Its number, which is its folder, and the overrides that are not those of every job."""
+    """Return a job's number, which names its folder, and the overrides that not every job has."""
     overrides = [bare(line) for line in job["overrides"]]
     return "  ".join([f"job {job['job']}", " ".join(line for line in overrides if line not in constant)])
-
-
-def _time(event: Event) -> datetime:
-    return datetime.fromisoformat(event["time"])

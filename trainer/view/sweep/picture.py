@@ -1,4 +1,4 @@
-"""The picture of a sweep: the metric of its jobs against each key that differs."""
+"""The picture of a sweep: its metric against each key that differs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 ACROSS, MOST_PANELS, MOST_GROUPS = 3, 6, 4
-MANY = 60  # jobs, whose dots are small
-MOST_TICKS = 5  # of numbers that all have theirs
-MOST_MEANS = 12  # values of a key, of which each has a mean
+MANY = 60  # jobs, drawn as small dots
+MOST_TICKS = 5  # numbers that get a tick each
+MOST_MEANS = 12  # values of a key that get a mean each
 
 
 def draw_sweep(sweep: Path, place: Path) -> None:
-    """The metric against the keys and, if at least two jobs have some, the curves; of each a line that says so."""
+    """Draw the metric against the keys and, if at least two jobs have them, the curves; print where each picture is."""
     draw_board(sweep, place / "leaderboard.png")
     drawn = [side for side in sides(started(jobs(sweep))) if side.history]
     if len(drawn) > 1:
@@ -39,7 +39,7 @@ def draw_sweep(sweep: Path, place: Path) -> None:
 
 
 def draw_board(sweep: Path, path: Path) -> None:
-    """Draw the metric against the keys, and say where.
+    """Draw the metric against the keys, and print where the picture is.
 
     Raises:
         FileSystemError: the picture cannot be written.
@@ -51,7 +51,7 @@ def draw_board(sweep: Path, path: Path) -> None:
 
 
 def draw(board: Leaderboard, path: Path) -> bool:
-    """Draw leaderboard.png; whether there was something to draw."""
+    """Draw the leaderboard to `path`; return whether there was anything to draw."""
     with style.look():
         if picture := figure(board):
             style.save(picture, path)
@@ -59,7 +59,7 @@ def draw(board: Leaderboard, path: Path) -> bool:
 
 
 def figure(board: Leaderboard) -> Figure | None:
-    """The first groups below each other, of each the keys with most effect first; nothing before a job has ended."""
+    """Draw the first groups below each other, keys with most effect first; None before a job has ended."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -70,11 +70,11 @@ def figure(board: Leaderboard) -> Figure | None:
     chosen = [by_effect(group, _keys(board, group) or ["seed"])[:most] for group, _ in seen]
     across = min(ACROSS, max(map(len, chosen)))
     width = max(1.0 + 3.4 * across, 5.4)
-    lines = [
+    lines = [  # one for each of several groups
         (group, found, names[first : first + across])
         for (group, found), names in zip(seen, chosen, strict=True)
         for first in range(0, len(names), across)
-    ]  # of several groups each has one
+    ]
     made = Figure(figsize=(width, 1.0 + 3.0 * len(lines)), dpi=style.DPI, layout="constrained")
     FigureCanvasAgg(made)
     grid = made.subplots(len(lines), across, squeeze=False)
@@ -96,13 +96,13 @@ def figure(board: Leaderboard) -> Figure | None:
 
 
 def _lost(board: Leaderboard, group: Group) -> list[dict[str, str]]:
-    """The overrides of what has failed on the data of a group."""
+    """Return the overrides of the jobs that failed on the data of a group."""
     values = [key_values(event["overrides"]) for event in board.failed.values()]
     return [found for found in values if found.get("data", group.data) == group.data]
 
 
 def _keys(board: Leaderboard, group: Group) -> list[str]:
-    """Those that differ in a group."""
+    """Return the keys that differ in a group."""
     values = [*(row.values for row in group.rows), *_lost(board, group)]
     return [key for key in board.keys if len({found.get(key, "") for found in values}) > 1]
 
@@ -114,7 +114,7 @@ def _best(board: Leaderboard, group: Group) -> str:
 
 
 def _draw(panel: Axes, board: Leaderboard, group: Group, shown: Heights, key: str) -> None:
-    """The metric against a key: every job, the mean over all other keys, the baseline; in the margin what failed."""
+    """Draw the metric against a key: jobs, the mean over other keys, the baseline and, at the edge, failed jobs."""
     lost = _lost(board, group)
     jobs = [job for row in group.rows for job in row.jobs]
     axis = Axis.of([values.get(key, "") for values in [*(job.values for job in jobs), *lost]])
@@ -139,9 +139,9 @@ def _draw(panel: Axes, board: Leaderboard, group: Group, shown: Heights, key: st
 def _dots(
     panel: Axes, row: Row, across: list[float], heights: list[float], shown: Heights, first: bool, small: bool
 ) -> None:
-    """The jobs of a row, those at one place joined by a line; what is beyond what is shown is at the edge."""
+    """Draw the jobs of a row, joined by a line where they share a place; values beyond the axis sit at its edge."""
     is_best, is_pruned = first and row.pruned_after is None, row.pruned_after is not None
-    name = "best row" if is_best else "pruned: the best it had" if is_pruned else "job"
+    name = "best row" if is_best else "pruned (best value)" if is_pruned else "job"
     colour = style.GREEN if is_best else style.BLUE
     seen = [min(max(height, shown.low), shown.high) for height in heights]
     for place in dict.fromkeys(across):
@@ -162,7 +162,7 @@ def _dots(
 
 
 def _places(rows: Sequence[Row], axis: Axis, key: str) -> list[list[float]]:
-    """For each row those of its jobs; rows that would be at the same place are beside each other."""
+    """Place the jobs of each row; rows that share a value stand side by side."""
     values = [[job.values.get(key, "") for job in row.jobs] for row in rows]
     there: dict[str, list[int]] = {}
     for rank, of_row in enumerate(values):
@@ -177,7 +177,7 @@ def _places(rows: Sequence[Row], axis: Axis, key: str) -> list[list[float]]:
 
 
 def _means(panel: Axes, group: Group, axis: Axis, key: str) -> None:
-    """Of the jobs that have finished, for each value."""
+    """Draw the mean of the finished jobs for each value of a key."""
     found: dict[str, list[float]] = {}
     for row in group.rows:
         for job in row.jobs:
@@ -189,11 +189,11 @@ def _means(panel: Axes, group: Group, axis: Axis, key: str) -> None:
         ordered = sorted(found, key=lambda value: places[value])
         lines = [([axis.drawn(places[v]) for v in ordered], [fmean(found[v]) for v in ordered])]
     for x, y in lines if len(found) <= MOST_MEANS else []:
-        panel.plot(x, y, color=style.DARK, linewidth=1.2, label="mean over all else", zorder=2)
+        panel.plot(x, y, color=style.DARK, linewidth=1.2, label="mean over other keys", zorder=2)
 
 
 def _ticks(panel: Axes, axis: Axis) -> None:
-    """A name each, or the numbers themselves where they are few."""
+    """Label names, or numbers where they are few."""
     if axis.names:
         names = [style.short(brief(name) or "-", 14) for name in axis.names]
         panel.set_xticks(range(len(names)), labels=names)

@@ -1,4 +1,4 @@
-"""Where the jobs of a sweep are on the axes of its picture, and which of its keys make a difference."""
+"""The axes of a sweep's picture, and which of its keys matter."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import NamedTuple
 
 from trainer.runs.leaderboard import Group
 
-DECADE = 10  # the largest value in units of the smallest, from which on an axis is logarithmic
-FAR, FAR_ERRORS = 6, 20  # times the way from the best to the median; the smallest error
-GAIN = 2  # so many times the room at least, or nothing is left out
-BINS = 5  # of a key that has many values
+DECADE = 10  # ratio of largest to smallest value from which an axis is logarithmic
+FAR, FAR_ERRORS = 6, 20  # times the distance from the best to the median; times the smallest error
+GAIN = 2  # outliers are cut off if the rest then gets at least this many times the room
+BINS = 5  # for a key with many values
 
 
 class Axis(NamedTuple):
-    """Of a key: numbers on a line, or names beside each other."""
+    """The axis of a key: numbers on a line, or names side by side."""
 
-    names: list[str]  # none on a line
-    numbers: list[float]  # distinct, ascending; none of names
+    names: list[str]  # empty for numbers
+    numbers: list[float]  # distinct, ascending; empty for names
     is_logarithmic: bool
 
     @classmethod
     def of(cls, values: Sequence[str]) -> Axis:
-        """For these values, as they are in overrides."""
+        """Choose the axis for values as overrides have them."""
         distinct = list(dict.fromkeys(values))
         try:
             numbers = {value: float(value) for value in distinct}
@@ -40,17 +40,17 @@ class Axis(NamedTuple):
         return cls([], found, spans_decades and low > 0)
 
     def at(self, value: str) -> float:
-        """The place of a value; of a logarithmic axis that of its logarithm."""
+        """Return the place of a value, in decades on a logarithmic axis."""
         if self.names:
             return float(self.names.index(value))
         return math.log10(float(value)) if self.is_logarithmic else float(value)
 
     def drawn(self, place: float) -> float:
-        """What matplotlib is told of a place."""
+        """Convert a place to matplotlib's coordinate."""
         return 10**place if self.is_logarithmic else place
 
     def bin(self, value: str) -> int:
-        """A number for values that count as the same."""
+        """Return the number of the bin that a value falls into."""
         if self.names:
             return self.names.index(value)
         place = self.numbers.index(float(value))
@@ -58,7 +58,7 @@ class Axis(NamedTuple):
 
     @property
     def room(self) -> float:
-        """What jobs at one place may take of the axis, so that they can be told apart."""
+        """Return the width in which jobs of one value are spread out."""
         if self.names:
             return 0.6
         places = [self.at(str(number)) for number in self.numbers]
@@ -67,9 +67,9 @@ class Axis(NamedTuple):
 
 
 def by_effect(group: Group, keys: Sequence[str]) -> list[str]:
-    """The keys, the one first whose values explain most of the jobs' ranks, less what chance would explain.
+    """Sort keys by how much of the variance of the jobs' ranks their values explain, beyond chance.
 
-    Epsilon squared (Kelley 1935); of ranks, since one job that diverged would else decide alone.
+    Epsilon squared (Kelley 1935), of ranks because a single diverged job would otherwise decide.
     """
     jobs = [job for row in group.rows for job in row.jobs if math.isfinite(job.objective)]
     order = {value: rank for rank, value in enumerate(sorted({job.objective for job in jobs}))}
@@ -89,7 +89,7 @@ def by_effect(group: Group, keys: Sequence[str]) -> list[str]:
 
 
 class Heights(NamedTuple):
-    """The other axis: from the worst that is shown to the best."""
+    """The axis of the metric."""
 
     low: float
     high: float
@@ -97,7 +97,7 @@ class Heights(NamedTuple):
 
 
 def heights(group: Group) -> Heights | None:
-    """For the jobs of a group; what is far worse than most is beyond. None if there is no number."""
+    """Choose the range for the jobs of a group, without far outliers; None if no value is finite."""
     values = [job.objective for row in group.rows for job in row.jobs if math.isfinite(job.objective)]
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""The end of a sweep in the terminal: its leaderboard and its failures."""
+"""A sweep's leaderboard and failures in the terminal."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from trainer.view.sweep.text import (
 from trainer.view.table import GAP, Column, can_say, fitting, plain, say
 from trainer.view.words import shown
 
-MOST_ROWS = 20  # of a data set, in the terminal; the files have them all
+MOST_ROWS = 20  # per dataset in the terminal; the files have all
 MOST_FAILURES = 10
-_wrap = partial(textwrap.wrap, break_on_hyphens=False, break_long_words=False)  # a path stays one
+_wrap = partial(textwrap.wrap, break_on_hyphens=False, break_long_words=False)  # keeps paths whole
 BOLD, BEST, PLAIN = "\x1b[1m", "\x1b[1;32m", "\x1b[0m"
-KEEP = {"rank": 9, "pruned after": 6, "test": 5, "seeds": 4, "jobs": 3, "time": 2, "val": 9}  # keys that differ: 7
+KEEP = {"rank": 9, "pruned after": 6, "test": 5, "seeds": 4, "jobs": 3, "time": 2, "val": 9}  # differing keys: 7
 
 
 def report(folder: Path, place: Path | None = None) -> Leaderboard:
-    """Print the leaderboard of a sweep, and save it in its folder or another as leaderboard.csv and leaderboard.md.
+    """Print the leaderboard of a sweep, and save it as leaderboard.csv and .md in its folder or in `place`.
 
     Raises:
         FileSystemError: it cannot be saved.
@@ -44,23 +44,23 @@ def report(folder: Path, place: Path | None = None) -> Leaderboard:
     board, place = leaderboard(folder), place or folder
     try:
         show(board)
-    finally:  # the reader of what is printed may have gone
+    finally:  # also if the reader of the output is gone
         save(board, place)
     say("", f"leaderboard  {shown(place / 'leaderboard.csv')}, .md")
     return board
 
 
 def show(board: Leaderboard) -> None:
-    """Print it: in a terminal what fits, elsewhere everything in plain lines."""
+    """Print the leaderboard: what fits in a terminal, everything elsewhere."""
     is_terminal = sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if is_terminal else None
     colour = is_terminal and os.environ.get("TERM") != "dumb" and "NO_COLOR" not in os.environ
-    found, told = tables(board, width, colour), progress(board)
-    say(*found, *wrapped([told] if not found or ":" in told else [], width), *failures(board, width))
+    found, summary = tables(board, width, colour), progress(board)
+    say(*found, *wrapped([summary] if not found or ":" in summary else [], width), *failures(board, width))
 
 
 def tables(board: Leaderboard, width: int | None, colour: bool, most: int = MOST_ROWS) -> list[str]:
-    """A table for each metric, and below it how it is to be read, in lines of at most `width` characters."""
+    """Format a table for each metric, with notes on how to read it, in lines of at most `width` characters."""
     found: list[str] = []
     sign = "±" if can_say("±") else "+-"
     for groups in by_metric(board):
@@ -80,7 +80,7 @@ def tables(board: Leaderboard, width: int | None, colour: bool, most: int = MOST
 
 
 def _lines(columns: Sequence[Column], rows: Sequence[Cells], colour: bool) -> list[str]:
-    """Titles, a rule, and the rows but for a baseline that has no column; in colour, the best rows are green."""
+    """Format titles, a rule and rows, the best ones green; the baseline needs a test column."""
     head, *lines = plain(columns)
     rule = ("─" if can_say("─") else "-") * max(map(len, [head, *lines]))
     has_test = any(column.title.startswith("test") for column in columns)
@@ -93,12 +93,12 @@ def _lines(columns: Sequence[Column], rows: Sequence[Cells], colour: bool) -> li
 
 
 def _columns(rows: Sequence[Cells], keys: Sequence[str], width: int | None) -> list[Column]:
-    """Those that have something in them; where room is short a word of their title stands for it."""
+    """Return the non-empty columns, with titles cut to one word if they are too wide."""
 
-    def column(title: str, said: str) -> Column:
+    def column(title: str, short: str) -> Column:
         is_key = title in keys
         return Column(
-            said,
+            short,
             [row.get(title, "") for row in rows],
             right=not is_key and title not in ("pruned after", "jobs"),
             keep=7 if is_key else KEEP[title.split("/")[0]],
@@ -113,19 +113,19 @@ def _columns(rows: Sequence[Cells], keys: Sequence[str], width: int | None) -> l
 
 
 def failures(board: Leaderboard, width: int | None) -> list[str]:
-    """What has failed: for each job what it was, why, and where its traceback is."""
+    """List each failed job, its error, and where its traceback is."""
     found = ["", "failed"] if board.failed else []
     for number, event in list(board.failed.items())[:MOST_FAILURES]:
         what = f"job {number}  {' '.join(differing(event['overrides'], board))}"
         why = one_line(str(event.get("error", "")))
-        log = f"  {shown(RunFolder(board.folder / event['folder']).log)}"  # never broken: it is to be copied
+        log = f"  {shown(RunFolder(board.folder / event['folder']).log)}"  # never wrapped, so that it can be copied
         found += [*wrapped([what], width), *wrapped([f"  {why}"], width, indent="  "), log]
     hidden = len(board.failed) - MOST_FAILURES
     return [*found, f"and {hidden} more: see leaderboard.md"] if hidden > 0 else found
 
 
 def wrapped(lines: Sequence[str], width: int | None, indent: str = "") -> list[str]:
-    """Lines with something in them, broken where they are too long."""
+    """Wrap the non-empty lines at `width`."""
     if width is None:
         return [line for line in lines if line]
     return [part for line in lines for part in _wrap(line, max(width, 20), subsequent_indent=indent)]

@@ -1,4 +1,4 @@
-"""The leaderboard as text: a cell for each thing that is said of a row, for the terminal and for the files."""
+"""The cells and notes of a leaderboard as text, for the terminal and for files."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from trainer.view.words import duration, number
 
 WIDEST = 24  # characters of a value
 
-Cells = dict[str, str]  # title of a column -> what stands there
+Cells = dict[str, str]  # title of a column -> text
 
 
 def by_metric(board: Leaderboard) -> list[list[Group]]:
-    """The groups of each metric."""
+    """Collect the groups of each metric."""
     metrics = dict.fromkeys(group.metric for group in board.groups)
     return [[group for group in board.groups if group.metric == metric] for metric in metrics]
 
 
 def keys_of(board: Leaderboard, groups: Sequence[Group]) -> list[str]:
-    """The keys that differ, and the data where something else has chosen it, such as an experiment."""
+    """Return the keys that differ, and `data` if it differs because of another key, such as an experiment."""
     is_hidden = "data" not in board.keys and len({group.data for group in groups}) > 1
     return [*board.keys, *(["data"] if is_hidden else [])]
 
 
 def cells(board: Leaderboard, groups: Sequence[Group], most: int, plus_minus: str = "±") -> list[Cells]:
-    """Of groups of one metric: at most so many rows of each, its baseline below, and nothing between two."""
+    """Format groups of one metric: at most `most` rows of each, its baseline, and an empty row between groups."""
     found: list[Cells] = []
     keys = keys_of(board, groups)
     rows = [row for group in groups for row in group.rows]
@@ -37,8 +37,8 @@ def cells(board: Leaderboard, groups: Sequence[Group], most: int, plus_minus: st
         found += [{}] if found else []
         for rank, row in enumerate(group.rows[:most], 1):
             values = {"data": group.data, **row.values}
-            told = {"rank": str(rank), **{key: brief(values[key]) for key in keys}}
-            found.append(told | _results(group.metric, row, plus_minus) | ({} if seeds_differ else {"seeds": ""}))
+            first = {"rank": str(rank), **{key: brief(values[key]) for key in keys}}
+            found.append(first | _results(group.metric, row, plus_minus) | ({} if seeds_differ else {"seeds": ""}))
         if group.baseline:
             data = {"data": group.data} if "data" in keys else {}
             found.append({"rank": "baseline", **data, f"test/{group.metric}": around(group.baseline, plus_minus)})
@@ -46,7 +46,7 @@ def cells(board: Leaderboard, groups: Sequence[Group], most: int, plus_minus: st
 
 
 def titles(rows: Sequence[Cells]) -> list[str]:
-    """Of the columns that have something in them, in their order."""
+    """Return the titles of the non-empty columns, in order."""
     every = dict.fromkeys(title for row in rows for title in row)
     return [title for title in every if any(row.get(title) for row in rows)]
 
@@ -64,7 +64,7 @@ def _results(metric: str, row: Row, plus_minus: str) -> Cells:
 
 
 def around(found: Spread, plus_minus: str = "±") -> str:
-    """Mean and, of several, standard deviation."""
+    """Format mean and, for several values, standard deviation."""
     mean = number(found.mean)
     if math.isnan(found.std):
         return mean
@@ -74,7 +74,7 @@ def around(found: Spread, plus_minus: str = "±") -> str:
 
 
 def brief(value: str) -> str:
-    """A number that a search has drawn with four digits, and the begin of what is long."""
+    """Shorten a long number, such as a search draws, to four digits, and other long values to their beginning."""
     try:
         is_drawn = len(value) > 8 and not value.lstrip("-").isdigit()
         return f"{float(value):.4g}" if is_drawn else value
@@ -83,7 +83,7 @@ def brief(value: str) -> str:
 
 
 def ranges(numbers: Iterable[int]) -> str:
-    """Of 0, 1, 2, 5: 0-2,5."""
+    """Format 0, 1, 2, 5 as 0-2,5."""
     ends = sorted(numbers)
     breaks = [0, *(place for place, (a, b) in enumerate(pairwise(ends), 1) if b != a + 1), len(ends)]
     runs = [(ends[first], ends[last - 1]) for first, last in pairwise(breaks)]
@@ -91,7 +91,7 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def reading(groups: Sequence[Group], plus_minus: str = "±") -> str:
-    """How the numbers of groups of one metric are to be read, in a line."""
+    """Return a line on how to read the numbers of groups of one metric."""
     metric, seeds = groups[0].metric, {len(row.jobs) for group in groups for row in group.rows}
     over = f", mean {plus_minus} standard deviation over {'up to ' * (len(seeds) > 1)}{max(seeds)} seeds"
     better = "higher" if groups[0].higher_is_better else "lower"
@@ -100,29 +100,30 @@ def reading(groups: Sequence[Group], plus_minus: str = "±") -> str:
 
 
 def lead(group: Group) -> str:
-    """A line where the seeds of the first two rows deviate as much as their means; else nothing."""
+    """Return a warning if the first two rows differ by no more than their seeds do, else an empty string."""
     if len(group.rows) < 2 or group.rows[1].pruned_after is not None:
         return ""
     first, second = (row.objective for row in group.rows[:2])
     gap, std = abs(first.mean - second.mean), max(first.std, second.std)
-    if not gap <= std:  # one of them may be no number
+    if not gap <= std:  # either may be NaN
         return ""
-    return f"the means of ranks 1 and 2 differ by {gap:.3g}, less than their seeds do ({std:.3g}): that may be chance"
+    by = f"{gap:.3g}, less than the standard deviation over seeds ({std:.3g})"
+    return f"the means of ranks 1 and 2 differ by {by}; this may be chance"
 
 
 def differing(overrides: Sequence[str], board: Leaderboard) -> list[str]:
-    """Those by which a job differs from others; all where none does."""
+    """Return the overrides by which a job differs from others, or all if none differs."""
     lines = [bare(line) for line in overrides]
     return [line for line in lines if key_of(line) in (*board.keys, "seed")] if board.keys else lines
 
 
 def one_line(text: str) -> str:
-    """Without line breaks, and with no control character that a terminal would follow."""
+    """Remove line breaks, and escape control characters that a terminal would follow."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split()))
 
 
 def progress(board: Leaderboard) -> str:
-    """What has become of the jobs."""
+    """Summarise how many jobs finished, failed, were pruned, and are left to do."""
     ranked = [row for group in board.groups for row in group.rows]
     counts = {
         "finished": sum(len(row.jobs) for row in ranked if row.pruned_after is None),
@@ -130,5 +131,5 @@ def progress(board: Leaderboard) -> str:
         "failed": len(board.failed),
     }
     counts["to do"] = max(0, board.num_jobs - sum(counts.values()))
-    said = [f"{count} {what}" for what, count in counts.items() if count]
-    return f"{board.num_jobs} jobs" + (f": {', '.join(said)}" if len(said) > 1 or board.failed else "")
+    parts = [f"{count} {what}" for what, count in counts.items() if count]
+    return f"{board.num_jobs} jobs" + (f": {', '.join(parts)}" if len(parts) > 1 or board.failed else "")
