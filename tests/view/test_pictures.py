@@ -125,7 +125,7 @@ def test_the_schedule_is_that_of_the_run(dltrain, monkeypatch):
     seen = []
     monkeypatch.setattr(pictures, "draw", lambda which, folder, outcome, say: seen.append(outcome) or {})
     command = ["model=linear", "data=diabetes", "epochs=2", "scheduler=linear", "scheduler.warmup=0"]
-    dltrain(*command, "optim=sgd", "optim.lr=0.4", "data.batch_size=full")
+    dltrain(*command, "optim=sgd", "optim.lr=0.4", "data.batch_size=full", "plots=auto")
     assert drawn("schedule", seen[0]).axes[0].lines[0].get_xydata().tolist() == [[1, 0.2], [2, 0]]
 
 
@@ -421,7 +421,7 @@ def test_every_picture_of_every_run_is_drawn_without_a_warning_or_is_none(run, t
 
 
 def test_a_run_says_where_its_pictures_are(dltrain):
-    outcome = dltrain("model=linear", "data=diabetes", "epochs=2")
+    outcome = dltrain("model=linear", "data=diabetes", "epochs=2", "plots=auto")
     names = {file.stem for file in (outcome.folder / "plots").glob("*.png")}
     assert names == {"curves", "schedule", "predictions", "residuals", "weights", "distances", "surface"}
     assert f"pictures      {outcome.folder.relative_to(outcome.folder.parents[2])}/plots ({len(names)})" in outcome.out
@@ -429,7 +429,7 @@ def test_a_run_says_where_its_pictures_are(dltrain):
 
 @pytest.mark.parametrize("asked", ["off", "false", "[]", "null"])
 def test_without_pictures_there_is_no_folder(dltrain, asked):
-    outcome = dltrain("model=linear", "data=diabetes", "epochs=1", f"plots={asked}", "tensorboard=basic")
+    outcome = dltrain("model=linear", "data=diabetes", "epochs=1", f"plots={asked}")
     assert outcome.code == 0
     assert not (outcome.folder / "plots").exists()
     assert "pictures" not in outcome.out
@@ -460,7 +460,7 @@ def test_a_picture_that_fails_is_said_and_the_run_goes_on(dltrain, monkeypatch):
         raise RuntimeError("no colour left")
 
     monkeypatch.setitem(pictures.PICTURES, "curves", fails)
-    outcome = dltrain("model=linear", "data=diabetes", "epochs=1")
+    outcome = dltrain("model=linear", "data=diabetes", "epochs=1", "plots=auto")
     assert outcome.code == 0
     assert outcome.summary["status"] == "finished"
     assert outcome.out.count("warning: no picture of curves: RuntimeError: no colour left") == 1
@@ -470,8 +470,8 @@ def test_a_picture_that_fails_is_said_and_the_run_goes_on(dltrain, monkeypatch):
 
 
 def test_pictures_change_nothing_of_a_run(dltrain, one_thread):
-    first = dltrain("model=mlp", "data=iris", "epochs=2").summary
-    second = dltrain("model=mlp", "data=iris", "epochs=2", "plots=off", "tensorboard=basic").summary
+    first = dltrain("model=mlp", "data=iris", "epochs=2", "plots=auto", "tensorboard=full").summary
+    second = dltrain("model=mlp", "data=iris", "epochs=2").summary
     assert (first["test"], first["best"]) == (second["test"], second["best"])
 
 
