@@ -14,7 +14,6 @@ import statistics
 import sys
 from collections.abc import Mapping
 from functools import partial
-from importlib.metadata import version
 
 from harness import Page, Result, keep, ratio, taken_in_turns, write
 from swept import WORKERS, configuration, dltrain, one, peers_version, script
@@ -31,7 +30,7 @@ PAGE = Page(
 )
 BARE = ("plots=off", "tensorboard=off")
 AS_LIGHTNING = ("plots=off", "tensorboard=basic")  # scalars, hyper-parameters and checkpoints
-JOBLIB = ("hydra/launcher=joblib", f"hydra.launcher.n_jobs={WORKERS}")
+AT_A_TIME = f"sweep.jobs={WORKERS}"
 EPOCHS = 3
 
 
@@ -45,18 +44,18 @@ def contenders() -> None:
     the first weights are each contender's own, so that accuracies are alike, not equal; that of validation is the mean
     over the jobs, each at its best epoch.
 
-    One process makes one job after the other with two threads; two at a time have a thread each, as
-    `xargs -P 2` gives them. The last three columns: whether the jobs are ranked at the end, whether a sweep that was
-    broken off goes on, and whether one job's failure, such as no memory, leaves the others alone. Lightning goes on
-    with a job that is given the path of its checkpoint.
+    One process runs one job after the other with two threads; two at a time have a thread each, as
+    `xargs -P 2` gives them. The last three columns: whether the jobs are ranked at the end, whether an interrupted
+    sweep can be resumed, and whether one job's failure, such as no memory, leaves the others alone. Lightning resumes
+    a job that is given the path of its checkpoint.
 
-    To see: the sweep begins its first job after eight seconds and writes more, and makes up for both, since a
-    tutorial's loop reads images one by one. Two jobs at once gain little here: each worker imports torch first, which
-    takes as long as two of these jobs, and two threads are of use to a convolution.
+    To see: the sweep starts its first job after some seconds and writes more, and makes up for both, since a
+    tutorial's loop reads images one by one. Two at a time gain what a second thread does not: it is of little use to
+    networks as small as these.
     """
     ours = {
         "dltrain -m": (),
-        "dltrain -m hydra/launcher=joblib": JOBLIB,
+        f"dltrain -m {AT_A_TIME}": (AT_A_TIME,),
     }
     kept = ["yes", "yes", "yes"]
     got = dict.fromkeys(ours, kept)
@@ -68,11 +67,9 @@ def contenders() -> None:
         got |= {f"{name}, one process": ["no", by_hand, "no"]}
         got |= {f"{name}, a process a job, two at a time": ["no", by_hand, "yes"]}
     found = taken_in_turns(runs, turns=1)
-    head = ["", "seconds", "to dltrain -m", "jobs", "updates", "validation, %", "ranked", "goes on", "failures apart"]
+    head = ["", "seconds", "to dltrain -m", "jobs", "updates", "validation, %", "ranked", "resumes", "failures apart"]
     rows = [_row(name, found, got[name]) for name in runs]
-    also = {name: version(name) for name in ("hydra-joblib-launcher", "joblib")}
-    also["lightning"] = peers_version("lightning")
-    keep(contenders, head, rows, PAGE, also)
+    keep(contenders, head, rows, PAGE, {"lightning": peers_version("lightning")})
 
 
 def _row(name: str, found: Mapping[str, list[Result]], got: list[str]) -> list[str]:
@@ -88,7 +85,7 @@ def overhead() -> None:
     Twelve jobs of one update, one after the other, on 3,200 images; the scripts' jobs are processes of their own. From
     the sweep's ledger: `begins after` is what passes before the first job, in which Hydra composes, the process that
     jobs are forked from imports torch, and the preflight trains a few batches of both models; `a job` is its process;
-    `between` is what passes from the end of a job to the begin of the next, which is Hydra composing its config.
+    `between` is what passes from the end of a job to the start of the next, whose config is composed by then.
     """
     limit = ("epochs=1", "limit_batches=1")
     sweeps = {
@@ -114,15 +111,14 @@ def overhead() -> None:
 
 
 def workers() -> None:
-    """Two jobs at once.
+    """Two jobs at a time.
 
-    The six jobs of the mlp with 60 epochs each, one after the other with two threads, and two beside each other with a
-    thread each. So small a network has little from a second thread; the convolutions above have more. Each worker
-    imports torch once, which takes as long as some of the jobs above.
+    The six jobs of the mlp with 60 epochs each, one after the other with two threads, and two at a time with a thread
+    each. So small a network gains little from a second thread; the convolutions above gain more.
     """
     sweeps = {
         "one after the other": partial(dltrain, "epochs=60", *AS_LIGHTNING, models=["mlp"]),
-        "hydra/launcher=joblib": partial(dltrain, "epochs=60", *AS_LIGHTNING, *JOBLIB, models=["mlp"]),
+        AT_A_TIME: partial(dltrain, "epochs=60", *AS_LIGHTNING, AT_A_TIME, models=["mlp"]),
     }
     found = taken_in_turns(sweeps, turns=1)
     first = found["one after the other"]

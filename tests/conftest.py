@@ -43,7 +43,6 @@ def dltrain(tmp_path, monkeypatch, capsys):
     A run that starts draws only what its command line names. One that is resumed does as it did.
     """
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["dltrain"])
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("COLUMNS", "120")
 

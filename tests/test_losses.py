@@ -18,7 +18,7 @@ LABELS = torch.arange(3).repeat_interleave(torch.tensor(COUNTS))
 YES = (torch.arange(45) % 3 == 0).float()[:, None]
 
 
-def test_without_weights_they_are_torchs():
+def test_unweighted_losses_equal_torchs():
     assert CrossEntropy(COUNTS)(LOGITS, LABELS) == nn.CrossEntropyLoss()(LOGITS, LABELS)
     smooth = CrossEntropy(COUNTS, label_smoothing=0.1)
     assert smooth(LOGITS, LABELS) == nn.CrossEntropyLoss(label_smoothing=0.1)(LOGITS, LABELS)
@@ -29,7 +29,7 @@ def test_without_weights_they_are_torchs():
     )
 
 
-def test_nll_reads_logits_and_log_probabilities_alike():
+def test_nll_accepts_logits_and_log_probabilities():
     loss = NLL(COUNTS, weight=[1, 2, 3])
     assert loss(LOGITS, LABELS).item() == pytest.approx(loss(LOGITS.log_softmax(1), LABELS).item(), rel=1e-6)
     assert loss(LOGITS, LABELS).item() == pytest.approx(
@@ -37,7 +37,7 @@ def test_nll_reads_logits_and_log_probabilities_alike():
     )
 
 
-def test_a_weight_counts_an_example_so_many_times():
+def test_a_weight_multiplies_the_loss_of_an_example():
     each = nn.CrossEntropyLoss(reduction="none")(LOGITS, LABELS)
     expected = (each * torch.tensor([1.0, 0.5, 4.0])[LABELS]).sum() / 45
     assert CrossEntropy(COUNTS, [1, 0.5, 4])(LOGITS, LABELS).item() == pytest.approx(expected.item(), rel=1e-6)
@@ -46,7 +46,7 @@ def test_a_weight_counts_an_example_so_many_times():
     assert BCE([30, 15], [0.5, 3])(LOGITS[:, :1], YES).item() == pytest.approx(expected.item(), rel=1e-6)
 
 
-def test_balanced_weights_are_scikit_learns_and_add_up_over_batches():
+def test_balanced_weights_equal_scikit_learns_and_add_up_over_batches():
     loss = CrossEntropy(COUNTS, "balanced")
     assert loss.weight.tolist() == pytest.approx(
         compute_class_weight("balanced", classes=np.arange(3), y=LABELS.numpy()).tolist()
@@ -58,7 +58,7 @@ def test_balanced_weights_are_scikit_learns_and_add_up_over_batches():
 
 @pytest.mark.parametrize("weight", [None, [1, 0.5, 4]])
 @pytest.mark.parametrize("loss", [CrossEntropy, NLL])
-def test_probabilities_of_one_class_are_that_class_and_a_mixture_is_its_mean(loss, weight):
+def test_one_hot_targets_equal_classes_and_a_mixture_is_a_mean(loss, weight):
     built = loss(COUNTS, weight)
     sure = torch.nn.functional.one_hot(LABELS, 3).float()
     assert built(LOGITS, sure).item() == pytest.approx(built(LOGITS, LABELS).item(), rel=1e-6)
@@ -70,7 +70,7 @@ def test_probabilities_of_one_class_are_that_class_and_a_mixture_is_its_mean(los
 
 
 @pytest.mark.parametrize("weight", [[1, 2], [1, 2, -1], [0, 0, 0], "balance", [1, 2, float("nan")]])
-def test_weights_that_do_not_fit_are_refused(weight):
+def test_invalid_weights_are_rejected(weight):
     with pytest.raises(ValueError, match="weight"):
         CrossEntropy(COUNTS, weight)
 
@@ -86,17 +86,17 @@ def test_weights_that_do_not_fit_are_refused(weight):
         (nn.HuberLoss, "binary"),
     ],
 )
-def test_a_loss_of_another_task_is_refused_with_the_cure(loss, task):
-    with pytest.raises(ValueError, match=f"this data is {task}; loss=auto fits"):
+def test_a_loss_for_another_task_is_rejected_with_the_fix(loss, task):
+    with pytest.raises(ValueError, match=f"this data is {task}; use loss=auto"):
         check_fit(loss, task)
 
 
 @pytest.mark.parametrize("task", ["regression", "binary", "multiclass"])
-def test_the_tasks_own_loss_fits_it(task):
+def test_the_default_loss_fits_its_task(task):
     check_fit(type(auto(task, [1, 1])), task)
 
 
-def test_the_config_gives_the_class_counts_of_training():
+def test_class_counts_come_from_the_training_split():
     cfg, _ = checked(["loss=cross_entropy", "loss.weight=balanced"])
     spec = DataSpec("multiclass", (4,), out_features=3, class_names=("a", "b", "c"))
     assert parts.loss(cfg, spec, LABELS).weight.tolist() == pytest.approx([0.5, 1.5, 3.0])

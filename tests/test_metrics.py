@@ -39,13 +39,13 @@ def in_parts(metric, outputs, targets):
         (AUC(), SCORES, BINARY, reference.roc_auc_score(BINARY.flatten(), SCORES.flatten())),
     ],
 )
-def test_a_metric_over_parts_equals_scikit_learns_over_all(metric, outputs, targets, expected):
+def test_a_metric_over_batches_equals_scikit_learns_over_all(metric, outputs, targets, expected):
     assert in_parts(metric, outputs, targets) == pytest.approx(expected, rel=1e-6)
     metric.reset()
     assert in_parts(metric, outputs, targets) == pytest.approx(expected, rel=1e-6)
 
 
-def test_large_units_keep_a_small_spread():
+def test_large_targets_keep_a_small_spread():
     spread = torch.randn(500, 1, generator=torch.Generator().manual_seed(1))
     meter = Meter({"mse": MSE(), "r2": R2()}, in_units=lambda values: values * 0.1 + 1.7e9)
     meter.update(spread + 0.5, spread, torch.tensor(0.0))
@@ -62,7 +62,7 @@ def test_f1_averages_over_the_classes_that_occur():
     )
 
 
-def test_what_is_undefined_is_nan():
+def test_an_undefined_metric_is_nan():
     assert math.isnan(in_parts(AUC(), SCORES, torch.ones(500, 1)))
     assert math.isnan(in_parts(R2(), VALUES, torch.full((500, 1), 3.0)))
 
@@ -73,10 +73,10 @@ def test_every_task_has_its_metrics_and_every_metric_a_direction():
     assert better == {"accuracy", "f1", "top5", "auc", "r2"}
 
 
-def test_a_meter_weighs_batches_by_their_size_and_starts_anew():
+def test_a_meter_weights_batches_by_size_and_resets():
     meter = Meter({"mse": MSE()}, in_units=lambda values: 10 * values)
     for _ in range(2):
-        for size in [3] * 100 + [1]:  # more than are kept at once
+        for size in [3] * 100 + [1]:  # more than it keeps before adding up
             meter.update(torch.ones(size, 1), torch.zeros(size, 1), torch.tensor(5.0 if size == 1 else 2.0))
         assert meter.compute() == pytest.approx({"loss": (300 * 2 + 5) / 301, "mse": 100})
 

@@ -1,4 +1,4 @@
-"""What the tool is known to reach, on real data; the long ones are marked slow."""
+"""Known results on real data; long tests are marked slow."""
 
 import warnings
 
@@ -10,13 +10,13 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from trainer.data import tabular
 
 
-def test_the_default_learns_to_read_digits(dltrain):
+def test_the_default_run_learns_digits(dltrain):
     summary = dltrain().summary
     assert summary["test"]["accuracy"] >= 0.97
     assert summary["test"]["accuracy"] > summary["baselines"]["majority class"]["accuracy"] + 0.8
 
 
-def test_synthetic_weights_are_found_in_three_epochs(dltrain):
+def test_synthetic_weights_are_recovered_in_three_epochs(dltrain):
     outcome = dltrain("data=synthetic_linear", "model=linear", "optim=sgd", "optim.lr=0.03", "epochs=3")
     learned = outcome.summary["learned"]
     assert [*learned["w"], *learned["b"]] == pytest.approx([2, -3.4, 4.2], abs=0.01)
@@ -43,7 +43,7 @@ def test_lbfgs_equals_the_closed_form(dltrain, request, name, seed):
     assert outcome.summary["baseline"]["mse"] == pytest.approx(error.square().mean().item(), rel=1e-4)
 
 
-def test_the_best_line_from_rooms_to_price_is_the_known_one(dltrain, real_data):
+def test_the_line_from_rooms_to_price_is_the_known_best(dltrain, real_data):
     outcome = dltrain("experiment=boston_rooms", f"data.root={real_data}")
     assert "validation and test are the training examples again" in outcome.out
     assert outcome.summary["test"]["mse"] == pytest.approx(43.60, abs=0.005)
@@ -55,11 +55,11 @@ def test_a_search_finds_the_best_line_without_a_gradient(dltrain, real_data, sea
     assert outcome.summary["test"]["mse"] == pytest.approx(43.60, abs=tolerance)
 
 
-def test_an_exhaustive_search_finds_the_line_through_three_points(dltrain):
+def test_grid_search_finds_the_line_through_three_points(dltrain):
     assert dltrain("experiment=line_grid").summary["learned"] == {"w": [2.0], "b": [0.0]}
 
 
-def test_a_net_by_hand_does_better_than_a_line(dltrain, real_data):
+def test_the_scratch_network_beats_least_squares(dltrain, real_data):
     summary = dltrain("experiment=boston_scratch", f"data.root={real_data}").summary
     assert summary["test"]["r2"] >= 0.8
     assert summary["test"]["mse"] < summary["baselines"]["least squares"]["mse"]
@@ -74,7 +74,7 @@ def test_gradient_descent_finds_the_line_through_three_points(dltrain):
 
 def unpenalised(splits):
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where the classes can be separated, there is no end to the weights
+        warnings.simplefilter("ignore")  # if the classes are separable, the weights grow without bound
         model = LogisticRegression(C=np.inf, max_iter=10_000, tol=1e-8)
         return model.fit(splits.train.inputs.numpy(), splits.train.targets.flatten().numpy())
 
@@ -93,8 +93,8 @@ def test_lbfgs_equals_unpenalised_logistic_regression(dltrain, real_data, seed):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_lbfgs_separates_what_can_be_separated(dltrain, seed):
-    """The weights grow for ever: where they point is a matter of how, and so are one or two patients of the 113."""
+def test_lbfgs_separates_separable_classes(dltrain, seed):
+    """The weights grow without bound: their direction, and 1 or 2 of the 113 test patients, depend on the solver."""
     outcome = dltrain("data=breast_cancer", "model=logistic", "optim=lbfgs", f"seed={seed}")
     splits, _ = tabular.breast_cancer(seed=seed)
     reference = unpenalised(splits)
@@ -105,7 +105,7 @@ def test_lbfgs_separates_what_can_be_separated(dltrain, seed):
     assert outcome.summary["test"]["accuracy"] == pytest.approx(expected, abs=0.01)
 
 
-def test_mnist_trains_from_packed_files(dltrain, small_mnist):
+def test_mnist_trains_from_gzipped_files(dltrain, small_mnist):
     outcome = dltrain("model=resnet", "data=mnist", f"data.root={small_mnist}", "epochs=1")
     assert outcome.code == 0, outcome.err
     assert "900 train, 100 validation, 200 test" in outcome.out
@@ -126,7 +126,7 @@ def test_mnist_trains_from_packed_files(dltrain, small_mnist):
         ("names_gru", 0.84),
     ],
 )
-def test_a_recipe_reaches_what_it_says(dltrain, real_data, recipe, accuracy, seed):
+def test_a_recipe_reaches_its_stated_accuracy(dltrain, real_data, recipe, accuracy, seed):
     outcome = dltrain(f"experiment={recipe}", f"data.root={real_data}", f"seed={seed}")
     assert outcome.summary["test"]["accuracy"] >= accuracy
     assert outcome.summary["train_s"] <= 180

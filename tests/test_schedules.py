@@ -51,18 +51,18 @@ def test_a_schedule_is_a_function_of_the_step():
     assert rates(second, fresh, STEPS - 17) == whole[17:]
 
 
-def test_the_rate_stays_at_its_end_when_the_run_goes_on():
+def test_the_rate_stays_at_its_end_when_a_run_is_extended():
     optim = optimizer()
     assert rates(optim, cosine(optim, STEPS), STEPS + 5)[STEPS:] == [0] * 5
 
 
 @pytest.mark.parametrize("schedule", [constant, step, exponential, cosine, one_cycle, Plateau])
-def test_a_run_of_one_step_has_a_rate(schedule):
+def test_a_run_of_one_step_has_a_positive_rate(schedule):
     optim = optimizer()
     assert 0 < rates(optim, schedule(optim, 1), 1)[0] <= 0.5
 
 
-def test_negative_warmup_is_refused():
+def test_negative_warmup_is_rejected():
     with pytest.raises(ValueError, match="warmup"):
         constant(optimizer(), STEPS, warmup=-1)
 
@@ -75,14 +75,14 @@ def test_step_equals_torchs():
     assert rates(ours, step(ours, STEPS, step_size=7 / STEPS, gamma=0.3)) == pytest.approx(expected)
 
 
-def test_exponential_equals_torchs_and_ends_where_it_says():
+def test_exponential_equals_torchs_and_ends_at_its_final_share():
     ours, theirs = optimizer(), optimizer()
     expected = rates(theirs, ExponentialLR(theirs, 0.02 ** (1 / STEPS)))
     assert rates(ours, exponential(ours, STEPS, final=0.02)) == pytest.approx(expected)
     assert ours.param_groups[0]["lr"] == pytest.approx(0.5 * 0.02)
 
 
-def test_plateau_equals_torchs_where_each_step_is_an_epoch():
+def test_plateau_equals_torchs_if_each_step_is_an_epoch():
     ours, theirs = optimizer(), optimizer()
     mine, reference = Plateau(ours, STEPS, factor=0.5, patience=2), ReduceLROnPlateau(theirs, factor=0.5, patience=2)
     best = float("inf")
@@ -101,7 +101,7 @@ def test_linear_falls_in_a_straight_line_to_zero():
     assert found == pytest.approx([0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
 
 
-def test_plateau_goes_on_from_what_it_has_seen():
+def test_plateau_resumes_from_its_state():
     first, second = optimizer(), optimizer()
     seen = Plateau(first, STEPS, patience=1)
     for _ in range(3):
@@ -131,6 +131,6 @@ def test_every_schedule_warms_up_in_steps_or_a_fraction(make):
         (step, {"step_size": -1}),
     ],
 )
-def test_what_a_schedule_cannot_do_is_refused(make, options):
+def test_invalid_settings_are_rejected(make, options):
     with pytest.raises(ValueError, match="expected"):
         make(optimizer(), STEPS, **options)

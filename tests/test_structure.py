@@ -1,6 +1,7 @@
 """Rules about the code as a whole: who may import whom, and what an import costs."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,13 @@ def test_only_these_rooms_know_of_configs(package, rooms):
     assert {room_of(f) for f, source in FILES.items() for i in imports(source) if i.split(".")[0] == package} <= rooms
 
 
+@pytest.mark.parametrize("file", [f for f in FILES if room_of(f) != "runs"], ids=str)
+def test_only_runs_knows_the_names_of_the_files_of_a_run(file):
+    names = "config.yaml environment.json summary.json metrics.csv train.log checkpoints plots tensorboard sweep.jsonl"
+    known = "|".join(map(re.escape, f"{names} .lock .hydra".split()))
+    assert not re.findall(rf"""/ ?['"]?(?:{known})['"]""", FILES[file])
+
+
 @pytest.mark.parametrize(
     "module",
     [
@@ -79,6 +87,7 @@ def test_only_these_rooms_know_of_configs(package, rooms):
         "runs.resume",
         "view.comparison",
         "config.targets",
+        "data",
     ],
 )
 def test_what_runs_before_training_imports_neither_torch_nor_pandas(module):
@@ -105,3 +114,35 @@ def test_a_look_at_the_config_does_not_import_torch(arguments, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert not list(tmp_path.iterdir())
+
+
+POSIX = {"fcntl", "resource", "termios", "pwd", "grp", "posix"}
+ELSEWHERE = f"""
+import multiprocessing.context, os, signal, sys
+for module in {POSIX - {"posix"} | {"torch", "pandas", "sklearn", "matplotlib"}}:
+    sys.modules[module] = None
+for owner, names in (
+    (os, "fork killpg setpgid setsid getuid pread sched_getaffinity register_at_fork"),
+    (signal, "SIGKILL SIGHUP SIGCHLD SIGALRM pthread_sigmask"),
+    (multiprocessing.context, "ForkServerContext ForkServerProcess"),
+):
+    for name in names.split():
+        hasattr(owner, name) and delattr(owner, name)
+import importlib
+for module in sys.argv[1:]:
+    try:
+        importlib.import_module(module)
+    except ImportError as error:
+        if error.name not in sys.modules or sys.modules[error.name] is not None or error.name in {POSIX}:
+            raise
+        print(module)
+"""
+
+
+def test_every_module_imports_on_windows_and_macos():
+    names = [".".join(["trainer", *file.with_suffix("").parts]) for file in FILES if file.name[:2] != "__"]
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE, *names], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    not_tried = done.stdout.split()  # they import torch
+    assert len(not_tried) < 0.6 * len(names)
+    assert not {i.split(".")[0] for source in FILES.values() for i in imports(source, at_import_time=True)} & POSIX

@@ -1,4 +1,4 @@
-"""The wheel, installed where there is nothing else."""
+"""The wheel, in a fresh environment."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def wheel(tmp_path_factory):
 
 
 @pytest.mark.wheel
-def test_the_wheel_holds_every_config_and_nothing_else_of_the_project(wheel):
+def test_the_wheel_holds_the_package_and_every_config_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     conf = {f"trainer/conf/{file.relative_to(PROJECT / 'conf')}" for file in (PROJECT / "conf").rglob("*.yaml")}
     assert conf <= set(names)

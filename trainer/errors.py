@@ -1,17 +1,17 @@
 """The errors that a user can cause, with their exit codes.
 
-    DltrainError            1   an error that nobody thought of; what reproduce has not found again
-    ├── ConfigError         2   a key, an option or a value that cannot be
-    ├── DataError           3   a file or a table that cannot be believed
-    ├── CheckpointError     4   saved weights that are missing, broken or of another model
+    DltrainError            1   an unexpected error, or results that `dltrain reproduce` could not reproduce
+    ├── ConfigError         2   an invalid key, option or value
+    ├── DataError           3   a data file or table that is missing or invalid
+    ├── CheckpointError     4   saved weights that are missing, damaged or from another model
     ├── NumericalError      5   a loss that is not finite
     ├── FileSystemError     6   no space, no permission, no such folder
-    ├── RunFolderError      7   a run folder that is somebody else's
-    ├── SweepError          8   a sweep in which jobs failed
-    └── OutOfMemory         9   a model or a batch that the machine cannot hold
+    ├── RunFolderError      7   a run folder that is in use or not empty
+    ├── SweepError          8   a sweep with failed jobs
+    └── OutOfMemory         9   a model or batch that does not fit in memory
 
-Each is one line: what, where (key, file, line, column), the value found, what was expected, what to try.
-Everything else that escapes ends with exit code 1 and its traceback in the run's log. 130 is an interrupt, 143 SIGTERM.
+Each message is one line: what is wrong, where (key, file, line, column), the value found, what was expected, what to
+try. Any other exception exits with 1 and leaves its traceback in the run's log. 130 is Ctrl-C, 143 SIGTERM.
 """
 
 import difflib
@@ -30,19 +30,19 @@ class DltrainError(Exception):
 
 
 class ConfigError(DltrainError):
-    """A key, an option or a value that cannot be."""
+    """An invalid key, option or value."""
 
     code = 2
 
 
 class DataError(DltrainError):
-    """A file or a table that cannot be believed."""
+    """A data file or table that is missing or invalid."""
 
     code = 3
 
 
 class CheckpointError(DltrainError):
-    """Saved weights that are missing, broken or of another model."""
+    """Saved weights that are missing, damaged or from another model."""
 
     code = 4
 
@@ -60,25 +60,25 @@ class FileSystemError(DltrainError):
 
 
 class RunFolderError(DltrainError):
-    """A run folder that is somebody else's."""
+    """A run folder that is in use or not empty."""
 
     code = 7
 
 
 class SweepError(DltrainError):
-    """A sweep in which jobs failed."""
+    """A sweep with failed jobs."""
 
     code = 8
 
 
-class OutOfMemory(DltrainError):  # noqa: N818 - as the field says it
-    """A model or a batch that the machine cannot hold."""
+class OutOfMemory(DltrainError):  # noqa: N818 - the field's own term
+    """A model or batch that does not fit in memory."""
 
     code = 9
 
 
 class Stopped(BaseException):
-    """A signal stops what stands between two updates, `where` it says; `code` is the process's exit code."""
+    """A signal stopped the run between two updates; `where` says at which, and `code` is the process's exit code."""
 
     def __init__(self, signum: int) -> None:
         super().__init__("interrupted" if signum == signal.SIGINT else "terminated")
@@ -88,13 +88,13 @@ class Stopped(BaseException):
         return f"{super().__str__()} {self.where}".strip()
 
 
-Halt = Callable[[int, float], bool]  # epoch, best value of the monitor so far -> whether to stop there, with all saved
+Halt = Callable[[int, float], bool]  # epoch, best monitored value so far -> whether to save the run and stop there
 
 
 class Halted(BaseException):
-    """A sweep stops a job after an epoch, for now or for good. `about` is what is known of it by then."""
+    """A sweep stopped a job after an epoch, for now or for good; `about` holds the job's results so far."""
 
-    code = 75  # EX_TEMPFAIL: it may be gone on with
+    code = 75  # EX_TEMPFAIL: the job can be resumed
 
     def __init__(self, epoch: int, about: Mapping[str, Any]) -> None:
         super().__init__(f"halted after epoch {epoch}")
@@ -102,27 +102,27 @@ class Halted(BaseException):
 
 
 def never(epoch: int, best: float) -> bool:
-    """Halt after no epoch: the neutral `Halt`."""
+    """Return False: the neutral `Halt`."""
     return False
 
 
 def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
-    """The end of a message about an unknown name: the nearest valid ones, else all there are."""
+    """Return the end of a message about an unknown name: the closest valid names, or else all of them."""
     names = sorted(set(map(str, valid)))
     near = difflib.get_close_matches(name, names, 3, cutoff=0.54)
     if near:
         return f"did you mean {' or '.join(prefix + n for n in near)}?"
-    return f"there are {', '.join(prefix + n for n in names)}" if names else "there are none"
+    return f"choose from {', '.join(prefix + n for n in names)}" if names else "none available"
 
 
 def as_line(code: int, message: str) -> str:
-    """What stderr is told, in one line whatever is in the message."""
+    """Format an error for stderr, in one line whatever the message holds."""
     words = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
     return f"dltrain: error[{code}]: {words}"
 
 
 def reason(error: Exception) -> str:
-    """The message of an error from a component and, if it is the user's own, the line that it comes from."""
+    """Return the message of a component's error and, if the user's own file raised it, where."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
     place = f" ({Path(last.filename).name}, line {last.lineno})" if Path.cwd() == Path(last.filename).parent else ""
@@ -130,9 +130,9 @@ def reason(error: Exception) -> str:
 
 
 def check_new(path: Path) -> None:
-    """Raise a FileSystemError if there is something at a path that the user has named."""
+    """Raise FileSystemError if `path`, which the user named, already exists."""
     if path.exists():
-        raise FileSystemError(f"{path.absolute()} is there already and is not overwritten; output= names another file")
+        raise FileSystemError(f"{path.absolute()} already exists and is not overwritten; choose another output=")
 
 
 @contextmanager
@@ -144,18 +144,18 @@ def naming(path: Path) -> Iterator[None]:
         raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
 
 
-def for_the_user(error: Exception, folder: Path, batch_size: int | str, accumulate: int) -> DltrainError:
-    """The one line about what ended the run in `folder`; the traceback is in its log."""
+def for_the_user(error: Exception, log: Path, batch_size: int | str, accumulate: int) -> DltrainError:
+    """Return the error to show for what ended a run, whose `log` has the traceback."""
     if isinstance(error, DltrainError):
         return error
     if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
-        cure = "a smaller model needs less"
+        cure = "use a smaller model"
         if batch_size == "full":
-            cure = "data.batch_size=1000 needs less"
+            cure = "try data.batch_size=1000"
         elif isinstance(batch_size, int) and batch_size > 1:
             half = f"data.batch_size={batch_size // 2} accumulate={accumulate * 2}"
-            cure = f"{half} makes the same updates with less"
+            cure = f"{half} makes the same updates with less memory"
         return OutOfMemory(f"out of memory with data.batch_size={batch_size}; {cure}")
     if isinstance(error, OSError):
-        return FileSystemError(f"{error.filename or folder}: {error.strerror or error}")
-    return DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {folder / 'train.log'}")
+        return FileSystemError(f"{error.filename or log.parent}: {error.strerror or error}")
+    return DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {log}")

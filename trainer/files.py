@@ -44,13 +44,14 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def remove(path: Path) -> None:
-    """Delete a file, a link, or a folder with all that is in it, as far as that is possible."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):
-            path.unlink()
+def remove(*paths: Path) -> None:
+    """Delete files, links, and folders with all that is in them, as far as that is possible."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def read_json(path: Path) -> dict[str, Any]:

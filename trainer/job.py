@@ -1,4 +1,4 @@
-"""One run in its folder, and a note there of how it ended."""
+"""Train one run in its folder, and record there how it ended."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user, never
-from trainer.runs import folder as run_folder
-from trainer.runs.folder import RunFolder
+from trainer.files import read_json, write_json
+from trainer.runs.folder import RunFolder, lock
 
 log = logging.getLogger("dltrain")
 
@@ -23,39 +23,40 @@ def run_job(
     command: Sequence[str],
     halt: Halt = never,
 ) -> float:
-    """Train as `cfg` says; the best value of the monitored metric. `halt` is as `train` says.
+    """Train in `folder` and return the best value of the monitored metric; see `train`.
 
     Raises:
-        DltrainError: what ended it, for the user; the traceback is in the folder's log.
-        Halted: as `halt` has said.
+        DltrainError: the error that ended the run; the traceback is in the folder's log.
+        Halted: `halt` returned true.
     """
     from trainer.train import train
 
+    run = RunFolder(folder, names, command)
     try:
-        with run_folder.lock(folder):
-            return train(cfg, RunFolder(folder, names, command), halt)
+        with lock(folder):
+            return train(cfg, run, halt)
     except Halted as halted:
         log.info("%s", halted)
-        run_folder.write_json(folder / "summary.json", {"status": "interrupted", **halted.about})
+        write_json(run.summary, {"status": "interrupted", **halted.about})
         raise
     except BaseException as error:
         log.exception("the run ended early")
         told = error
         if isinstance(error, Exception):
-            told = for_the_user(error, folder, cfg.data.batch_size, cfg.accumulate)
+            told = for_the_user(error, run.log, cfg.data.batch_size, cfg.accumulate)
         with contextlib.suppress(OSError):
             end = {
                 "status": "failed" if isinstance(error, Exception) else "interrupted",
                 "error": str(told) if isinstance(told, (DltrainError, Stopped)) else repr(told),
                 "run_dir": str(folder.absolute()),
             }
-            # It was finished, and then something failed.
-            if run_folder.read_json(folder / "summary.json").get("status") != "finished":
-                run_folder.write_json(folder / "summary.json", end)
+            # A run that failed after it finished, while drawing, keeps its summary.
+            if read_json(run.summary).get("status") != "finished":
+                write_json(run.summary, end)
         if not isinstance(told, DltrainError):
             raise
         cause: BaseException | None = told
-        while cause:  # the frames of a job that failed would keep its data, and the processes that read it
+        while cause:  # the traceback's frames would keep a failed job's data, and the processes that read it, alive
             cause.__traceback__, cause = None, cause.__cause__ or cause.__context__
         failure = told
     raise failure

@@ -1,7 +1,7 @@
-"""Losses of classes with weights, and which loss fits which task; the others are torch's own.
+"""Classification losses with class weights, and which loss fits which task; the other losses are torch's own.
 
 Each is a mean over the `B` examples of a batch, weighted or not, so that accumulated batches and whole splits add up.
-torch divides by the sum of the weights in a batch instead, which depends on how the examples are dealt out.
+torch divides by the sum of the weights in a batch instead, which depends on how the examples are batched.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-Weight = Sequence[float] | Literal["balanced"] | None  # a number for each class; `balanced` is N / (K * count)
+Weight = Sequence[float] | Literal["balanced"] | None  # one number per class; `balanced` is N / (K * count)
 
 
 class _Classes(nn.Module):
-    """Mean over the examples of a loss, times the weight of each one's class."""
+    """Mean over the examples of a loss times the weight of the example's class."""
 
     weight: Tensor | None
 
@@ -33,12 +33,12 @@ class _Classes(nn.Module):
             usable = len(weight) == len(counts) and all(0 <= w < math.inf for w in weight) and any(weight)
             if not usable:
                 raise ValueError(
-                    f"weight={list(weight)}: expected a number of at least 0 for each of {len(counts)} classes"
+                    f"weight={list(weight)}: expected {len(counts)} numbers, one per class, at least 0 and not all 0"
                 )
         self.register_buffer("weight", None if weight is None else torch.tensor(weight), persistent=False)
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Shape `()`; targets are classes or, where examples are mixed, probabilities `(B, K)`."""
+        """Return the mean loss, shape `()`; targets are classes or, if examples are mixed, probabilities `(B, K)`."""
         if self.weight is None:
             return self._loss(outputs, targets, "mean")
         probabilities = targets.is_floating_point() and targets.shape[1] > 1
@@ -50,12 +50,12 @@ class _Classes(nn.Module):
 
 
 class CrossEntropy(_Classes):
-    """Of the softmax of logits `(B, K)`; with label smoothing (Szegedy et al. 2016), in [0, 1)."""
+    """Cross-entropy of the softmax of logits `(B, K)`, with label smoothing in [0, 1) (Szegedy et al. 2016)."""
 
     def __init__(self, class_counts: Sequence[int], weight: Weight = None, label_smoothing: float = 0.0) -> None:
         super().__init__(class_counts, weight)
         if not 0 <= label_smoothing < 1:
-            raise ValueError(f"label_smoothing={label_smoothing} is not in [0, 1)")
+            raise ValueError(f"label_smoothing={label_smoothing}: expected a number in [0, 1)")
         self.label_smoothing = label_smoothing
 
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -63,9 +63,9 @@ class CrossEntropy(_Classes):
 
 
 class NLL(_Classes):
-    """Negative log-likelihood of the classes, of logits or of log-probabilities `(B, K)`.
+    """Negative log-likelihood of the classes, from logits or log-probabilities `(B, K)`.
 
-    The logarithm of the softmax leaves the latter as they are: after `LogSoftmax` this is torch's NLLLoss.
+    The log-softmax leaves log-probabilities unchanged: after `LogSoftmax` this is torch's NLLLoss.
     """
 
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
@@ -75,7 +75,7 @@ class NLL(_Classes):
 
 
 class BCE(_Classes):
-    """Binary cross-entropy of the sigmoid of a logit `(B, 1)`, against targets `(B, 1)` of 0 and 1."""
+    """Binary cross-entropy of the sigmoid of a logit `(B, 1)`, with targets `(B, 1)` of 0 and 1."""
 
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         return F.binary_cross_entropy_with_logits(outputs, targets, reduction=reduction)
@@ -89,18 +89,18 @@ FITS: dict[str, tuple[type[nn.Module], ...]] = {
 
 
 def auto(task: str, class_counts: Sequence[int]) -> nn.Module:
-    """The task's own loss: mean squared error, or the negative log-likelihood of the classes."""
+    """Return the task's default loss: mean squared error, or the negative log-likelihood of the classes."""
     if task == "regression":
         return nn.MSELoss()
     return BCE(class_counts) if task == "binary" else CrossEntropy(class_counts)
 
 
 def check_fit(loss: Callable[..., object], task: str) -> None:
-    """Refuse a known loss on a task that it has no meaning for; a loss of the user's own is theirs to know.
+    """Raise if a built-in loss does not fit the task. User-defined losses are not checked.
 
     Raises:
-        ValueError: names the task, and the option that fits it.
+        ValueError: the loss is for another task; names it and the option that fits.
     """
     tasks = [name for name, losses in FITS.items() if isinstance(loss, type) and issubclass(loss, losses)]
     if tasks and task not in tasks:
-        raise ValueError(f"it is for {tasks[0]}, and this data is {task}; loss=auto fits")
+        raise ValueError(f"it is for {tasks[0]}, and this data is {task}; use loss=auto")

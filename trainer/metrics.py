@@ -1,9 +1,8 @@
 """Streaming metrics: sums and counts on the device, never means of means.
 
-Each has torchmetrics' `reset / update / compute` and `higher_is_better`, so that one of theirs can stand in for
-one of ours; importing torchmetrics takes longer than a small run. In all of them `outputs` are the model's:
-logits `(N, K)` for K classes, one logit `(N, 1)` for two classes, values `(N, 1)` for regression. `targets` are
-class numbers `(N,)` int64, or `(N, 1)` float.
+Each has torchmetrics' `reset / update / compute` and `higher_is_better`, so that a torchmetrics class can stand in;
+importing torchmetrics takes longer than a small run. `outputs` are logits `(N, K)` for K classes, one logit `(N, 1)`
+for two, values `(N, 1)` for regression. `targets` are class numbers `(N,)` int64, or `(N, 1)` float.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from torch import Tensor
 
 
 class Metric(Protocol):
-    """What a `Meter` needs of a metric; all it knows of its examples are tensors, and lists of them."""
+    """What a `Meter` needs from a metric; its state is tensors and lists of tensors."""
 
     higher_is_better: bool
 
@@ -26,11 +25,11 @@ class Metric(Protocol):
         """Add examples."""
 
     def compute(self) -> Tensor:
-        """The metric over all of them, one number."""
+        """Return the metric over all of them, one number."""
 
 
 class _Sums(Metric):
-    """A function of sums over the examples; `_terms` gives what one call adds to them, `compute` the function."""
+    """A function of sums over the examples: `_terms` returns what a call adds to them, `compute` the result."""
 
     higher_is_better = False
 
@@ -47,12 +46,12 @@ class _Sums(Metric):
         self.sums = [a + b for a, b in zip(self.sums, terms, strict=True)] if self.sums else terms
 
     def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
-        """Tensors whose first dimension runs over the examples."""
+        """Return tensors whose first dimension runs over the examples."""
         raise NotImplementedError
 
 
 def exact(values: Tensor) -> Tensor:
-    """In double precision, where the device has it (Apple's GPUs do not)."""
+    """Convert to double precision, or to single where the device has no double (Apple's GPUs)."""
     return values.float() if values.device.type == "mps" else values.double()
 
 
@@ -64,7 +63,7 @@ class MSE(_Sums):
         return [error.square(), torch.ones_like(error)]
 
     def compute(self) -> Tensor:
-        """Mean over the examples so far, shape `(1,)`."""
+        """Return the mean over the examples so far, shape `(1,)`."""
         return self.sums[0] / self.sums[1]
 
 
@@ -72,7 +71,7 @@ class RMSE(MSE):
     """Root of the mean squared error, in units of the target."""
 
     def compute(self) -> Tensor:
-        """Root of the mean over the examples so far, shape `(1,)`."""
+        """Return the root of the mean over the examples so far, shape `(1,)`."""
         return super().compute().sqrt()
 
 
@@ -92,19 +91,19 @@ class R2(_Sums):
     def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
         y = exact(targets)
         if not self.sums:
-            self.origin = y.mean()  # large targets with a small spread would lose it in their squares
+            self.origin = y.mean()  # squares of large targets would lose a small spread to rounding
         shifted = y - self.origin
         return [(exact(outputs) - y).square(), shifted.square(), shifted, torch.ones_like(y)]
 
     def compute(self) -> Tensor:
-        """Over the examples so far, shape `(1,)`."""
+        """Return the metric over the examples so far, shape `(1,)`."""
         residual, squares, total, count = self.sums
         spread = squares - total.square() / count
         return torch.where(spread > 1e-12 * squares, 1 - residual / spread, torch.nan)
 
 
 def _classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Predicted and true class numbers, each `(N,)`, and how many classes there are; of mixed targets the likeliest."""
+    """Return predicted and true classes, each `(N,)`, and the number of classes; a mixed target is its largest."""
     if outputs.shape[1] == 1:
         return (outputs[:, 0] > 0).long(), (targets > 0.5).flatten().long(), 2
     true = targets.argmax(1) if targets.ndim == 2 else targets
@@ -122,7 +121,7 @@ class Accuracy(_Sums):
         return [right, torch.ones_like(right)]
 
     def compute(self) -> Tensor:
-        """Over the examples so far, shape `()`."""
+        """Return the metric over the examples so far, shape `()`."""
         return self.sums[0] / self.sums[1]
 
 
@@ -137,7 +136,7 @@ class Top5(_Sums):
         return [right, torch.ones_like(right)]
 
     def compute(self) -> Tensor:
-        """Over the examples so far, shape `()`."""
+        """Return the metric over the examples so far, shape `()`."""
         return self.sums[0] / self.sums[1]
 
 
@@ -150,13 +149,13 @@ class F1(_Sums):
         predicted, true, num_classes = _classes(outputs, targets)
         counts = torch.zeros(3, 1, num_classes, dtype=torch.int64, device=true.device)
         right, ones = (predicted == true).long(), torch.ones_like(true)
-        # Not by bincount or by a mask, whose sizes the host would have to wait for on a GPU.
+        # bincount or a mask would make the host wait for a GPU, to learn the size of the result.
         for count, classes, each in zip(counts, (true, predicted, true), (right, ones, ones), strict=True):
             count[0].index_add_(0, classes, each)
         return list(counts)
 
     def compute(self) -> Tensor:
-        """Over the examples so far, shape `()`."""
+        """Return the metric over the examples so far, shape `()`."""
         hits, predicted, true = self.sums
         occurs = predicted + true > 0
         return (2 * hits[occurs] / (predicted + true)[occurs]).mean()
@@ -181,7 +180,7 @@ class AUC(Metric):
         self.targets.append(targets.flatten() > 0.5)
 
     def compute(self) -> Tensor:
-        """Over the examples so far, shape `()`; NaN where one class is absent."""
+        """Return the metric over the examples so far, shape `()`; NaN if a class is absent."""
         positive = torch.cat(self.targets)
         _, place, counts = torch.cat(self.scores).unique(return_inverse=True, return_counts=True)
         rank = exact(counts.cumsum(0) - (counts - 1) / 2)[place]  # mean rank of equal scores, from 1

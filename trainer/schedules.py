@@ -1,7 +1,7 @@
-"""Learning-rate schedules as pure functions of the number of updates made; plateau alone also looks at the results.
+"""Learning-rate schedules as pure functions of the number of updates made; only plateau also looks at the results.
 
-A resumed or prolonged run needs nothing but the step to go on. Warmup is a straight line from nearly zero, given
-in updates, or as a fraction of the run where it is below 1.
+A resumed or extended run needs only the step. Warmup is a straight line from nearly zero; its length is a number of
+updates, or a fraction of the run if below 1.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Schedule:
         self._apply()
 
     def step(self) -> None:
-        """To be called after each update."""
+        """Count an update and set the next learning rate."""
         self.num_steps += 1
         self._apply()
 
@@ -36,16 +36,16 @@ class Schedule:
             return
         self.applied = factor
         for group, base in zip(self.optimizer.param_groups, self.base_lrs, strict=True):
-            if isinstance(group["lr"], Tensor):  # the one that a compiled update reads
+            if isinstance(group["lr"], Tensor):  # a compiled update reads this very tensor
                 group["lr"].fill_(base * factor)
             else:
                 group["lr"] = base * factor
 
     def end_epoch(self, improved: bool) -> None:
-        """To be told whether the monitored metric got better, for those that listen."""
+        """Take note of whether the monitored metric improved; only plateau does."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The step alone: all else is in the config."""
+        """Return the step; everything else is in the config."""
         return {"num_steps": self.num_steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -55,26 +55,26 @@ class Schedule:
 
 
 def _updates(name: str, value: float, total_steps: int) -> int:
-    """A number of updates, also where it is given as a fraction of the run below 1."""
+    """Return a number of updates from one, or from a fraction of the run below 1."""
     if value < 0:
         raise ValueError(f"{name}={value}: expected a number of updates, or a fraction of the run below 1")
     return round(value * total_steps) if value < 1 else int(value)
 
 
 def _with_warmup(rise: int, decay: Callable[[int], float]) -> Callable[[int], float]:
-    """A straight line over the first `rise` updates, then `decay` of the number of updates since."""
+    """Return a straight rise over the first `rise` updates, followed by `decay` of the number of updates since."""
     return lambda step: (step + 1) / (rise + 1) if step < rise else decay(step - rise)
 
 
 def constant(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedule:
-    """The same learning rate from start to end."""
+    """Keep the same learning rate from start to end."""
     return Schedule(optimizer, _with_warmup(_updates("warmup", warmup, total_steps), lambda step: 1.0))
 
 
 def step(
     optimizer: Optimizer, total_steps: int, warmup: float = 0, step_size: float = 1 / 3, gamma: float = 0.1
 ) -> Schedule:
-    """The rate times `gamma` after each `step_size`, counted from the end of the warmup."""
+    """Multiply the rate by `gamma` after every `step_size`, counted from the end of the warmup."""
     size = max(1, _updates("step_size", step_size, total_steps))
     return Schedule(
         optimizer, _with_warmup(_updates("warmup", warmup, total_steps), lambda step: gamma ** (step // size))
@@ -82,7 +82,7 @@ def step(
 
 
 def exponential(optimizer: Optimizer, total_steps: int, warmup: float = 0, final: float = 0.01) -> Schedule:
-    """The same factor at each update, so that the share `final` of the rate is left at the end of the run."""
+    """Multiply the rate by the same factor at every update, so that the share `final` of it is left at the end."""
     if not 0 < final <= 1:
         raise ValueError(f"final={final}: expected a share of the rate, above 0 and at most 1")
     rise = _updates("warmup", warmup, total_steps)
@@ -91,21 +91,21 @@ def exponential(optimizer: Optimizer, total_steps: int, warmup: float = 0, final
 
 
 def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedule:
-    """Half a cosine from the full rate to zero (Loshchilov and Hutter, SGDR, 2017)."""
+    """Lower the rate to zero along half a cosine (Loshchilov and Hutter, SGDR, 2017)."""
     rise = _updates("warmup", warmup, total_steps)
     fall = max(1, total_steps - rise)
     return Schedule(optimizer, _with_warmup(rise, lambda step: _half_cosine(min(1.0, step / fall))))
 
 
 def linear(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedule:
-    """A straight line from the full rate to zero."""
+    """Lower the rate to zero in a straight line."""
     rise = _updates("warmup", warmup, total_steps)
     fall = max(1, total_steps - rise)
     return Schedule(optimizer, _with_warmup(rise, lambda step: 1 - min(1.0, step / fall)))
 
 
 class Plateau(Schedule):
-    """The rate times `factor` where the monitored metric has not improved for more than `patience` epochs."""
+    """Multiplies the rate by `factor` when the monitored metric has not improved for more than `patience` epochs."""
 
     def __init__(
         self, optimizer: Optimizer, total_steps: int, warmup: float = 0, factor: float = 0.3, patience: int = 1
@@ -119,21 +119,21 @@ class Plateau(Schedule):
         super().__init__(optimizer, _with_warmup(rise, lambda step: factor**self.num_cuts))
 
     def end_epoch(self, improved: bool) -> None:
-        """Count, and cut."""
+        """Count the epochs without improvement, and cut the rate after too many."""
         self.epochs_without = 0 if improved else self.epochs_without + 1
         if self.epochs_without > self.patience:
             self.num_cuts, self.epochs_without = self.num_cuts + 1, 0
             self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        """The step, and what was counted."""
+        """Return the step and both counters."""
         return super().state_dict() | {"num_cuts": self.num_cuts, "epochs_without": self.epochs_without}
 
 
 def one_cycle(optimizer: Optimizer, total_steps: int, warmup: float = 0.3) -> Schedule:
-    """From 1/25 of the rate to the rate, then to 1/250,000 of it, both along half a cosine.
+    """Raise the rate from 1/25 to its full value, then lower it to 1/250,000, each along half a cosine.
 
-    Smith and Topin, Super-Convergence, 2018, with the constants of torch's `OneCycleLR`; momentum stays.
+    Smith and Topin, Super-Convergence, 2018, with the constants of torch's `OneCycleLR`; momentum does not change.
     """
     rise = max(1, _updates("warmup", warmup, total_steps) - 1)
     fall = max(1, total_steps - 1 - rise)

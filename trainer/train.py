@@ -17,7 +17,7 @@ from trainer.engine.loop import evaluate, fit
 from trainer.engine.numerics import keep_freed_memory
 from trainer.engine.stopping import Ending
 from trainer.errors import Halt, Halted, Stopped, never
-from trainer.runs import folder
+from trainer.files import write_json
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
@@ -28,7 +28,7 @@ from trainer.view.log import RunLog
 
 
 def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
-    """Train as `cfg` says, and return the best value of the monitored validation metric.
+    """Train as `cfg` says and return the best value of the monitored validation metric.
 
     Resumes if the run's folder holds a checkpoint. After every epoch but the last, `halt(epoch, best)` may stop the
     run, which is saved first.
@@ -40,13 +40,13 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
     keep_freed_memory()
     pictures.check(cfg.plots)  # a wrong name is reported before any data is read
     warnings: list[str] = []
-    store = Store(run.path / "checkpoints", cfg.checkpoint.keep)
+    store = Store(run.checkpoints, cfg.checkpoint.keep)
     checkpoint = store.newest(say=warnings.append)
 
     parts = training.assemble(cfg)
     store.data = description.dumps(parts.spec, parts.data.train.targets)
-    begun = begin(cfg, run, parts, resumes=checkpoint is not None)
-    log = RunLog(cfg, run, parts, begun, resumes_at=checkpoint.about["step"] + 1 if checkpoint else None)
+    where = begin(cfg, run, parts, resumes=checkpoint is not None)
+    log = RunLog(cfg, run, parts, where, resumes_at=checkpoint.about["step"] + 1 if checkpoint else None)
     log.header(cfg, *warnings)
 
     saver = Saver(store, cfg.checkpoint, *parts.for_saver, flush=log.flush, lap=log.lap)
@@ -88,19 +88,17 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
 
 
 def begin(cfg: DictConfig, run: RunFolder, parts: TrainingParts, resumes: bool) -> dict[str, Any]:
-    """Record in the run's folder what it is and where it runs, and return the latter."""
-    if not resumes:
-        folder.forget_logs(run.path)
+    """Record the config and the environment in the run's folder, and return the environment."""
     data = {"names": dict(run.names), "data": fingerprints(parts.data)}
     where = environment(run.command, str(parts.device)) | {"num_threads": torch.get_num_threads(), **data}
-    folder.begin(run.path, OmegaConf.to_yaml(cfg, resolve=True), where)
+    run.begin(OmegaConf.to_yaml(cfg, resolve=True), where, resumes)
     return where
 
 
 def conclude(
     cfg: DictConfig, run: RunFolder, parts: TrainingParts, log: RunLog, saver: Saver, gain: Mapping[str, float]
 ) -> float:
-    """Read the test split for the first time, with the weights that validation chose; write the summary, then draw."""
+    """Test the weights that validation chose, the first use of the test split; write the summary, then draw."""
     train_s, best, update = saver.trained_s, parts.best, parts.update
     model, meter = saver.load_best(), log.test_meter()
     test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
@@ -127,7 +125,7 @@ def conclude(
         "learned": learned,
         "run_dir": str(run.path.absolute()),
     }
-    folder.write_json(run.path / "summary.json", summary)  # before anything is drawn: the results are safe
+    write_json(run.summary, summary)  # before drawing, so that the results are safe
     log.draw(model, meter)
     log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
     return best.metrics[best.monitor]

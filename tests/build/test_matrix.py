@@ -1,4 +1,4 @@
-"""Every model on every dataset that it has a meaning for, and the message where it has none."""
+"""Every model on every dataset that it can read, and the message on the others."""
 
 import shutil
 from itertools import product
@@ -16,7 +16,7 @@ from trainer.config.schema import groups
 from trainer.engine.loop import full
 from trainer.errors import ConfigError
 
-READS = {  # what came along, by hand: an option that is added later goes by what its class says
+READS = {  # of the built-in models, by hand; for an option added later, its class says
     "linear": {"features", "image"},
     "logistic": {"features", "image"},
     "mlp": {"features", "image"},
@@ -35,7 +35,7 @@ NEEDS_FILES = {"boston", "pima", "mnist", "fashion_mnist", "names"}
 
 @pytest.fixture(scope="module")
 def own_files(tmp_path_factory):
-    """Overrides for the datasets that are the user's own files."""
+    """Return overrides for the datasets made from user files."""
     folder = tmp_path_factory.mktemp("own")
     (folder / "table.csv").write_text("a,b,y\n" + "".join(f"{i},{i % 3},{i % 5}.5\n" for i in range(60)))
     (folder / "text.csv").write_text(
@@ -54,7 +54,7 @@ def own_files(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def datasets(own_files, tmp_path_factory, request):
-    """Loaders, description and config of each dataset, made once."""
+    """Return a function that makes each dataset's loaders, spec and overrides once."""
     made = {}
 
     def get(name):
@@ -77,7 +77,7 @@ def datasets(own_files, tmp_path_factory, request):
 
 def cell(datasets, model, name):
     if name == "cifar10":
-        pytest.skip("its files are not at hand; test_images.py makes some")
+        pytest.skip("its files are not available; test_images.py makes some")
     loaders, spec, overrides = datasets(name)
     cfg, _ = checked([*overrides, f"model={model}"])
     reads = READS.get(model) or getattr(targets.locate("model", cfg.model["_target_"]), "reads", {"image"})
@@ -88,12 +88,12 @@ CELLS = [(model, data) for model in groups()["model"] for data in groups()["data
 
 
 @pytest.mark.parametrize(("model", "name"), CELLS)
-def test_a_model_learns_from_data_that_it_reads_and_says_what_fits_other(datasets, model, name):
-    cfg, loaders, spec, has_meaning = cell(datasets, model, name)
+def test_a_model_learns_from_data_it_reads_or_suggests_another_model(datasets, model, name):
+    cfg, loaders, spec, can_read = cell(datasets, model, name)
     inputs, targets = next(iter(loaders.train))
     inputs, targets = inputs[:8], targets[:8]
-    if not has_meaning:
-        with pytest.raises(ConfigError, match=r"^model: .*; model=\w+ fits$") as refusal:
+    if not can_read:
+        with pytest.raises(ConfigError, match=r"^model: .*; use model=\w+$") as refusal:
             parts.model(cfg, spec, inputs[:2])
         other = str(refusal.value).rsplit("model=", 1)[1].split()[0]
         assert cell(datasets, other, name)[-1]
@@ -117,7 +117,7 @@ def test_a_model_learns_from_data_that_it_reads_and_says_what_fits_other(dataset
     assert torch.isfinite(full(net.eval()(inputs))).all()
 
 
-def test_the_table_above_is_whole():
+def test_the_table_above_is_complete():
     assert set(READS) == set(groups()["model"])
     kinds = {kind for reads in READS.values() for kind in reads}
     assert kinds == set(parts.FITTING) == {"features", "image", "tokens"}
@@ -125,7 +125,7 @@ def test_the_table_above_is_whole():
 
 @pytest.mark.parametrize("loss", groups()["loss"])
 @pytest.mark.parametrize("name", ["diabetes", "breast_cancer", "iris"])
-def test_a_loss_fits_its_task_or_says_what_does(datasets, loss, name):
+def test_a_loss_fits_its_task_or_suggests_auto(datasets, loss, name):
     loaders, spec, overrides = datasets(name)
     cfg, _ = checked([*overrides, f"loss={loss}"])
     fits = {
@@ -138,7 +138,7 @@ def test_a_loss_fits_its_task_or_says_what_does(datasets, loss, name):
             parts.loss(cfg, spec, loaders.train.targets)(torch.zeros(2, spec.out_features), loaders.train.targets[:2])
         )
     else:
-        with pytest.raises(ConfigError, match=f"this data is {spec.task}; loss=auto fits"):
+        with pytest.raises(ConfigError, match=f"this data is {spec.task}; use loss=auto"):
             parts.loss(cfg, spec, loaders.train.targets)
 
 
@@ -155,17 +155,17 @@ def test_weight_decay_leaves_biases_and_norms_alone(datasets):
 
 
 @pytest.mark.parametrize("optim", groups()["optim"])
-def test_every_optimizer_finds_the_line_with_its_own_defaults(dltrain, optim):
+def test_every_optimizer_finds_the_line_with_its_defaults(dltrain, optim):
     outcome = dltrain("data=synthetic_linear", "model=linear", f"optim={optim}", "epochs=30")
     assert outcome.code == 0, outcome.err
     assert outcome.summary["test"]["r2"] >= 0.99
 
 
 @pytest.mark.parametrize(("optim", "warned"), [("rprop", True), ("lbfgs", True), ("sgd", False)])
-def test_full_batch_methods_warn_of_mini_batches(dltrain, optim, warned):
+def test_full_batch_methods_warn_about_mini_batches(dltrain, optim, warned):
     for size in (32, "full"):
         outcome = dltrain("data=diabetes", "model=linear", f"optim={optim}", f"data.batch_size={size}", "epochs=1")
-        assert ("data.batch_size=full fits" in outcome.out) == (warned and size == 32)
+        assert ("use data.batch_size=full" in outcome.out) == (warned and size == 32)
 
 
 def test_plateau_lowers_the_rate_in_a_run(dltrain):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from trainer.config.keys import flat
 from trainer.metrics import METRICS
-from trainer.runs.diff import differing, history
+from trainer.runs.diff import differing
 from trainer.runs.index import find, look
 from trainer.runs.leaderboard import HIGHER_IS_BETTER
 from trainer.view.sparkline import ASCII, sparkline
@@ -137,7 +137,7 @@ def test_a_sparkline_goes_from_the_lowest_to_the_highest_level():
 def test_half_a_row_of_a_run_that_was_killed_is_left_out(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,step,val/loss\n1,10,0.5\n2,20,")
     (tmp_path / ".lock").touch()
-    assert history(look(tmp_path)) == [{"epoch": 1, "step": 10, "val/loss": 0.5}]
+    assert look(tmp_path).history == [{"epoch": 1, "step": 10, "val/loss": 0.5}]
 
 
 @pytest.mark.slow
@@ -145,7 +145,7 @@ def test_the_sizes_of_batches_differ_as_their_recipe_says(dltrain, real_data, tm
     sweep = ("-m", "experiment=batch_sizes", "data.batch_size=full,32,1")
     assert dltrain(*sweep, f"data.root={real_data}").code == 0
     jobs = {size: tmp_path.glob(f"outputs/sweeps/*/*/{number}") for number, size in enumerate(["full", "32", "1"])}
-    full, some, one = (history(look(next(folders))) for folders in jobs.values())
+    full, some, one = (look(next(folders)).history for folders in jobs.values())
     assert some[-1]["val/accuracy"] > max(full[-1]["val/accuracy"], one[-1]["val/accuracy"])
     assert full[-1]["val/loss"] < one[0]["val/loss"]  # after 80 updates, and after 100
     assert some[0]["val/accuracy"] > full[0]["val/accuracy"]  # after less time

@@ -3,9 +3,15 @@ import math
 import pytest
 import torch
 
-from trainer.data import synthetic
+from trainer import data
+from trainer.data import synthetic, tensors
 from trainer.data.tensors import Examples, TensorLoader, split, splits_of
 from trainer.errors import DataError
+
+
+def test_what_a_dataset_consists_of_is_found_in_the_package():
+    assert (data.DataSpec, data.Examples, data.Splits) == (tensors.DataSpec, tensors.Examples, tensors.Splits)
+    assert not hasattr(data, "TensorLoader")
 
 
 def numbers(num_examples, batch_size, **options):

@@ -8,8 +8,10 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 import zlib
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
@@ -224,24 +226,61 @@ def test_what_is_nowhere_says_what_to_put_where_and_leaves_nothing(tmp_path, no_
     assert listing(tmp_path) == []
 
 
-def test_a_download_that_stops_is_given_up_and_leaves_nothing(tmp_path, monkeypatch):
-    def stuck(root, download):
-        (tmp_path.__class__(root) / "part").write_bytes(b"half")
-        time.sleep(3)
+@pytest.fixture
+def served(tmp_path_factory, monkeypatch):
+    """The folder of a server of this machine, which is where MNIST is downloaded from."""
+    folder, ended = tmp_path_factory.mktemp("served"), threading.Event()
 
-    monkeypatch.setattr("torchvision.datasets.MNIST", stuck)
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=folder)
+
+        def copyfile(self, source, target):
+            content = source.read()
+            target.write(content.removesuffix(b"STUCK"))
+            if content.endswith(b"STUCK"):
+                ended.wait(10)
+
+        def log_message(self, *_):
+            pass
+
+    write_idx(folder)
+    for file in (folder / "MNIST" / "raw").iterdir():
+        file.rename(folder / file.name)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    mirrors = tuple(f"http://127.0.0.1:{server.server_port}/{place}" for place in ("missing/", ""))
+    sums = [(f"{name}.gz", hashlib.md5((folder / f"{name}.gz").read_bytes()).hexdigest()) for name in NAMES]
+    monkeypatch.setattr("torchvision.datasets.MNIST.mirrors", mirrors)
+    monkeypatch.setattr("torchvision.datasets.MNIST.resources", sums)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    yield folder
+    ended.set()
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_download_that_stops_is_given_up_and_leaves_nothing(tmp_path, monkeypatch, served):
+    (served / f"{NAMES[2]}.gz").write_bytes(b"halfSTUCK")
     monkeypatch.setattr(_download, "PATIENCE_S", 0.5)
     with pytest.raises(DataError, match=r"nothing came for 0.5 s"):
-        images.mnist(root=str(tmp_path))
+        images.mnist(root=str(tmp_path / "data"))
     assert listing(tmp_path) == []
 
 
-def test_a_download_is_put_in_place_and_read(tmp_path, monkeypatch):
-    monkeypatch.setattr("torchvision.datasets.MNIST", lambda root, download: write_idx(tmp_path.__class__(root)))
+def test_a_download_is_put_in_place_and_read(tmp_path, served):
     splits, _ = images.mnist(root=str(tmp_path / "data"))
     assert len(splits.test.targets) == 20
     assert listing(tmp_path / "data" / "MNIST" / "raw") == sorted([*NAMES, *(f"{name}.gz" for name in NAMES)])
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_download_of_other_bytes_is_refused_and_leaves_nothing(tmp_path, served):
+    with (served / f"{NAMES[1]}.gz").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(DataError, match=rf"MNIST is not in .*hash.*{NAMES[1]}.gz"):
+        images.mnist(root=str(tmp_path / "data"))
+    assert listing(tmp_path) == []
 
 
 def test_with_a_file_missing_the_network_is_not_asked(tmp_path, monkeypatch):

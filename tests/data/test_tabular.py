@@ -9,7 +9,7 @@ import torch
 from sklearn import datasets
 
 from trainer.data import tabular
-from trainer.data._plain import from_plain, to_plain
+from trainer.data.description import from_plain, to_plain
 from trainer.data._table.encoder import TableEncoder, Target, fit_column
 from trainer.data._table.opening import open_table
 from trainer.errors import DataError
@@ -578,7 +578,7 @@ def test_a_table_that_is_nowhere_says_what_to_put_where(tmp_path, monkeypatch, n
 
 
 def test_a_network_that_never_answers_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr("trainer.data._openml.PATIENCE_S", 0.1)
+    monkeypatch.setattr("trainer.data._download.PATIENCE_S", 0.1)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: __import__("time").sleep(1) or [])
     with pytest.raises(DataError, match=r"nothing came for 0.1 s"):
         tabular.boston(root=str(tmp_path))

@@ -1,4 +1,4 @@
-"""Where the time of a run went, and what is advised for the next."""
+"""Where a run's time went, and the advice for the next."""
 
 import time
 
@@ -13,7 +13,7 @@ from trainer.view.console import shares
 CPU = torch.device("cpu")
 
 
-def test_a_lap_is_all_the_time_since_the_one_before():
+def test_a_lap_is_the_time_since_the_last():
     clock = Clock(CPU)
     time.sleep(0.05)
     clock.lap("data")
@@ -26,7 +26,7 @@ def test_a_lap_is_all_the_time_since_the_one_before():
     assert clock.seconds["update"] < 0.01
 
 
-def test_updates_that_nobody_waits_for_are_divided_as_the_others():
+def test_unmeasured_updates_are_divided_like_the_measured():
     clock = Clock(CPU, every=3)
     waits = []
     clock.wait = lambda: waits.append(None)  # as on a GPU
@@ -41,7 +41,7 @@ def test_updates_that_nobody_waits_for_are_divided_as_the_others():
     assert 1.3 < seconds["backward"] / seconds["forward"] < 2.5
 
 
-def test_a_run_says_where_its_time_went(dltrain):
+def test_a_run_reports_where_its_time_went(dltrain):
     outcome = dltrain("data=iris", "model=mlp", "epochs=20", "data.batch_size=8")
     seconds = outcome.summary["seconds"]
     assert list(seconds) == list(PARTS)
@@ -61,14 +61,14 @@ def spent(**parts):
         (spent(data=20.0), 10, {"workers": 1}, "waits for images 67 %"),
         (spent(checkpoints=10.0), 10, {}, "checkpoint.min_seconds"),
         (spent(logging=10.0), 1000, {}, "log_every=500"),
-        (spent(logging=10.0), 90, {}, ""),  # two epochs: it is not the points in TensorBoard that take long
+        (spent(logging=10.0), 90, {}, ""),  # two epochs: the points in TensorBoard are not the cause
         (spent(evaluation=30.0), 10, {}, "data.val_fraction"),
-        (spent(), 100_000, {}, "an update takes 100 us, most of it calls: data.batch_size=256 makes"),
-        (spent(forward=100.0), 10**6, {}, "us, most of it calls: data.batch_size=256 or compile=true makes"),
-        (spent(forward=100.0), 10**6, {"batch_size": "full"}, "calls: compile=true makes"),
+        (spent(), 100_000, {}, "an update takes 100 us, most of it overhead: data.batch_size=256 would"),
+        (spent(forward=100.0), 10**6, {}, "us, most of it overhead: data.batch_size=256 or compile=true would"),
+        (spent(forward=100.0), 10**6, {"batch_size": "full"}, "overhead: compile=true would"),
         (spent(), 100_000, {"batch_size": "full"}, ""),
         (spent(), 10, {}, ""),
-        (spent(forward=1.0, data=2.0), 10, {"workers": 1}, ""),  # who has waited three seconds wants no advice
+        (spent(forward=1.0, data=2.0), 10, {"workers": 1}, ""),  # a run of three seconds needs no advice
     ],
 )
 def test_advice_is_about_what_took_long(seconds, updates, data, expected):

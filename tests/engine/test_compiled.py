@@ -1,4 +1,4 @@
-"""compile=true does what the loop as it is written does, in one graph."""
+"""compile=true computes in one graph what the loop computes."""
 
 import math
 from contextlib import nullcontext
@@ -21,7 +21,7 @@ EPOCHS = 5
 
 @pytest.fixture(autouse=True)
 def double_precision():
-    """In which two orders of the same sums cannot grow apart."""
+    """Compute in double precision, so that the order of a sum does not matter."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -35,7 +35,7 @@ def network():
 
 
 class Restless(nn.Linear):
-    """Looks at a value, which no graph can do."""
+    """Branches on a value, which a graph cannot."""
 
     def forward(self, inputs):
         outputs = super().forward(inputs)
@@ -43,7 +43,7 @@ class Restless(nn.Linear):
 
 
 def run(make_model, optimizer, *, compiled, accumulate=1, num_examples=103, **options):
-    """Weights, buffers, losses, and what was said, of a run whose last window is a short one."""
+    """Return state, losses, messages and shortcut of a run whose last window is short."""
     torch.manual_seed(0)
     inputs = torch.randn(num_examples, 1, 8, 8)
     targets = inputs.flatten(1)[:, :3].sum(1, keepdim=True) + 0.1 * torch.randn(num_examples, 1)
@@ -86,7 +86,7 @@ def run(make_model, optimizer, *, compiled, accumulate=1, num_examples=103, **op
         (network, lambda p: torch.optim.AdamW(p, 0.01), {"clip": 0.5, "accumulate": 2, "ema": 0.9}),
     ],
 )
-def test_a_compiled_update_changes_the_same_numbers(make_model, optimizer, options):
+def test_a_compiled_run_equals_an_uncompiled_one(make_model, optimizer, options):
     state, numbers, _, _ = run(make_model, optimizer, compiled=False, **options)
     same_state, same_numbers, said, shortcut = run(make_model, optimizer, compiled=True, **options)
     assert torch.allclose(state, same_state, rtol=1e-6, atol=1e-9)
@@ -97,7 +97,7 @@ def test_a_compiled_update_changes_the_same_numbers(make_model, optimizer, optio
     assert shortcut.gain().keys() == {"compile_s", "update_s", "before_s"}
 
 
-def test_what_cannot_be_compiled_goes_on_as_it_is_written():
+def test_a_model_that_cannot_be_compiled_trains_uncompiled():
     def model():
         return nn.Sequential(nn.Flatten(), Restless(64, 1))
 
@@ -109,11 +109,11 @@ def test_what_cannot_be_compiled_goes_on_as_it_is_written():
     assert torch.equal(state, same_state)
     assert torch.equal(numbers, same_numbers)
     (line,) = said
-    assert line.startswith("warning: compile=true: updates are made as written: ")
+    assert line.startswith("warning: compile=true failed; training without it: ")
     assert shortcut.gain() == {}
 
 
-def test_a_second_run_in_the_process_has_a_graph_of_its_own():
+def test_a_second_run_in_the_process_gets_its_own_graph():
     def wide():
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 1), nn.Tanh())
 

@@ -61,7 +61,7 @@ def test_accumulating_four_batches_of_ten_equals_a_batch_of_forty(num_examples, 
     assert float(big[0].loss) == pytest.approx(float(small[0].loss), abs=1e-6)
 
 
-def test_a_window_holds_what_is_left_at_the_end():
+def test_the_last_window_holds_the_remaining_batches():
     sizes = [(len(window), size) for window, size in windows(loader(47, 10), 4)]
     assert sizes == [(4, 40), (1, 7)]
 
@@ -120,7 +120,7 @@ def test_evaluation_does_not_depend_on_the_batch_size(batch_size):
 
 
 @pytest.mark.parametrize(("accumulate", "max_steps"), [(1, 7), (3, 5), (1, 3)])
-def test_a_budget_ends_after_exactly_so_many_updates_and_still_validates(accumulate, max_steps):
+def test_a_budget_stops_after_exactly_max_steps_and_still_validates(accumulate, max_steps):
     torch.manual_seed(0)
     model = nn.Linear(3, 1)
     optim = torch.optim.SGD(model.parameters(), lr=0.1)

@@ -33,7 +33,7 @@ def gradient_norm(model):
     return float(torch.cat([p.grad.flatten() for p in model.parameters()]).norm())
 
 
-def test_clipping_makes_the_gradient_as_long_as_the_limit_and_keeps_its_direction():
+def test_clipping_shortens_the_gradient_to_the_limit_and_keeps_its_direction():
     free, free_update = make()
     step(free, free_update)
     clipped, clipped_update = make(clip=0.5)
@@ -82,7 +82,7 @@ def test_an_overflow_skips_the_step_the_schedule_and_the_average():
     assert (update.num_steps, update.num_skipped) == (1, 1)
 
 
-def test_the_scale_goes_on_where_it_was():
+def test_the_scale_is_restored():
     def made():
         model = nn.Linear(2, 1)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -98,7 +98,7 @@ def test_the_scale_goes_on_where_it_was():
     fresh.load_state_dict(update.state_dict())
     assert fresh.scaler.get_scale() == update.scaler.get_scale() == 512
     assert fresh.num_skipped == 1
-    assert made()[1].scaler.get_scale() == 1024, "without its state it would begin anew"
+    assert made()[1].scaler.get_scale() == 1024, "without its state it would start over"
 
 
 def test_a_scaled_step_equals_a_plain_one():
@@ -110,7 +110,7 @@ def test_a_scaled_step_equals_a_plain_one():
     assert float(plain_update.gradient_norm()) == pytest.approx(float(scaled_update.gradient_norm()), rel=1e-6)
 
 
-def test_the_average_follows_the_weights_and_is_what_is_evaluated():
+def test_the_average_follows_the_weights_and_is_evaluated():
     model, update = make(ema=0.9)
     expected = None
     for number in range(5):
@@ -137,7 +137,7 @@ def test_lbfgs_finds_the_least_squares_solution():
     assert torch.allclose(found, solution, atol=1e-3)
 
 
-def test_lbfgs_refuses_a_gradient_scaler():
+def test_lbfgs_rejects_a_gradient_scaler():
     with pytest.raises(ValueError, match="LBFGS"):
         make(torch.optim.LBFGS, scaler=GradScaler("cpu"))
 

@@ -1,4 +1,4 @@
-"""`dltrain explain`: what it prints, and the picture."""
+"""`dltrain explain`: its table and its picture."""
 
 import io
 import re
@@ -64,7 +64,7 @@ def test_a_trained_model_is_explained_with_its_weights(dltrain):
         (["run=nowhere"], "there is no run"),
         (["run=last", "model=mlp"], "leave out model=mlp"),
         (["--nothing"], "dltrain explain: '--nothing'"),
-        (["model=gru", "data=iris"], "model=mlp fits"),
+        (["model=gru", "data=iris"], "use model=mlp"),
     ],
 )
 def test_a_mistake_is_one_line_and_leaves_no_folder(dltrain, arguments, message):
@@ -97,7 +97,7 @@ def test_numbers_are_brief(value, text):
 
 
 @pytest.mark.parametrize("model", ["googlenet", "resnet", "lstm"])
-def test_no_two_boxes_of_a_picture_overlap_and_lines_lead_down(model):
+def test_boxes_never_overlap_and_lines_lead_down(model):
     cell = ["model.cell=true"] if model == "lstm" else []
     built, loss, inputs, targets = model_and_batch([f"model={model}", "data=digits", *cell])
     nodes = folded(graph(built, inputs, targets, loss), 60)
@@ -107,7 +107,7 @@ def test_no_two_boxes_of_a_picture_overlap_and_lines_lead_down(model):
     boxes = sorted((plan.spots[box].column, plan.spots[box].row, plan.spots[box].x) for box in plan.boxes)
     for (*before, left), (*here, right) in pairwise(boxes):
         assert before != here or right - left >= WIDTH - 1e-9 > 2 * HALF_WIDTH
-    for place, spot in plan.spots.items():  # a value that passes by does not cross a box
+    for place, spot in plan.spots.items():  # a passing value crosses no box
         others = [plan.spots[box].x for box in plan.boxes if box != place and box.layer == place.layer]
         assert all(abs(spot.x - x) > HALF_WIDTH for x in others)
     assert max(spot.x for spot in plan.spots.values()) <= plan.width - WIDTH / 2 + 1e-9

@@ -1,4 +1,4 @@
-"""The graph of a model on one batch: against a computation by hand, and what holds for every model."""
+"""The graph of a model on one batch: against a computation by hand, and invariants of every model."""
 
 from contextlib import nullcontext
 from itertools import pairwise
@@ -45,7 +45,7 @@ def assert_sorted(nodes):
     assert all(node.number in used for node in nodes[:-1] if node.gradient)
 
 
-def test_values_and_gradients_are_those_of_a_computation_by_hand():
+def test_values_and_gradients_equal_a_computation_by_hand():
     model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(inplace=True), nn.Linear(2, 1, bias=False))
     w, b = torch.tensor([[1.0, -1.0], [2.0, 0.5]]), torch.tensor([0.5, -1.0])
     v = torch.tensor([[3.0, -2.0]])
@@ -77,7 +77,7 @@ def test_values_and_gradients_are_those_of_a_computation_by_hand():
 
 
 @pytest.mark.parametrize("overrides", MODELS + CELLS, ids=" ".join)
-def test_every_model_has_a_graph_in_topological_order_and_none_of_its_gradients_vanishes(overrides):
+def test_every_model_has_a_sorted_graph_without_vanishing_gradients(overrides):
     model, loss, inputs, targets = model_and_batch([*overrides, "data=digits"])
     nodes = marked(record(model, loss, inputs, targets, nullcontext()))
     assert_sorted(nodes)
@@ -109,7 +109,7 @@ def test_tokens_have_no_gradient_and_a_loop_is_folded_to_its_steps(tmp_path):
     assert len(folded(nodes, 20)) <= 20
 
 
-def test_gradients_that_vanish_explode_or_are_none_at_all_are_marked():
+def test_vanishing_exploding_and_dead_gradients_are_marked():
     torch.manual_seed(0)
     x, y = torch.randn(32, 13), torch.randn(32, 1)
 
@@ -151,7 +151,7 @@ class Exp(torch.autograd.Function):
 
 
 class Odd(nn.Module):
-    """What a user's own module may do: a function of its own, parts of a tensor, writing in place, one layer twice."""
+    """A user's module: a custom function, parts of a tensor, in-place writes, a layer used twice."""
 
     def __init__(self):
         super().__init__()
@@ -169,7 +169,7 @@ class Odd(nn.Module):
         return twice.sum(1, keepdim=True)
 
 
-def test_custom_functions_parts_writes_in_place_and_a_layer_that_is_used_twice():
+def test_custom_functions_parts_in_place_writes_and_a_layer_used_twice():
     torch.manual_seed(0)
     inputs = torch.randn(5, 4)
     before = inputs.clone()
@@ -191,7 +191,7 @@ def test_custom_functions_parts_writes_in_place_and_a_layer_that_is_used_twice()
     assert node["inputs"].gradient == pytest.approx(node["add"].gradient)
 
 
-def test_a_model_without_modules_is_folded_to_neighbours():
+def test_a_model_without_modules_is_folded_by_neighbours():
     class Plain(nn.Module):
         def __init__(self):
             super().__init__()

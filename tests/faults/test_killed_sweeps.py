@@ -1,9 +1,10 @@
 """Sweeps are killed at random moments and resumed; see bench.py.
 
 A sweep of 24 jobs, of which one raises, one is killed and one diverges, is killed five times: its main process alone,
-the whole process group, the worker of a job or the parent of the workers, and then the main process. Resumed each time,
-it must end as one that nobody touched: leaderboard.csv and every job's metrics.csv without their clocks, the states of
-the jobs, and the names in its folder. Nothing that it has started may outlive it.
+the whole process group, the workers or their parent, and then the main process. Resumed each time, it must end as one
+that nobody touched and that ran one job after another: leaderboard.csv and every job's metrics.csv without their
+clocks, the states of the jobs, and the names in its folder. Nothing that it has started may outlive it. All of that
+with one job at a time and with two.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
 from bench import ROOT
 
-from trainer.runs.ledger import Ledger
+from trainer.runs.ledger import Event, Ledger
 
 pytestmark = pytest.mark.faults
 
@@ -58,31 +60,35 @@ def test_a_sweep_that_is_killed_again_and_again_ends_as_the_unbroken_one(bench):
     arguments = ["--config-dir", "conf", "-m", "model=flaky", f"model.width={widths}", "seed=1,2,3", *ALWAYS]
     unbroken = _begin(place, [*arguments, "hydra.sweep.dir=unbroken"])
     num_kills, numbers = (1, range(1)) if bench.quick else (5, range(5))
-    with ThreadPoolExecutor(2) as beside:
-        trials = [*beside.map(lambda number: _trial(place, arguments, number, num_kills), numbers)]
+    trials = {}
+    for num_jobs in (2,) if bench.quick else (1, 2):
+        trial = partial(_trial, place, arguments, num_jobs=num_jobs, num_kills=num_kills)
+        with ThreadPoolExecutor(2) as beside:
+            trials[num_jobs] = [*beside.map(trial, numbers)]
     assert unbroken.wait() == 8
     expected = _end_of(place / "unbroken")
-    results = []
-    for name, held in trials:
-        end = _end_of(place / name)
-        results.append(held and end == expected)
-        if end != expected:
-            print(
-                f"  {place / name} differs:",
-                *((key, end[key], expected[key]) for key in end if end[key] != expected[key]),
-            )
-    bench.row(
-        "a sweep of 24 jobs, 3 of which fail, killed 5 times (main process, process group, worker, parent of the "
-        "workers) and resumed: ends as the unbroken one, leaves no process",
-        results,
-    )
+    for num_jobs, ended in trials.items():
+        results = []
+        for name, held in ended:
+            end = _end_of(place / name)
+            results.append(held and end == expected)
+            if end != expected:
+                print(
+                    f"  {place / name} differs:",
+                    *((key, end[key], expected[key]) for key in end if end[key] != expected[key]),
+                )
+        bench.row(
+            f"a sweep of 24 jobs, 3 of which fail, sweep.jobs={num_jobs}, killed 5 times (main process, process group, "
+            "workers, parent of the workers) and resumed: ends as the unbroken one, leaves no process",
+            results,
+        )
 
 
-def _trial(place: Path, arguments: list[str], number: int, num_kills: int) -> tuple[str, bool]:
-    """Return the folder of a sweep that was killed and resumed, and whether nothing outlived it."""
-    name, alone, draw = f"broken-{number}", True, random.Random(number)
+def _trial(place: Path, arguments: list[str], number: int, num_jobs: int, num_kills: int) -> tuple[str, bool]:
+    """Kill and resume a sweep; return the name of its folder, and whether nothing has outlived it."""
+    name, alone, draw = f"broken-{num_jobs}-{number}", True, random.Random(number)
     folder = place / name
-    command = [*arguments, f"hydra.sweep.dir={name}"]
+    command = [*arguments, f"sweep.jobs={num_jobs}", f"hydra.sweep.dir={name}"]
     for kind in [*KILLED[number:], *KILLED[:number]][:num_kills]:  # each trial begins with another kind
         process = _begin(place, command)
         _wait_for(folder, process, draw)
@@ -159,12 +165,16 @@ def _end_of(folder: Path) -> dict[str, object]:
     """All that a sweep has come to, but for the clock."""
     jobs = Ledger(folder).jobs()
     return {
-        "states": {number: (job["event"], job["overrides"], job.get("objective")) for number, job in jobs.items()},
+        "states": {number: (job["event"], _values(job), job.get("objective")) for number, job in jobs.items()},
         "folders": {number: job["folder"] for number, job in jobs.items()},
         "leaderboard": _without_clock(folder / "leaderboard.csv"),
         "metrics": {str(file.parent.name): _without_clock(file) for file in folder.glob("*/metrics.csv")},
         "names": sorted(path.name for path in folder.iterdir()),
     }
+
+
+def _values(job: Event) -> list[str]:
+    return [line for line in job["overrides"] if not line.startswith("sweep.jobs=")]
 
 
 def _without_clock(file: Path) -> list[dict[str, str]]:

@@ -54,12 +54,12 @@ def test_every_model_learns_from_images_of_any_size(build, shape):
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_a_cnn_says_what_an_image_that_is_too_small_needs():
+def test_a_cnn_rejects_an_image_that_is_too_small():
     with pytest.raises(ValueError, match="an image of 7 x 30 pixels is too small"):
         SimpleCNN((1, 7, 30), 10, channels=[8, 8, 8])
 
 
-def test_each_convolution_of_a_cnn_may_have_its_own_form():
+def test_each_convolution_of_a_cnn_can_have_its_own_settings():
     options = {"channels": [16, 32], "kernel": [5, 3], "stride": [2, 1], "pool": [1, 2], "padding": False}
     model = SimpleCNN(MNIST, 10, **options, batch_norm=True, hidden=64)
     assert count(model) == 57_082
@@ -71,7 +71,7 @@ def test_each_convolution_of_a_cnn_may_have_its_own_form():
         SimpleCNN(MNIST, 10, channels=[16, 32], kernel=[5, 3, 3])
 
 
-def test_pooling_before_relu_is_relu_before_pooling():
+def test_pooling_and_relu_commute():
     model = SimpleCNN(MNIST, 10, dropout=0.0)
     images = torch.randn(3, *MNIST)
     pool = nn.MaxPool2d(2)
@@ -79,7 +79,7 @@ def test_pooling_before_relu_is_relu_before_pooling():
     assert torch.equal(model(images), swapped(images))
 
 
-def test_logistic_regression_says_what_fits_a_regression():
+def test_logistic_regression_suggests_linear_for_a_regression():
     with pytest.raises(ValueError, match="model=linear"):
         Logistic(TABLE, 1, "regression")
 
@@ -91,7 +91,7 @@ def test_a_residual_block_of_zeros_is_its_shortcut():
     assert torch.equal(block(x), torch.relu(x))
 
 
-def test_a_linear_model_speaks_in_the_units_of_the_file():
+def test_learned_parameters_are_in_the_units_of_the_file():
     torch.manual_seed(0)
     model = Linear((2,), 1)
     mean, std = torch.tensor([10.0, -3.0]), torch.tensor([2.0, 0.5])
@@ -115,14 +115,14 @@ def test_grey_becomes_colour():
     assert torch.equal(GreyToColour()(image), torch.cat([image] * 3, 1))
 
 
-def test_the_layers_of_a_perceptron_stand_in_order():
+def test_the_layers_of_an_mlp_are_in_order():
     kinds = [type(layer).__name__ for layer in MLP(TABLE, 1, hidden=[6, 4], activation="tanh", batch_norm=True)]
     assert kinds == ["Flatten", *["Linear", "BatchNorm1d", "Tanh", "Dropout"] * 2, "Linear"]
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("init", ["default", *INITIALISATIONS])
-def test_every_activation_goes_with_every_initialisation(activation, init):
+def test_every_activation_works_with_every_initialisation(activation, init):
     outputs = MLP(TABLE, 3, hidden=[6, 4], activation=activation, init=init)(torch.randn(5, *TABLE))
     assert outputs.shape == (5, 3)
     assert torch.isfinite(outputs).all()
@@ -132,7 +132,7 @@ def test_every_activation_goes_with_every_initialisation(activation, init):
     ("init", "deviation"),
     [("normal", 0.01), ("xavier", (2 / (784 + 512)) ** 0.5), ("kaiming", (2 / 784) ** 0.5), ("zeros", 0.0)],
 )
-def test_weights_are_drawn_with_the_deviation_of_their_paper(init, deviation):
+def test_weights_are_drawn_with_the_standard_deviation_of_their_paper(init, deviation):
     torch.manual_seed(0)
     layer = MLP(MNIST, 10, init=init)[1]
     assert layer.weight.std().item() == pytest.approx(deviation, rel=0.01)
@@ -140,12 +140,12 @@ def test_weights_are_drawn_with_the_deviation_of_their_paper(init, deviation):
 
 
 @pytest.mark.parametrize("options", [{"activation": "relo"}, {"init": "he"}])
-def test_a_perceptron_names_what_there_is(options):
+def test_an_unknown_option_of_an_mlp_lists_the_choices(options):
     with pytest.raises(ValueError, match="expected one of"):
         MLP(TABLE, 1, **options)
 
 
-def test_an_inception_block_keeps_the_size_and_looks_two_pixels_far():
+def test_an_inception_block_keeps_the_size_and_sees_two_pixels_each_way():
     block = Inception(3).eval()
     x = torch.randn(1, 3, 9, 9, requires_grad=True)
     y = block(x)

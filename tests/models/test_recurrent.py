@@ -1,4 +1,4 @@
-"""Recurrent models: padding never counts, a loop over cells is the layer, and the layer is torch's."""
+"""Recurrent models: padding never matters, and a loop over cells equals torch's layer."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ VARIANTS = [{}, {"layers": 2}, {"bidirectional": True}, {"layers": 2, "bidirecti
 
 
 def tokens(*lengths, width):
-    """One row for each length, filled up with padding to `width`."""
+    """Return one row of tokens per length, padded to `width`."""
     rows = torch.zeros(len(lengths), width, dtype=torch.int32)
     for row, length in zip(rows, lengths, strict=True):
         row[:length] = torch.arange(length) % 7 + 2
@@ -26,7 +26,7 @@ def model(kind, in_shape=(12,), **options):
     return Recurrent(in_shape, 4, kind=kind, hidden=6, **vocabulary, **options).double()
 
 
-def test_the_model_and_the_data_agree_on_what_is_padding():
+def test_model_and_data_agree_on_the_padding_token():
     assert rnn.PADDING == _vocabulary.PADDING
 
 
@@ -46,7 +46,7 @@ def test_padding_never_changes_a_result_or_a_gradient(kind, options):
 
 @pytest.mark.parametrize("options", VARIANTS, ids=str)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_text_is_read_alike_alone_and_beside_longer_ones(kind, options):
+def test_a_text_gives_the_same_output_alone_and_next_to_longer_ones(kind, options):
     net = model(kind, **options)
     batch = tokens(3, 12, 1, 5, width=12)
     together = net(batch)
@@ -56,7 +56,7 @@ def test_a_text_is_read_alike_alone_and_beside_longer_ones(kind, options):
 
 @pytest.mark.parametrize("in_shape", [(12,), (2, 9, 5)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_loop_over_cells_gives_the_numbers_of_the_layer(kind, in_shape):
+def test_a_loop_over_cells_equals_the_layer(kind, in_shape):
     layer, loop = model(kind, in_shape), model(kind, in_shape, cell=True)
     state = {name.replace("steps.", "cell.").removesuffix("_l0"): w for name, w in layer.state_dict().items()}
     loop.load_state_dict(state)
@@ -71,11 +71,11 @@ def test_a_loop_over_cells_gives_the_numbers_of_the_layer(kind, in_shape):
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_state_after_the_last_step_is_that_of_torchs_layer(kind, bidirectional):
+def test_the_last_state_is_that_of_torchs_layer(kind, bidirectional):
     net = model(kind, layers=2, bidirectional=bidirectional)
     batch = tokens(7, 7, width=7)  # nothing is padded
     outputs, _ = net.steps(net.embedding(batch))
-    last = torch.cat([outputs[:, -1, :6], outputs[:, 0, 6:]], 1)  # the way back ends at the first step
+    last = torch.cat([outputs[:, -1, :6], outputs[:, 0, 6:]], 1)  # the backward direction ends at the first step
     assert torch.allclose(net(batch), net.head(last), atol=1e-12)
 
 
@@ -92,12 +92,12 @@ def test_an_empty_text_is_one_step_of_padding():
 
 
 @pytest.mark.parametrize("options", [{"kind": "transformer"}, {"cell": True, "layers": 2}])
-def test_options_that_cannot_be_are_refused(options):
+def test_invalid_options_are_rejected(options):
     with pytest.raises(ValueError, match=r"expected one of|one layer"):
         Recurrent((12,), 4, vocab_size=9, **options)
 
 
-def test_dropout_works_between_layers_and_before_the_last():
+def test_dropout_applies_between_layers_and_before_the_head():
     net = Recurrent((12,), 4, vocab_size=9, layers=2, dropout=0.5)
     assert (net.steps.dropout, net.dropout.p) == (0.5, 0.5)
     assert isinstance(net.embedding, nn.Embedding)

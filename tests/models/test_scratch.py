@@ -1,4 +1,4 @@
-"""The net whose passes are our own is the one that torch trains, to rounding."""
+"""The network with our own passes equals torch's, up to rounding."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from trainer.models.scratch import Leaf, Linear, ReLU, Run, Scratch, Sigmoid, Sq
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
 @pytest.mark.parametrize(("in_shape", "out_features"), [((13,), 1), ((1, 4, 4), 3)])
-def test_it_learns_what_torchs_perceptron_learns_step_by_step(activation, in_shape, out_features):
+def test_it_learns_like_torchs_mlp_step_by_step(activation, in_shape, out_features):
     torch.manual_seed(0)
     ours = Scratch(in_shape, out_features, hidden=16, activation=activation)
     torch.manual_seed(0)
@@ -43,7 +43,7 @@ def test_it_learns_what_torchs_perceptron_learns_step_by_step(activation, in_sha
     assert (torch.cat([p.detach().flatten() for p in ours.parameters()]) - start).abs().max() > 0.1
 
 
-def test_the_same_line_of_commands_gives_the_same_results(dltrain):
+def test_runs_of_both_give_the_same_results(dltrain):
     data = ("data=diabetes", "epochs=3", "precision=fp64", "clip=1", "ema=0.9")
     ours = dltrain(*data, "model=scratch", "loss=squared_error", "plots=auto", "tensorboard=full").summary
     theirs = dltrain(*data, "model=mlp", "model.hidden=[16]", "model.activation=sigmoid", "model.dropout=0").summary
@@ -52,7 +52,7 @@ def test_the_same_line_of_commands_gives_the_same_results(dltrain):
 
 
 @pytest.mark.parametrize("activation", [Sigmoid, ReLU])
-def test_every_gradient_is_the_slope_that_small_steps_measure(activation):
+def test_gradients_equal_finite_differences(activation):
     torch.manual_seed(0)
     shapes = [(5, 3), (4, 3), (4,), (2, 4), (2,), (5, 2)]
     tensors = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
@@ -74,7 +74,7 @@ def test_a_node_that_is_used_twice_gets_both_gradients():
     assert order.count(a) == 1
 
 
-def test_each_node_stands_behind_its_inputs():
+def test_each_node_comes_after_its_inputs():
     x, weight, bias = Leaf(np.ones((2, 3))), Leaf(np.ones((4, 3))), Leaf(np.ones(4))
     hidden = Linear(x, weight, bias)
     end = SquaredError(Sigmoid(hidden), ReLU(hidden))
@@ -85,7 +85,7 @@ def test_each_node_stands_behind_its_inputs():
         assert set(node.inputs) <= set(order[:number])
 
 
-def test_a_pass_between_forward_and_backward_disturbs_nothing():
+def test_another_forward_pass_before_backward_changes_nothing():
     net = Scratch((3,), 1, hidden=4)
     first, second = torch.randn(5, 3), torch.randn(5, 3)
     outputs = net(first)
@@ -106,7 +106,7 @@ def test_nothing_overflows_far_from_zero():
     assert x.grad.tolist() == [[0, 0]]
 
 
-def test_an_activation_that_does_not_exist_is_named():
+def test_an_unknown_activation_lists_the_choices():
     with pytest.raises(ValueError, match="activation=tanh: expected one of sigmoid, relu"):
         Scratch((3,), 1, hidden=4, activation="tanh")
 
@@ -122,12 +122,12 @@ def test_the_lesson_shows_each_node_in_order_with_its_value_and_its_gradient():
     code = [sys.executable, "-m", "trainer.models.scratch"]
     done = subprocess.run(code, capture_output=True, text=True, check=True)
     title, *rows = done.stdout.splitlines()
-    assert title.split() == ["node", "made", "of", "value", "gradient"]
+    assert title.split() == ["node", "inputs", "value", "gradient"]
     kinds = [row.split()[1] for row in rows]
     assert kinds == ["x", "w1", "b1", "Linear", "Sigmoid", "w2", "b2", "Linear", "y", "SquaredError"]
     assert rows[-1].split() == ["10", "SquaredError", "8", "9", "1.3572", "1.0"]
     assert max(map(len, rows)) <= 120
 
 
-def test_the_file_is_short_enough_to_be_read():
+def test_the_file_is_short_enough_to_read():
     assert len(Path(scratch.__file__).read_text().splitlines()) <= 200

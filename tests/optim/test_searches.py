@@ -1,4 +1,4 @@
-"""Searches without gradients choose what trying one candidate after the other chooses."""
+"""Gradient-free searches choose what trying one candidate after another would choose."""
 
 import math
 import re
@@ -24,7 +24,7 @@ def parameters(*shapes):
 
 
 def bowl(candidates):
-    """A narrow valley that lies across the axes, each row on its own: the same bits in any company."""
+    """Return the loss in a narrow valley across the axes; a row's bits never depend on the others."""
     first, *rest = candidates.unbind(1)
     loss = (first - 0.7) ** 2
     for before, weight in zip([first, *rest], rest, strict=False):
@@ -33,7 +33,7 @@ def bowl(candidates):
 
 
 def one_by_one(present, closure, lr, tries, shrink=0.5, shortest=1e-6):
-    """The algorithm as it is told: the weights at the start, and after every step that was kept."""
+    """Run the algorithm literally; return the weights at the start and after every step it took."""
     directions = [torch.tensor(signs, dtype=present.dtype) for signs in product((1.0, -1.0), repeat=len(present))]
     weights, loss, number, failed, moves = present, closure(present[None])[0], 0, 0, [present]
     for _ in range(tries):
@@ -53,7 +53,7 @@ def one_by_one(present, closure, lr, tries, shrink=0.5, shortest=1e-6):
 
 @pytest.mark.parametrize("num_weights", [1, 2, 3, 5])
 @pytest.mark.parametrize("tries", [1, 7, 40, 333, 10_000])
-def test_direction_search_makes_the_moves_of_one_try_after_the_other(num_weights, tries):
+def test_direction_search_takes_the_steps_of_trying_one_after_another(num_weights, tries):
     (weights,) = parameters(num_weights)
     expected = one_by_one(weights.detach().clone(), bowl, 0.01, tries)
     asked = []
@@ -66,7 +66,7 @@ def test_direction_search_makes_the_moves_of_one_try_after_the_other(num_weights
     assert torch.equal(weights, expected[-1])
     assert loss == bowl(expected[-1][None])
     seen = iter(torch.cat(asked).tolist())
-    assert all(move.tolist() in seen for move in expected), "each was asked about, in this order"
+    assert all(move.tolist() in seen for move in expected), "each was evaluated, in this order"
     if tries == 10_000:
         assert loss < 1e-6
 
@@ -85,7 +85,7 @@ def test_direction_search_crosses_a_plain_in_few_calls():
     assert calls == [1, 1, 2, 4, 8, 16, 32, 64, 128, 256, 256, 233]
 
 
-def test_a_grid_search_finds_the_lowest_of_all_points():
+def test_grid_search_finds_the_lowest_point():
     layers = parameters((2, 1), (1,))
     ranges = [[-1, 2, 0.5], [0, 1, 0.25], [3, 3, 1]]
     axes = [[-1, -0.5, 0, 0.5, 1, 1.5, 2], [0, 0.25, 0.5, 0.75, 1], [3]]
@@ -110,7 +110,7 @@ def test_a_grid_has_both_ends_and_each_point_once(monkeypatch):
     assert torch.allclose(torch.cat(asked), expected, rtol=0, atol=1e-12)
 
 
-def test_a_random_search_keeps_the_best_of_its_draws_and_never_rises():
+def test_random_search_keeps_its_best_draw_and_never_rises():
     (weights,) = parameters(3)
     optimizer = RandomSearch([weights], draws=50, lr=0.5)
     seen, before = [], float(bowl(weights.detach()[None]))
@@ -129,18 +129,18 @@ def test_a_random_search_keeps_the_best_of_its_draws_and_never_rises():
         before = loss
     stay = weights.detach().clone()
     optimizer.step(lambda candidates: (candidates - stay).square().sum(1))
-    assert torch.equal(weights, stay), "no draw is better than what is best"
+    assert torch.equal(weights, stay), "no draw beats the minimum"
 
 
 @pytest.mark.parametrize("search", [GridSearch, RandomSearch])
-def test_a_loss_that_is_no_number_is_never_chosen(search):
+def test_a_nan_loss_is_never_chosen(search):
     (weights,) = parameters(1)
     options = {"ranges": [-1, 1, 0.1]} if search is GridSearch else {"bounds": [-1, 1]}
     search([weights], **options).step(lambda c: torch.where(c[:, 0] < 0.5, math.nan, c[:, 0]))
     assert 0.5 <= weights.item() < 0.61
 
 
-def test_draws_lie_where_they_are_told_and_follow_the_seed():
+def test_draws_follow_their_settings_and_the_seed():
     def draws(seed, **options):
         weights, seen = nn.Parameter(torch.tensor([1.0, -1.0])), []
         torch.manual_seed(seed)
@@ -168,7 +168,7 @@ torch.manual_seed(1)
 X, Y = torch.randn(30, 2), torch.randn(30, 1)
 
 
-def test_candidates_are_evaluated_in_calls_of_bounded_size_with_the_losses_of_each_alone(monkeypatch):
+def test_candidates_in_blocks_of_any_size_get_their_own_losses(monkeypatch):
     model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
     _, update = searched(model, RandomSearch(model.parameters()))
     candidates = torch.randn(100, 13)
@@ -182,7 +182,7 @@ def test_candidates_are_evaluated_in_calls_of_bounded_size_with_the_losses_of_ea
         assert torch.allclose(update._losses(candidates, window, 30), torch.stack(alone), atol=1e-6)
 
 
-def test_an_update_by_a_search_is_booked_like_any_other():
+def test_an_update_by_search_is_recorded_like_any_other():
     model, seen = nn.Linear(2, 1), []
     update, shortcut = searched(model, GridSearch(model.parameters(), ranges=[-1, 1, 0.25]), seen, ema=0.5)
     value = shortcut([(X[:20], Y[:20]), (X[20:], Y[20:])], 30)
@@ -199,7 +199,7 @@ def test_an_update_by_a_search_is_booked_like_any_other():
     assert float(update.gradient_norm()) == 0
 
 
-def test_frozen_weights_stay_where_they_are():
+def test_frozen_weights_do_not_move():
     model = nn.Linear(2, 1)
     model.weight.requires_grad_(False)
     before = model.weight.clone()
@@ -216,12 +216,12 @@ def test_frozen_weights_stay_where_they_are():
         (nn.GRU(2, 2), "Batching rule not implemented for aten::gru"),
     ],
 )
-def test_what_cannot_be_evaluated_for_many_weights_is_refused_in_one_line(layer, why):
+def test_a_model_that_vmap_cannot_evaluate_is_rejected_in_one_line(layer, why):
     with pytest.raises(ConfigError) as refusal:
         searched(nn.Sequential(nn.Linear(2, 2), layer), RandomSearch(layer.parameters()))
     assert str(refusal.value).startswith("optim: RandomSearch evaluates many weights in one call, and this Sequential")
     assert why in str(refusal.value)
-    assert str(refusal.value).endswith("; optim=adam trains it")
+    assert str(refusal.value).endswith("; use optim=adam")
     assert "\n" not in str(refusal.value)
 
 
@@ -250,21 +250,21 @@ RUN = ("data=diabetes", "model=linear")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["optim=grid_search"], "the grid of 11 weights has 10^14.5 points, and at most 10,000,000 are tried"),
+        (["optim=grid_search"], "the grid of 11 weights has 10^14.5 points, and at most 10,000,000 can be tried"),
         (["optim=grid_search", "model=mlp"], "the grid of 137,217 weights has 10^"),
         (["optim=grid_search", "optim.ranges=[[0,1,1],[0,1,1]]"], "ranges has 2 lists, and the model has 11 weights"),
         (["optim=grid_search", "optim.ranges=[0,1e9,1e-9]", "data=line"], "has 10^36.0 points"),
         (["optim=direction_search", "model=mlp", "model.hidden=[2]"], "25 weights have 2^25 directions"),
         (
             ["optim=random_search", "model=mlp"],
-            "at most 10,000 weights can be found by draws, and the model has 137,217",
+            "random search takes at most 10,000 weights, and the model has 137,217",
         ),
         (["optim=random_search", "optim.bounds=[[0,1],[0,1]]"], "bounds has 2 lists, and the model has 11 weights"),
-        (["optim=random_search", "model=scratch"], "this Scratch cannot be"),
+        (["optim=random_search", "model=scratch"], "this Scratch does not allow it"),
         (["optim=grid_search", "optim.ranges=[0,1,0]"], "[0, 1, 0]: expected [from, to, step]"),
     ],
 )
-def test_what_a_search_cannot_do_is_refused_before_a_run_begins(dltrain, arguments, message):
+def test_an_invalid_search_is_rejected_before_a_run_starts(dltrain, arguments, message):
     outcome = dltrain(*RUN, *arguments)
     assert outcome.code == 2
     assert message in outcome.err
@@ -272,10 +272,10 @@ def test_what_a_search_cannot_do_is_refused_before_a_run_begins(dltrain, argumen
     assert outcome.folder is None or not (outcome.folder / "environment.json").exists()
 
 
-def test_a_search_over_mini_batches_is_warned_of(dltrain):
+def test_a_search_over_mini_batches_warns(dltrain):
     for size, warned in ((32, True), ("full", False)):
         outcome = dltrain(*RUN, "optim=random_search", "optim.draws=3", f"data.batch_size={size}")
-        assert ("warning: RandomSearch takes what is best for a mini-batch alone" in outcome.out) == warned
+        assert ("warning: RandomSearch takes what is best for one mini-batch only" in outcome.out) == warned
 
 
 def test_the_loss_of_a_search_falls_from_epoch_to_epoch(dltrain):
@@ -290,7 +290,7 @@ def test_the_loss_of_a_search_falls_from_epoch_to_epoch(dltrain):
 @pytest.mark.parametrize(
     "options", [["precision=bf16"], ["precision=fp64"], ["compile=true"], ["accumulate=2", "clip=1"]]
 )
-def test_what_else_a_run_is_told_goes_with_a_search(dltrain, options):
+def test_other_settings_work_with_a_search(dltrain, options):
     drawn = ("plots=auto", "tensorboard=full")
     outcome = dltrain("data=iris", "model=logistic", "optim=random_search", "epochs=5", *drawn, *options)
     assert outcome.code == 0, outcome.err

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from trainer.files import write_json
 from trainer.runs import folder as run_folder
 from trainer.runs import index
 from trainer.view.table import Column, fitting, plain
@@ -21,10 +22,10 @@ def make(tmp_path, name, minute=0, **summary):
     folder.mkdir(parents=True)
     when = datetime(2026, 1, 2, 10, minute, tzinfo=timezone.utc)
     environment = {"time": when.isoformat(), "names": NAMES | summary.pop("names", {})}
-    run_folder.write_json(folder / "environment.json", environment)
+    write_json(folder / "environment.json", environment)
     (folder / ".lock").write_text("process 1 on nowhere")
     if summary:
-        run_folder.write_json(folder / "summary.json", {"status": "finished"} | summary)
+        write_json(folder / "summary.json", {"status": "finished"} | summary)
     return folder
 
 

@@ -1,12 +1,10 @@
-"""Several jobs at once end as one after the other do: with a failure among them, and after a stop or a kill."""
+"""Jobs that Hydra's launchers run end as our own do: with a failure among them, and after a stop."""
 
-import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 from hydra.core.config_store import ConfigStore
@@ -21,7 +19,7 @@ from trainer.runs.folder import read_json
 from trainer.runs.ledger import Ledger
 from trainer.sweep import workers
 
-PRESETS = ["joblib", "ray", "submitit_local", "submitit_slurm"]
+PRESETS = ["ray", "submitit_local", "submitit_slurm"]
 
 SLOW = """
 import os, time
@@ -46,7 +44,7 @@ class Slow(nn.Sequential):
 
 @pytest.mark.parametrize(
     ("launcher", "signum"),
-    [("joblib", signal.SIGKILL), ("submitit_local", signal.SIGINT), ("ray", signal.SIGTERM)],
+    [(["submitit_local", "sweep.jobs=2"], signal.SIGINT), (["ray"], signal.SIGKILL)],
 )
 def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, signum, tmp_path):
     (tmp_path / "slow.py").write_text(SLOW)
@@ -64,19 +62,17 @@ def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, 
 
     folder = tmp_path / "a sweep"
     light = ["plots=off", "tensorboard=off", "checkpoint.min_seconds=0"]
-    jobs = ["model=slow", "model.how=1,2", "epochs=3", f"hydra/launcher={launcher}", *light]
+    jobs = ["model=slow", "model.how=1,2", "epochs=3", f"hydra/launcher={launcher[0]}", *launcher[1:], *light]
     process = start(*jobs, "hydra.sweep.dir='a sweep'")
     first = folder / "0" / "metrics.csv"
     wait_until(lambda: events("failed") == [1] and first.exists(), process)
     assert read_json(folder / "0" / "environment.json")["num_threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
     process.send_signal(signum)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130, signal.SIGTERM: 143}[signum], err
+    assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130}[signum], err
     assert ("stopped with 1 of 2 jobs to do" in out) == (signum != signal.SIGKILL)
     wait_until(lambda: events("interrupted") == [0], None)  # nothing goes on behind a process that was killed
     assert not index.is_running(folder / "0")
-    if launcher == "joblib":
-        wait_until(lambda: not at_work_in(tmp_path), None, timeout_s=30)  # nor does a worker that had no job
 
     (tmp_path / "go").touch()
     process = start("resume=a sweep")
@@ -87,15 +83,6 @@ def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, 
     assert "resumed" in read_json(folder / "0" / "environment.json")
     assert "RuntimeError: boo" in (folder / "1" / "train.log").read_text()
     assert "ConfigStore" not in (folder / "launcher.log").read_text()  # Hydra warns of two configs of a name
-
-
-def at_work_in(folder):
-    """The processes whose working folder it is."""
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            found += [process.name] if (process / "cwd").resolve(strict=True) == folder else []
-    return found
 
 
 def wait_until(is_so, process, timeout_s=120):
@@ -110,12 +97,12 @@ def wait_until(is_so, process, timeout_s=120):
     ("lines", "num_jobs", "expected"),
     [
         ([], 9, (1, 0)),
-        (["hydra/launcher=joblib"], 9, (8, 1)),
-        (["hydra/launcher=joblib"], 3, (3, 2)),
-        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], 9, (2, 4)),
-        (["hydra/launcher=joblib", "hydra.launcher.n_jobs=-2"], 9, (7, 1)),
-        (["hydra/launcher=submitit_local"], 9, (8, 1)),
-        (["hydra/launcher=submitit_local", "hydra.sweeper.max_batch_size=3"], 9, (3, 2)),
+        (["sweep.jobs=auto"], 9, (8, 1)),
+        (["sweep.jobs=auto"], 3, (3, 2)),
+        (["sweep.jobs=2"], 9, (2, 4)),
+        (["sweep.jobs=9"], 9, (9, 1)),
+        (["hydra/launcher=submitit_local"], 9, (1, 8)),
+        (["hydra/launcher=submitit_local", "sweep.jobs=3"], 9, (3, 2)),
         (["hydra/launcher=ray"], 9, (8, 1)),
         (["hydra/launcher=ray", "hydra.launcher.ray.remote.num_cpus=4"], 9, (2, 4)),
         (["hydra/launcher=submitit_slurm"], 1000, (256, 4)),
@@ -123,22 +110,63 @@ def wait_until(is_so, process, timeout_s=120):
 )
 def test_the_cores_are_divided_among_the_jobs(lines, num_jobs, expected, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(workers, "warm_up", lambda: 0)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     cfg, _ = checked(lines)
     found = workers.workers(cfg, num_jobs)
-    assert (found.at_once, found.threads) == expected
-    assert found.are_processes == bool(lines)
+    assert (found.at_once, found.threads, [*found.gpus]) == (*expected, [])
     if expected[1] and "slurm" not in lines[0]:
-        assert found.at_once * found.threads <= 8
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
         assert workers.workers(cfg, num_jobs).threads == 1
 
 
-@pytest.mark.parametrize("value", ["0", "two", "1.5"])
-def test_a_number_of_workers_that_cannot_be_is_refused(dltrain, value):
-    done = dltrain("-m", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={value}", "seed=1,2")
+def test_auto_leaves_each_job_the_threads_that_are_asked_for(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(workers, "warm_up", lambda: 0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert workers.workers(checked(["sweep.jobs=auto"])[0], 9)[:2] == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("lines", "visible", "expected"),
+    [
+        (["sweep.jobs=auto"], None, (2, ["0", "1"])),
+        (["sweep.jobs=auto"], "GPU-a,GPU-b,GPU-gone", (2, ["GPU-a", "GPU-b"])),
+        (["sweep.jobs=3"], None, (3, ["0", "1"])),
+        (["sweep.jobs=auto", "device=cpu"], None, (8, [])),
+        (["sweep.jobs=3", "device=cuda:1"], None, (3, [])),
+        ([], None, (1, ())),
+    ],
+)
+def test_jobs_take_the_gpus_in_turn(lines, visible, expected, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(8), raising=False)
+    monkeypatch.setattr(workers, "warm_up", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    found = workers.workers(checked(lines)[0], 9)
+    assert (found.at_once, found.gpus) == expected
+
+
+@pytest.mark.parametrize("value", ["0", "two", "1.5", "true"])
+def test_an_invalid_number_of_jobs_is_refused(dltrain, value):
+    done = dltrain("-m", f"sweep.jobs={value}", "seed=1,2")
     assert done.code == 2
-    assert f"hydra.launcher.n_jobs={value}: expected a whole number" in done.err
+    assert f"sweep.jobs={value}: expected a whole number of at least 1".lower() in done.err.lower()
+
+
+@pytest.mark.parametrize(
+    ("lines", "part"),
+    [
+        (["sweep.jobs=2", "hydra/launcher=ray"], "sweep.jobs=2 is for this machine"),
+        (["sweep.jobs=1,2"], "applies to the whole sweep"),
+    ],
+)
+def test_jobs_at_a_time_are_a_setting_of_the_whole_sweep_on_this_machine(dltrain, lines, part):
+    done = dltrain("-m", *lines, "seed=1,2")
+    assert done.code == 2
+    assert part in done.err
 
 
 def test_a_job_that_ray_could_never_run_is_refused(dltrain):
@@ -152,16 +180,15 @@ def test_without_the_extra_one_line_says_what_to_install(dltrain, monkeypatch, n
     monkeypatch.setattr(launchers, "find_spec", lambda _: None)
     done = dltrain("-m", f"hydra/launcher={name}", "seed=1,2")
     assert done.code == 2
-    assert "pip install 'dltrain[parallel]'" in done.err
+    assert f"pip install hydra-{name.split('_')[0]}-launcher\n" in done.err
     assert len(done.err.splitlines()) == 1
 
 
 def test_the_presets_set_what_the_plugins_know():
-    from hydra_plugins.hydra_joblib_launcher.config import JobLibLauncherConf
     from hydra_plugins.hydra_ray_launcher._config import RayLauncherConf
     from hydra_plugins.hydra_submitit_launcher.config import LocalQueueConf, SlurmQueueConf
 
-    known = dict(zip(PRESETS, [JobLibLauncherConf, RayLauncherConf, LocalQueueConf, SlurmQueueConf], strict=True))
+    known = dict(zip(PRESETS, [RayLauncherConf, LocalQueueConf, SlurmQueueConf], strict=True))
     assert sorted(file.stem for file in (CONF / "hydra" / "launcher").glob("*.yaml")) == PRESETS
     for name, schema in known.items():
         preset, plain = checked([f"hydra/launcher={name}"])[0].hydra.launcher, OmegaConf.structured(schema)
@@ -173,13 +200,13 @@ def test_the_presets_set_what_the_plugins_know():
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("hydra/launcher=jobli", "did you mean joblib?"),
-        ("hydra/launcher=ray_aws", "has a preset"),
-        ("hydra.launcher.n_job=2", "did you mean hydra.launcher.n_jobs?"),
+        ("hydra/launcher=submitit", "did you mean submitit_slurm or submitit_local?"),
+        ("hydra/launcher=ray_aws", "sweep.jobs=2 runs two jobs at a time"),
+        ("hydra.launcher.nam=x", "did you mean hydra.launcher.name?"),
     ],
 )
 def test_a_wrong_name_gets_the_nearest(dltrain, line, message):
-    before = ["hydra/launcher=joblib"] if "n_job" in line else []
+    before = ["hydra/launcher=submitit_slurm"] if "nam" in line else []
     done = dltrain("-m", *before, line, "seed=1,2")
     assert done.code == 2
     assert message in done.err
@@ -196,7 +223,7 @@ def test_a_wrong_name_gets_the_nearest(dltrain, line, message):
         ("ray", "ray: {init: {address: 'ray://somebody:10001'}}", "only the command line"),
         ("ray", "ray: {init: {runtime_env: {py_executable: touch canary}}}", "only the command line"),
         ("ray", "ray: {remote: {x: {_target_: os.system}}}", "nothing is instantiated"),
-        ("joblib", "temp_folder: ${oc.env:HOME}", "nothing is instantiated"),
+        ("submitit_local", "name: ${oc.env:HOME}", "nothing is instantiated"),
     ],
 )
 def test_no_yaml_of_somebody_else_runs_anything(tmp_path, preset, content, message):
@@ -219,4 +246,4 @@ def test_the_command_line_may_say_what_a_launcher_runs_and_the_file_of_a_sweep_m
             launchers.kept_of_launcher([*began[:3], hostile], [])
     assert launchers.kept_of_launcher(began[:3], []) == began[:3]
     assert launchers.kept_of_launcher(began, [line]) == began
-    assert launchers.kept_of_launcher(began, ["hydra/launcher=joblib"]) == ["model=mlp"]
+    assert launchers.kept_of_launcher(began, ["hydra/launcher=basic"]) == ["model=mlp"]

@@ -9,7 +9,7 @@ import time
 import pytest
 from rich.console import Console
 
-from trainer.runs.folder import write_json
+from trainer.files import write_json
 from trainer.runs.index import find
 from trainer.runs.leaderboard import HIGHER_IS_BETTER, leaderboard
 from trainer.runs.ledger import Ledger
@@ -208,19 +208,19 @@ def test_a_terminal_gets_what_fits_and_is_told_what_does_not(sweep, width):
         overrides = f"model=simple_cnn optim.lr={number} data.batch_size=16 model.hidden=[{'1,' * 30}{number}] seed=1"
         sweep.finish(overrides, number / 100)
     sweep.fail("model=simple_cnn optim.lr=30 data.batch_size=16 model.hidden=[1] seed=1", "word " * 60)
-    table = lines(sweep.board, width)
-    assert max(map(len, table)) <= width
-    assert table[1].split()[0] == "rank"
-    assert "val" in table[1]
-    assert ("no room for" in table[-1]) == (width < 80)
-    assert "and 10 more" in table
+    printed = lines(sweep.board, width)
+    assert max(map(len, printed)) <= width
+    assert printed[1].split()[0] == "rank"
+    assert "val" in printed[1]
+    assert ("no room for" in printed[-1]) == (width < 80)
+    assert "and 10 more" in printed
     told = table.failures(sweep.board, width)
     assert told[2].startswith("job 30  optim.lr=30 model.hidden=[1]")
     assert max(len(line) for line in told[2:-1]) <= width
     assert told[-1].strip() == str(sweep.folder / "30" / "train.log")  # in one piece
-    assert not any("\x1b" in line for line in table)
+    assert not any("\x1b" in line for line in printed)
     coloured = table.tables(sweep.board, width, colour=True)
-    assert [line for line in coloured if line.startswith(table.BEST)] == [f"{table.BEST}{table[3]}{table.PLAIN}"]
+    assert [line for line in coloured if line.startswith(table.BEST)] == [f"{table.BEST}{printed[3]}{table.PLAIN}"]
 
 
 @pytest.mark.parametrize(
@@ -323,19 +323,22 @@ def test_the_screen_says_each_end_once_in_a_line_without_escape_codes(tmp_path, 
     assert left == f"stopped with 1 of 4 jobs to do; dltrain -m resume={tmp_path} goes on"
 
 
-def test_in_a_terminal_the_best_rows_and_what_runs_are_below(tmp_path, monkeypatch):
-    sweep = Sweep(tmp_path, 50)
+@pytest.mark.parametrize(("num_running", "num_rows"), [(1, 8), (2, 8), (30, 5)])
+def test_in_a_terminal_the_best_rows_and_what_runs_are_below(tmp_path, monkeypatch, num_running, num_rows):
+    sweep = Sweep(tmp_path, 80)
     for number in range(40):
         sweep.finish(f"optim.lr={number} seed=1", number / 100)
-    sweep.begin("optim.lr=50 seed=1")
+    for number in range(num_running):
+        sweep.begin(f"optim.lr={50 + number} seed=1")
     console = Console(file=io.StringIO(), force_terminal=True, width=60, height=20, legacy_windows=False)
     monkeypatch.setattr("trainer.view.sweep.live.Console", lambda **_: console)
-    with Screen(tmp_path, 50) as screen:
+    with Screen(tmp_path, 80) as screen:
         below = screen._below()
     assert len(below) <= 20
-    assert sum(line.split()[-1:] != [] and line.split()[0].isdigit() for line in below if line.strip()) >= 8
-    assert any(line.startswith("50 jobs: 40 finished, 10 to do") for line in below)
-    assert below[-1].startswith("running  job 40  optim.lr=50 seed=1")
+    assert sum(line.split()[-1:] != [] and line.split()[0].isdigit() for line in below if line.strip()) >= num_rows
+    assert any(line.startswith("80 jobs: 40 finished, 40 to do") for line in below)
+    assert sum(line.startswith("running  job 4") for line in below) == min(num_running, 5)
+    assert below[-1].startswith("and 25 more" if num_running == 30 else f"running  job {39 + num_running}  optim.lr=")
 
 
 def test_two_hundred_jobs_are_read_in_a_moment(sweep):

@@ -14,6 +14,7 @@ from test_sweep import bad, states, sweep, table  # noqa: F401 - fixtures
 
 from trainer.config.keys import key_values
 from trainer.runs.ledger import Ledger
+from trainer.sweep.job import Plan
 from trainer.sweep.search import search
 
 SPACE = ["epochs=3", "optim.lr=tag(log,interval(1e-5,1))", "model.width=int(interval(1,64))", "model=mlp,linear"]
@@ -39,13 +40,14 @@ class Launcher:
         if self.calls_left < 0:
             raise Killed
 
-    def __call__(self, jobs):
-        known = self.ledger.jobs()
-        for number, overrides in jobs.items():
-            job = known.get(number, {})
-            assert job.get("overrides", overrides) == overrides  # a folder belongs to one set of values
-            if job.get("event") not in ("finished", "failed"):
-                self.run(number, overrides)
+    def submit(self, plan, number, overrides):
+        job = self.ledger.jobs().get(number, {})
+        assert job.get("overrides", overrides) == overrides  # a folder belongs to one set of values
+        if job.get("event") not in ("finished", "failed"):
+            self.run(number, overrides)
+
+    def wait(self, number):
+        pass
 
     def run(self, number, overrides):
         self.tick()
@@ -65,7 +67,7 @@ def begun(folder, higher_is_better=False):
 
 def run(folder, sampler, launcher, n_trials=18, n_jobs=1):
     options = {"n_trials": n_trials, "n_jobs": n_jobs, "sampler": {"name": sampler, "seed": 0}}
-    search(SPACE, OmegaConf.create(options), folder, launcher)
+    search(SPACE, OmegaConf.create(options), launcher, Plan(folder, [], False, False, "off", 2, {}))
     return [job["overrides"] for job in Ledger(folder).jobs().values()]
 
 
@@ -134,7 +136,7 @@ def test_whole_numbers_stay_whole_and_every_value_is_one_that_was_given(tmp_path
         (["model=mlp"], "nothing to search"),
         (["model=mlp,linear", "hydra.sweeper.n_trials=0"], "n_trials=0: expected a whole number of at least 1"),
         (["model=mlp,linear", "hydra.sweeper.sampler.seed=x"], "sampler.seed=x"),
-        (["model=mlp,linear", "hydra.sweeper.sampler.name=x"], "there are qmc, random, tpe"),
+        (["model=mlp,linear", "hydra.sweeper.sampler.name=x"], "choose from qmc, random, tpe"),
         (["model=mlp,linear", "hydra/sweeper/sampler=tbe"], "did you mean tpe?"),
         (["model=mlp,linear", "sweep.prune=halving"], "sweep.prune=median may do"),
     ],
@@ -158,7 +160,7 @@ def test_what_a_search_needs_is_said(dltrain, monkeypatch):
 
 def test_a_search_ends_with_the_line_that_runs_its_best_job(sweep, tmp_path):  # noqa: F811
     jobs = ["hydra/sweeper=optuna", "model=bad", "optim.lr=tag(log,interval(1e-4,1e-1))", "model.how=0,8"]  # 8 raises
-    jobs += ["data=iris", "epochs=1", "hydra.sweeper.n_trials=5", "plots=off", "tensorboard=off"]
+    jobs += ["data=iris", "epochs=1", "hydra.sweeper.n_trials=5", "plots=off", "tensorboard=off", "sweep.jobs=2"]
     done = sweep(*jobs)
     assert done.code == 8, done.err
     folder = sweep.folder()

@@ -2,6 +2,7 @@
 
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 
@@ -126,9 +127,12 @@ def test_a_metric_that_is_no_number_counts_as_the_worst(tmp_path):
 def test_the_seeds_of_a_configuration_go_together_at_rungs_alone(at_rungs, expected, tmp_path):
     ledger = ledger_of(tmp_path, [(1, 0, 0.1), (1, 1, None), (2, 0, 0.8), (2, 1, 0.9)])
     ledger.append("pruned", job=0, objective=0.1, metric="accuracy", epoch=2)
-    launched, jobs = [], [job["overrides"] for job in ledger.jobs().values()]
-    plan = Plan(tmp_path, [], False, True, 0, "halving" if at_rungs else "median", 2, {})
-    Grid(jobs, at_rungs, 1.0).run(lambda plan, left: launched.append(list(left)), plan, 1)
+    launched, jobs = [[]], [job["overrides"] for job in ledger.jobs().values()]
+    launcher = SimpleNamespace(
+        submit=lambda plan, number, overrides: launched[-1].append(number), drain=lambda: launched.append([])
+    )
+    plan = Plan(tmp_path, [], False, True, "halving" if at_rungs else "median", 2, {})
+    Grid(jobs, at_rungs, 1.0).run(launcher, plan, 1)
     assert launched[0] == expected
 
 
@@ -148,7 +152,7 @@ def test_a_halved_sweep_spends_its_epochs_on_the_best_and_survives_kills(dltrain
     jobs = ["-m", "model=logistic", "optim.lr=1e-5,1e-2,1e-1,1", "epochs=6", "plots=off", "tensorboard=off"]
     jobs += ["limit_batches=8", "checkpoint.min_seconds=0"]
     assert dltrain(*jobs, "hydra.sweep.dir=whole").code == 0
-    halved = dltrain(*jobs, "hydra.sweep.dir=halved", "sweep.prune=halving")
+    halved = dltrain(*jobs, "hydra.sweep.dir=halved", "sweep.prune=halving", "sweep.jobs=2")
     assert halved.code == 0
     assert "after epoch 1  2 of 4 configurations go on" in halved.out
     assert "after epoch 3  1 of 2 configurations go on" in halved.out

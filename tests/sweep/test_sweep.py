@@ -34,12 +34,15 @@ HOW = ["ok", *SPOKEN]
 BAD = f"""
 import math, os, signal, subprocess, sys
 from pathlib import Path
+import torch
 from torch import nn
 
 class Bad(nn.Sequential):
     def __init__(self, in_shape, out_features, how=0):  # a number: the preflight would try each word
         super().__init__(nn.Flatten(), nn.Linear(math.prod(in_shape), out_features))
         self.how, self.calls = {HOW}[how], 0
+        with Path("seen").open("a") as seen:
+            print(os.environ.get("CUDA_VISIBLE_DEVICES"), torch.get_num_threads(), file=seen)
 
     def forward(self, x):
         self.calls += self.training
@@ -130,6 +133,29 @@ def test_no_failure_ends_the_sweep(sweep, tmp_path):
     assert [row["model.how"] for row in table(folder)] == ["0"]
     left = int((tmp_path / "left").read_text())  # what a job has started ends with it
     until(lambda: not is_alive(left), 5)
+
+
+def test_jobs_at_a_time_end_as_one_after_the_other(sweep, tmp_path, monkeypatch):
+    def weights(folder):
+        return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*.safetensors")}
+
+    monkeypatch.setattr("trainer.sweep.workers.warm_up", lambda: 2)  # GPUs, though nothing computes on them
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,7")
+    jobs = ["model=bad", f"model.how=0,{HOW.index('raises')},{HOW.index('kill')}", "seed=1,2", *QUICK]
+    assert sweep(*jobs, "hydra.sweep.dir=one").code == 8
+    assert {line.split()[0] for line in (tmp_path / "seen").read_text().splitlines()} == {"3,5,7"}
+    (tmp_path / "seen").unlink()
+    done = sweep(*jobs, "hydra.sweep.dir=two", "sweep.jobs=2")
+    assert "sweep.jobs=2: 2 jobs at a time, " in done.out
+    assert "each, on GPU 3, 5" in done.out
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert states(one) == states(two)
+    assert table(one) == table(two)
+    assert weights(one) == weights(two)
+    assert len(weights(two)) >= 2
+    gpus, threads = zip(*(line.split() for line in (tmp_path / "seen").read_text().splitlines()), strict=True)
+    assert {*gpus} == {"3", "5"}
+    assert {*threads} == {str(max(1, len(os.sched_getaffinity(0)) // 2))}
 
 
 def test_a_sweep_may_end_with_its_first_failure_and_go_on_behind_it(sweep):
@@ -224,17 +250,22 @@ def test_what_a_sweep_may_take_is_told_within_a_factor_of_three(sweep, swept):
     assert abs(math.log(ledger.outlook().seconds / took)) < math.log(3)
 
 
-def test_ctrl_c_saves_and_says_what_is_left(sweep, tmp_path):
+@pytest.mark.parametrize(("num_jobs", "num_signals"), [(1, 1), (2, 1), (2, 3)])
+def test_ctrl_c_saves_and_says_what_is_left(sweep, tmp_path, num_jobs, num_signals):
     def interrupt():
-        until(lambda: list(tmp_path.glob("outputs/sweeps/*/*/0/checkpoints/last")), 30)
-        os.kill(os.getpid(), signal.SIGINT)
+        until(lambda: len(list(tmp_path.glob("outputs/sweeps/*/*/[0-9]/checkpoints/last"))) == num_jobs, 30)
+        for _ in range(num_signals):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
 
     threading.Thread(target=interrupt).start()
-    done = sweep("model=mlp", "seed=1,2", *QUICK[2:], "epochs=2000")
+    done = sweep("model=mlp", "seed=1,2,3", *QUICK[2:], "epochs=2000", f"sweep.jobs={num_jobs}")
     assert done.code == 130
-    assert "stopped with 2 of 2 jobs to do" in done.out
-    assert states(sweep.folder()) == {0: "interrupted"}
-    assert "interrupted in epoch" in (sweep.folder() / "0" / "summary.json").read_text()
+    assert "stopped with 3 of 3 jobs to do" in done.out
+    assert states(sweep.folder()) == dict.fromkeys(range(num_jobs), "interrupted")
+    if num_signals == 1:
+        for number in range(num_jobs):
+            assert "interrupted in epoch" in (sweep.folder() / str(number) / "summary.json").read_text()
 
 
 def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, dltrain, tmp_path):
@@ -242,10 +273,11 @@ def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, dltrain, tmp_path):
     assert sweep(*jobs).code == 0
     unbroken, broken = sweep.folder(), tmp_path / "broken"
     command = [sys.executable, "-m", "trainer.cli", "--config-dir", "conf", "-m", *jobs, "hydra.sweep.dir=broken"]
+    command.append("sweep.jobs=2")
     with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         until(lambda: list(broken.glob("1/checkpoints/last")))
         process.kill()
-    until(lambda: not is_running(broken / "1"), 5)
+    until(lambda: not is_running(broken / "0") and not is_running(broken / "1"), 5)
     # As if it had been killed in its preflight too.
     lines = Ledger(broken).path.read_text().splitlines(keepends=True)
     Ledger(broken).path.write_text("".join(line for line in lines if '"preflight"' not in line))
@@ -253,10 +285,12 @@ def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, dltrain, tmp_path):
     with lock(broken):
         assert sweep("resume=broken").code == 7
     assert "dltrain -m resume=broken" in dltrain("resume=broken").err
-    done = sweep("resume=broken")
+    started = number_of(broken, "started")
+    left = 3 - [*states(broken).values()].count("finished")
+    done = sweep("resume=broken", "sweep.jobs=1")
     assert done.code == 0, done.err
     assert table(broken) == table(unbroken)
-    assert number_of(broken, "started") == 4
+    assert number_of(broken, "started") == started + left
     assert {path.name for path in broken.iterdir()} == {path.name for path in unbroken.iterdir()}
 
 

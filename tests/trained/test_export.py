@@ -16,7 +16,6 @@ from trainer.data.tensors import DataSpec
 from trainer.errors import CheckpointError
 from trainer.models.rnn import Recurrent
 from trainer.trained import export as exporting
-from trainer.trained.unpacked import Unpacked
 
 IMAGES = DataSpec("multiclass", (1, 8, 8), 10)
 TEXTS = DataSpec("multiclass", (5,), 4, vocab_size=12)
@@ -63,7 +62,7 @@ def test_every_model_gives_the_same_from_its_file(trained, form, tmp_path, capfd
 def test_without_packed_sequences_a_recurrent_network_gives_the_same(kind, layers, bidirectional):
     torch.manual_seed(0)
     model = Recurrent((5,), 4, 12, kind=kind, hidden=7, layers=layers, bidirectional=bidirectional).eval().double()
-    torch.testing.assert_close(Unpacked(model).double()(examples(TEXTS)), model(examples(TEXTS)))
+    torch.testing.assert_close(exporting.Unpacked(model).double()(examples(TEXTS)), model(examples(TEXTS)))
 
 
 ELSEWHERE = """

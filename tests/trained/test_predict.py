@@ -176,7 +176,7 @@ def test_a_table_comes_back_with_predictions_in_its_units(dltrain, houses):
     assert [float(row[3]) for row in rows[1:]] == pytest.approx([25, 40], abs=0.5)
     again = dltrain("predict", "input=new ones.csv")
     assert again.code == 6
-    assert "is not overwritten; output=" in again.err
+    assert "is not overwritten; choose another output=" in again.err
     assert dltrain("predict", "input=houses.csv", "output=houses.csv").code == 6
 
 

@@ -9,7 +9,7 @@ from test_board import finished_run
 from torch import nn
 
 from trainer.data.tensors import DataSpec
-from trainer.view.board import projector, summaries, text
+from trainer.view.board import projector, summaries
 from trainer.view.board.histograms import histogram, histograms
 
 
@@ -93,5 +93,5 @@ def test_labels_are_in_the_units_of_the_file_and_keep_their_columns():
 
 
 def test_a_table_keeps_its_columns():
-    rows = text.environment({"a": {"b": "x|y"}, "command": ["run", "a b"]}).splitlines()
+    rows = summaries.environment({"a": {"b": "x|y"}, "command": ["run", "a b"]}).splitlines()
     assert rows == ["| what | value |", "| --- | --- |", "| a.b | x&#124;y |", "| command | run 'a b' |"]

@@ -1,4 +1,4 @@
-"""From a config to the parts that a run computes with, each finished and on the device."""
+"""Build the parts that a run computes with from its config, finished and on the device."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from trainer.errors import ConfigError, reason
 from trainer.losses import auto, check_fit
 from trainer.models.adapt import GreyToColour
 
-FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # what an example is -> a model that reads it
-EVAL_BATCH = 1000  # examples; larger gains nothing on CPUs, and activations of the test split need not fit memory
-EVAL_NUMBERS = 4_000_000  # in the inputs of such a batch: fewer examples of large images
+FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # kind of example -> a model that reads it
+EVAL_BATCH = 1000  # examples; more gain nothing on CPUs, and fewer keep activations small
+EVAL_NUMBERS = 4_000_000  # limit for the inputs of such a batch: fewer examples if images are large
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What a model computes with; `sample` is an input of two examples, shape `(2, *in_shape)`."""
+    """Everything a model computes with; `sample` is an input of two examples, shape `(2, *in_shape)`."""
 
     device: torch.device
     autocast: AbstractContextManager
@@ -47,10 +47,10 @@ class Parts:
 
 
 def assemble(cfg: DictConfig) -> Parts:
-    """Build what a config says, up to the loss. The random generators start from its seed.
+    """Seed the random generators and build the parts of a config, up to the loss.
 
     Raises:
-        DltrainError: what the user can mend.
+        DltrainError: anything the user can fix.
     """
     check(cfg)
     where = device(cfg.device)
@@ -63,7 +63,7 @@ def assemble(cfg: DictConfig) -> Parts:
 
 
 def check(cfg: DictConfig) -> None:
-    """Find the mistakes that need no data, before anything is read: targets, arguments, number format."""
+    """Raise on mistakes that need no data to find: targets, arguments, number format."""
     for slot in SLOTS:
         arguments_of(cfg, slot)
     check_optimizer(cfg)
@@ -71,10 +71,10 @@ def check(cfg: DictConfig) -> None:
 
 
 def device(name: str) -> torch.device:
-    """The device of that name; `auto` is the first CUDA device, else Apple's GPU, else the CPU.
+    """Return the named device; `auto` is the first CUDA device, else Apple's GPU, else the CPU.
 
     Raises:
-        ConfigError: it does not exist here, or the name is none.
+        ConfigError: the name is invalid, or the device not available.
     """
     has = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if name == "auto":
@@ -83,15 +83,15 @@ def device(name: str) -> torch.device:
     if kind not in has or (number and not (kind == "cuda" and number.isdigit())):
         raise ConfigError(f"device={name}: expected auto, cpu, cuda, cuda:1 or mps")
     if not has[kind] or (number and int(number) >= torch.cuda.device_count()):
-        raise ConfigError(f"device={name} is not here; there are {', '.join(k for k in has if has[k])}")
+        raise ConfigError(f"device={name} is not available; available: {', '.join(k for k in has if has[k])}")
     return torch.device(name)
 
 
 def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
-    """Loaders of the three splits, on the device, and what the data is."""
+    """Return the loaders of the three splits, on the device, and the data's spec."""
     made = component(cfg, "data", seed=cfg.seed)
     if not (isinstance(made, tuple) and [type(part) for part in made] == [Splits, DataSpec]):
-        raise ConfigError(f"data: {cfg.data['_target_']} has to return (Splits, DataSpec) of trainer.data.tensors")
+        raise ConfigError(f"data: {cfg.data['_target_']} must return (Splits, DataSpec) of trainer.data.tensors")
     splits, spec = made
     size = cfg.data.batch_size
     size = len(splits.train.targets) if size == "full" else size
@@ -111,12 +111,12 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
 
 
 def eval_size(spec: DataSpec, batch_size: int) -> int:
-    """Examples of a batch that is only evaluated."""
+    """Return the number of examples in an evaluation batch."""
     return max(batch_size, min(EVAL_BATCH, EVAL_NUMBERS // math.prod(spec.in_shape)))
 
 
 def layout(cfg: DictConfig, spec: DataSpec, prepare: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """`prepare`, and after it the type and the order in memory in which the model is to read a batch."""
+    """Return `prepare` followed by a conversion to the model's dtype and memory format."""
     wanted: dict[str, Any] = {}
     if _has_channels_last(cfg) and spec.kind == "image":
         wanted["memory_format"] = torch.channels_last
@@ -126,32 +126,32 @@ def layout(cfg: DictConfig, spec: DataSpec, prepare: Callable[[Tensor], Tensor])
 
 
 def _has_channels_last(cfg: DictConfig) -> bool:
-    """Whether images are laid out so; in 16 bits it takes up to a third off a convolution, on any device."""
+    """Return whether images are channels-last; in 16 bits it saves up to a third of a convolution, on any device."""
     return cfg.precision in ("bf16", "fp16") if cfg.channels_last == "auto" else bool(cfg.channels_last)
 
 
 def augmentation(cfg: DictConfig, spec: DataSpec) -> Augment | None:
-    """What is done to training batches, if anything.
+    """Return the augmentation of training batches, if any.
 
     Raises:
-        ConfigError: it has no meaning for this data.
+        ConfigError: it does not apply to this kind of data.
     """
     asked = {key: value for key, value in cfg.augment.items() if value}
     known = {"image": set(cfg.augment), "features": {"noise", "mixup"}, "tokens": set()}[spec.kind]
     for key in asked.keys() - known:
-        raise ConfigError(f"augment.{key}={asked[key]}: this data has {spec.kind}; augment.{key}=0 fits")
+        raise ConfigError(f"augment.{key}={asked[key]} does not apply to {spec.kind}; use augment.{key}=0")
     num_classes = spec.out_features if spec.task == "multiclass" else 0
     return Augment(seed=cfg.seed, num_classes=num_classes, **asked) if asked else None
 
 
 def in_double(examples: Examples) -> Examples:
-    """With targets that are values in double precision."""
+    """Convert floating-point targets to double precision."""
     targets = examples.targets
     return examples._replace(targets=targets.double() if targets.is_floating_point() else targets)
 
 
 def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
-    """The model for this data, on the sample's device; it has read `sample`, shape `(2, *in_shape)`, once.
+    """Return the model for this data, on the sample's device, tried on `sample`, shape `(2, *in_shape)`.
 
     Raises:
         ConfigError: the model does not fit the data.
@@ -162,35 +162,35 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
     if spec.kind not in reads:
         raise ConfigError(
             f"model: {name} reads {' or '.join(reads)}, and this data has {spec.kind} of shape {spec.in_shape}; "
-            f"model={FITTING[spec.kind]} fits"
+            f"use model={FITTING[spec.kind]}"
         )
     built = component(cfg, "model", **known)
     if name.startswith("torchvision.") and len(spec.in_shape) == 3 and spec.in_shape[0] == 1:
         built = nn.Sequential(GreyToColour(), built)
     if not isinstance(built, nn.Module):
-        raise ConfigError(f"model: {name} made a {type(built).__name__} and no torch.nn.Module")
+        raise ConfigError(f"model: {name} made a {type(built).__name__}, expected a torch.nn.Module")
     built = built.to(sample.device, torch.float64 if cfg.precision == "fp64" else None)
     if _has_channels_last(cfg):
         built = built.to(memory_format=torch.channels_last)
     try:
         with torch.no_grad(), torch.random.fork_rng():
             outputs = built.eval()(sample)
-            # Not the model itself: a pass in training mode moves the statistics of batch norm.
+            # A copy, because a pass in training mode moves batch norm's statistics.
             trained = copy.deepcopy(built).train()(sample[: 1 if cfg.data.batch_size == 1 else 2])
     except Exception as error:
         raise ConfigError(f"model: {name} does not read inputs of shape {spec.in_shape}: {reason(error)}") from error
     for found in (outputs, trained):
         shape = tuple(found.shape[1:]) if isinstance(found, Tensor) else type(found).__name__
         if shape != (spec.out_features,):
-            raise ConfigError(f"model: {name} gives {shape} for an example; this data needs ({spec.out_features},)")
+            raise ConfigError(f"model: {name} returns {shape} per example; this data needs ({spec.out_features},)")
     return built
 
 
 def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Loss:
-    """The loss, a mean over examples; `targets` are those of the training split, and it has read two of them.
+    """Return the loss, a mean over examples, tried on two `targets` of the training split.
 
     Raises:
-        ConfigError: it does not fit the task.
+        ConfigError: the loss does not fit the task.
     """
     call, given = arguments_of(cfg, "loss")
     is_itself = inspect.isfunction(call) and call is not auto
@@ -207,7 +207,7 @@ def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Loss:
             built = component(cfg, "loss", task=spec.task, class_counts=[int(n) for n in counts]).to(targets.device)
         value = built(torch.zeros(len(sample), spec.out_features, device=sample.device), sample)
         if value.shape != ():
-            raise ValueError(f"it gives values of shape {tuple(value.shape)}, and one number is expected")
+            raise ValueError(f"it returned shape {tuple(value.shape)}, expected a single number")
     except ConfigError:
         raise
     except Exception as error:

@@ -1,4 +1,4 @@
-"""From a config to all that a run trains with."""
+"""Build everything a run trains with from its config."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ from trainer.optim.search import Search
 
 @dataclass(frozen=True)
 class TrainingParts(Parts):
-    """All that a run trains with."""
+    """Everything a run trains with."""
 
     train_meter: Meter
-    meter: Meter  # of validation and test
+    meter: Meter  # for validation and test
     best: Best
     update: Update
-    search: SearchedUpdate | None  # where the optimizer is one
+    search: SearchedUpdate | None  # if the optimizer is a search
     total_steps: int  # updates of the whole run
     warnings: list[str]
 
     @property
     def for_saver(self) -> tuple[nn.Module, Update, Meter, Best]:
-        """What changes while the run goes on."""
+        """The parts that change during training."""
         return self.model, self.update, self.train_meter, self.best
 
     def for_fit(self, watched: Callable[[Iterable[Batch]], Iterable[Batch]]) -> tuple[Any, ...]:
-        """Return what `fit` takes first; the batches of validation are `watched`."""
+        """Return the first arguments of `fit`, with `watched` validation batches."""
         meters = self.train_meter, self.meter
         return self.model, self.loss, self.data.train, watched(self.data.val), self.update, meters
 
 
 def assemble(cfg: DictConfig) -> TrainingParts:
-    """Build all that a config says.
+    """Build all parts of a config.
 
     Raises:
-        DltrainError: what the user can mend.
+        DltrainError: anything the user can fix.
     """
     base = parts.assemble(cfg)
     train_meter, meter, best = metrics(cfg, base.spec)
@@ -76,14 +76,14 @@ def assemble(cfg: DictConfig) -> TrainingParts:
 
 
 def shortcut(cfg: DictConfig, made: TrainingParts, clock: Clock, say: Callable[[str], None]) -> Shortcut:
-    """Return the way around the loop's own update: a search, an update in one graph, or none.
+    """Return the alternative to the loop's own update: a search, a compiled update, or none.
 
-    With `compile` the update's tensors stay where they are from here on: a checkpoint is restored before.
+    With `compile` the update keeps its tensors from here on, so restore a checkpoint first.
     """
     if made.search:
         return made.search
     if cfg.compile and (made.update.reevaluates or made.update.is_scaled):
-        made.model.compile()  # there is no one graph of an update that asks for the loss again, or may be skipped
+        made.model.compile()  # an update that re-evaluates the loss, or may be skipped, is not one graph
     elif cfg.compile:
         from trainer.engine.compiled import CompiledUpdate  # imports torch's compiler
 
@@ -92,10 +92,10 @@ def shortcut(cfg: DictConfig, made: TrainingParts, clock: Clock, say: Callable[[
 
 
 def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
-    """What to measure in training and in evaluation, and the judge of the best epoch.
+    """Return the meters for training and for evaluation, and the tracker of the best epoch.
 
     Raises:
-        ConfigError: an unknown metric, one for another task, or a monitor that is not measured.
+        ConfigError: a metric is unknown or for another task, or the monitor is not measured.
     """
     fitting = [*OF_TASK[spec.task], *(["top5"] if spec.out_features > 10 else [])]
     given: Any = OmegaConf.to_object(cfg.metrics) if OmegaConf.is_config(cfg.metrics) else [cfg.metrics]
@@ -103,7 +103,7 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
     names = fitting if names == ["auto"] else names
     for name in names:
         if name not in fitting:
-            raise ConfigError(f"metrics: {name!r} is none of this {spec.task} data; {nearest(name, fitting)}")
+            raise ConfigError(f"metrics: {name!r} is not available for {spec.task}; {nearest(name, fitting)}")
     monitor = (names or ["loss"])[0] if cfg.monitor == "auto" else cfg.monitor
     if monitor not in ("loss", *names):
         raise ConfigError(f"monitor={monitor} is not measured; {nearest(monitor, ['loss', *names])}")
@@ -112,7 +112,7 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
         made: dict[str, Metric] = {name: METRICS[name]() for name in names}
         return Meter(made, spec.in_units if spec.task == "regression" else None)
 
-    # Ranks need all examples sorted: dear for the large split, and training outputs come from changing weights.
+    # AUC sorts all examples: expensive for the large split, and training outputs come from changing weights.
     streaming = [name for name in names if name != "auc"]
     return (
         meter(streaming),

@@ -1,4 +1,4 @@
-"""The part of a run that changes weights: optimizer, schedule, and all that lies between a loss and new weights."""
+"""Build what changes the weights: optimizer, schedule and update."""
 
 from __future__ import annotations
 
@@ -18,34 +18,32 @@ FULL_BATCH = (torch.optim.LBFGS, torch.optim.Rprop)
 
 
 def check_optimizer(cfg: DictConfig) -> None:
-    """Make a step with the config's optimizer and schedule, on a weight of its own.
+    """Try a step of the config's optimizer and schedule on a weight made for it.
 
     Raises:
-        ConfigError: a setting of theirs is invalid.
+        ConfigError: one of their settings is invalid.
     """
     weight = nn.Parameter(torch.zeros(1))
     weight.grad = torch.zeros(1)
     optimizer = component(cfg, "optim", params=[weight])
     schedule(cfg, optimizer, total_steps=100)
     try:
-        if not isinstance(optimizer, Search):  # a search has no arithmetic that a setting could break
+        if not isinstance(optimizer, Search):  # a search has checked its settings already
             optimizer.step(lambda: weight.sum())
     except Exception as error:
         raise ConfigError(f"optim: {cfg.optim['_target_']}: {reason(error)}") from error
 
 
 def schedule(cfg: DictConfig, optimizer: torch.optim.Optimizer, total_steps: int) -> Scheduler:
-    """The scheduler, told how many updates the run will make."""
+    """Return the scheduler of a run of `total_steps` updates."""
     made = component(cfg, "scheduler", optimizer=optimizer, total_steps=total_steps, T_max=total_steps)
     if isinstance(made, torch.optim.lr_scheduler.ReduceLROnPlateau):
-        raise ConfigError(
-            "scheduler: ReduceLROnPlateau is called in another way than the others; scheduler=plateau fits"
-        )
+        raise ConfigError("scheduler: ReduceLROnPlateau needs a metric at each step; use scheduler=plateau")
     return made
 
 
 def update(cfg: DictConfig, model: nn.Module, total_steps: int, scaler: torch.amp.GradScaler) -> Update:
-    """Optimizer and schedule, and all that lies between a loss and new weights."""
+    """Return the update, with the config's optimizer and schedule."""
     optimizer = component(cfg, "optim", params=_groups(cfg, model), **_fastest(cfg, model))
     scheduler = schedule(cfg, optimizer, total_steps)
     try:
@@ -55,7 +53,7 @@ def update(cfg: DictConfig, model: nn.Module, total_steps: int, scaler: torch.am
 
 
 def _groups(cfg: DictConfig, model: nn.Module) -> list[Any]:
-    """The parameters; where weights decay, biases and norms are a group of their own that does not."""
+    """Return the parameters; with weight decay, biases and norms form a group of their own without it."""
     call, given = arguments_of(cfg, "optim")
     signature = inspect.signature(call).parameters
     decay = given.get("weight_decay", signature["weight_decay"].default if "weight_decay" in signature else 0)
@@ -69,10 +67,10 @@ def _groups(cfg: DictConfig, model: nn.Module) -> list[Any]:
 
 
 def _fastest(cfg: DictConfig, model: nn.Module) -> dict[str, bool]:
-    """Arguments that choose the fastest of torch's implementations of an optimizer, unless the config does.
+    """Return the arguments for torch's fastest implementation of the optimizer, unless the config chooses one.
 
-    The fused one takes a third of the time that the others do. Plain gradient descent is one operation a parameter in
-    any case, and on a CPU the loop in Python has the least around it.
+    The fused one takes a third of the others' time. Plain gradient descent is one operation per parameter in any case,
+    and on a CPU the Python loop has the least overhead.
     """
     call, given = arguments_of(cfg, "optim")
     known = inspect.signature(call).parameters
@@ -86,10 +84,10 @@ def _fastest(cfg: DictConfig, model: nn.Module) -> dict[str, bool]:
 
 
 def warnings(update: Update, steps_per_epoch: int) -> list[str]:
-    """What is allowed, but seldom meant."""
+    """Return warnings about what is allowed, but seldom meant."""
     name = type(update.optimizer).__name__
     if isinstance(update.optimizer, FULL_BATCH) and steps_per_epoch > 1:
-        return [f"warning: {name} compares successive gradients, and mini-batches differ; data.batch_size=full fits"]
+        return [f"warning: {name} compares successive gradients, and mini-batches differ; use data.batch_size=full"]
     if isinstance(update.optimizer, Search) and steps_per_epoch > 1:
-        return [f"warning: {name} takes what is best for a mini-batch alone; data.batch_size=full fits"]
+        return [f"warning: {name} takes what is best for one mini-batch only; use data.batch_size=full"]
     return []

@@ -22,6 +22,7 @@ from trainer.cli.settings import help_of, parse
 from trainer.config.keys import parse_line
 from trainer.errors import ConfigError, DltrainError, Stopped, as_line
 
+HELP = {"--help", "-h"}
 log = logging.getLogger("dltrain")
 
 
@@ -88,21 +89,21 @@ def _dispatch(arguments: list[str]) -> None:
     if arguments and arguments[0] in COMMANDS:
         _run_command(*arguments)
         return
-    from trainer.cli.help import usage
+    if HELP & {*arguments}:
+        from trainer.cli.help import usage
+
+        print(usage(arguments))
+        return
     from trainer.cli.start import start
     from trainer.config import command_line
     from trainer.config.compose import launch
 
-    _refuse_unknown_command(arguments[:1])
+    _refuse_unknown_command(*arguments)
     flags = command_line.parse(arguments)
-    if flags.help:
-        print(usage(flags.config_dir))
-    elif flags.hydra_help or flags.info or flags.shell_completion:
-        launch(arguments, lambda cfg: None)
+    if flags.hydra_help or flags.info or flags.shell_completion:
+        launch(flags)
     elif flags.cfg:
-        _, overrides = command_line.checked_flags(flags)
-        shown = command_line.again(flags, "config_dir", "config_name", "cfg", "package", "resolve")
-        launch([*shown, *overrides], lambda cfg: None)
+        launch(command_line.of_one_run(flags))
     elif flags.multirun:
         from trainer.sweep.sweep import sweep
 
@@ -115,15 +116,13 @@ def _run_command(name: str, *arguments: str) -> None:
     """Print the help of a command, or have its module do it."""
     module, about = COMMANDS[name]
     command = importlib.import_module(f"trainer.cli.commands.{module}")
-    if {"--help", "-h"} & {*arguments}:
+    if HELP & {*arguments}:
         print(help_of(name, about, command.USAGE))
     else:
         command.main(parse(name, command.USAGE, arguments))
 
 
-def _refuse_unknown_command(words: list[str]) -> None:
+def _refuse_unknown_command(word: str = "", *_: str) -> None:
     """Raise ConfigError for a first word that is nearly a command, naming it."""
-    if near := [
-        name for word in words if parse_line(word).value is None for name in get_close_matches(word, COMMANDS, 1)
-    ]:
-        raise ConfigError(f"{words[0]!r}: unknown command; did you mean dltrain {near[0]}?")
+    if parse_line(word).value is None and (near := get_close_matches(word, COMMANDS, 1)):
+        raise ConfigError(f"{word!r}: unknown command; did you mean dltrain {near[0]}?")

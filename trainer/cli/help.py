@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
+from collections.abc import Sequence
+
 from trainer.cli.commands import COMMANDS
 from trainer.config.schema import KNOBS, groups
 
 
-def usage(config_dir: str | None) -> str:
-    """All of it; with the options of the user's own folder where one is named."""
+def usage(arguments: Sequence[str]) -> str:
+    """Return all of it, with the options of the user's own folder where the arguments name one."""
+    parser = ArgumentParser(add_help=False)
+    parser.add_argument("--config-dir", "-cd")
+    config_dir = parser.parse_known_args(arguments)[0].config_dir
     lines = [
         "dltrain trains any model on any data with any loss and any optimizer, all chosen by name.",
         "",

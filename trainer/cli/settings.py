@@ -1,16 +1,12 @@
-"""How a command is called: its `key=value` settings, its help, and the folder for what it leaves."""
+"""How a command is called: its `key=value` settings, with the nearest name for a wrong one, and its help."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from pathlib import Path
 from typing import NamedTuple
 
 from trainer.config.keys import parse_line
 from trainer.errors import ConfigError, nearest
-from trainer.runs import folder as run_folder
-from trainer.runs.index import ROOT
 
 
 class Setting(NamedTuple):
@@ -80,9 +76,3 @@ def help_of(command: str, about: str, usage: Usage) -> str:
         default = f" [{setting.default}]" if setting.default else ""
         lines.append(f"  {key + '=':<12} {setting.about}{default}")
     return "\n".join([*lines, *([f"  {'words':<12} {usage.words}"] if usage.words else [])])
-
-
-def new_folder(what: str, root: Path = ROOT) -> Path:
-    """Create a folder for what a command leaves, beside those of runs."""
-    now = datetime.now()
-    return run_folder.create(root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{what}")

@@ -16,8 +16,7 @@ from trainer.config.schema import names_of
 from trainer.errors import CheckpointError, ConfigError
 from trainer.job import run_job
 from trainer.runs import folder as run_folder
-from trainer.runs import index, resume
-from trainer.runs.record import record
+from trainer.runs import hydra_files, index, resume
 
 FOLDER = "hydra.run.dir"
 
@@ -28,7 +27,7 @@ def start(flags: Namespace, command: list[str]) -> None:
     Raises:
         DltrainError: anything the user can fix.
     """
-    cfg, _ = checked_flags(flags)
+    cfg = checked_flags(flags)
     if cfg.resume is not None and (resumed := _to_resume(cfg)):
         _resume(resumed, flags)
         return
@@ -50,7 +49,8 @@ def start(flags: Namespace, command: list[str]) -> None:
 def _run(cfg: DictConfig, folder: Path, command: list[str]) -> None:
     """Train in a folder. `command` is the command line less `dltrain`, to be noted there."""
     with run_config(cfg, folder) as of_run:
-        record(folder, cfg)
+        hydra_files.write(folder, cfg)
+        run_folder.log_to(folder)
         run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command])
 
 
@@ -58,7 +58,7 @@ def _to_resume(cfg: DictConfig) -> Path | None:
     """The run that `resume` names; with `auto` there may be none."""
     if cfg.dry_run:
         raise ConfigError("resume goes on with one run; leave out dry_run")
-    if (Path(str(cfg.resume)) / "sweep.jsonl").is_file():
+    if index.is_sweep(Path(str(cfg.resume))):
         raise ConfigError(f"{cfg.resume} is a sweep; dltrain -m resume={cfg.resume} goes on with it")
     return resume.unfinished(cfg) if cfg.resume == "auto" else index.find(str(cfg.resume), key="resume")
 
@@ -69,12 +69,12 @@ def _resume(folder: Path, flags: Namespace) -> None:
     started = parse(command)
     started.config_dir = flags.config_dir or started.config_dir
     started.overrides = without(merged(started.overrides, flags.overrides), "resume", FOLDER)
-    cfg, _ = checked_flags(started)
+    cfg = checked_flags(started)
     changed = resume.differences(folder, cfg)
     if fixed := [line for key, line in changed.items() if key not in resume.FREE]:
         free = ", ".join(sorted(resume.FREE))
         raise CheckpointError(f"{folder} cannot go on as another run: {'; '.join(fixed)}; only {free} may change")
-    summary = run_folder.read_json(folder / "summary.json")
+    summary = index.Run(folder).summary
     if summary.get("status") == "finished" and not changed:
         print(f"{folder} has finished: nothing is left to do; epochs={summary.get('epochs', 0) * 2} would go on")
         return

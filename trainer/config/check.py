@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,8 +20,8 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from trainer.config.compose import compose_one, loader, open_hydra, parse_all, set_values
-from trainer.config.keys import SLOTS, value_of
+from trainer.config.compose import in_one_line, loader, open_hydra, parse_all, set_values
+from trainer.config.keys import SLOTS, flat, is_of_hydra, value_of
 from trainer.config.launchers import check_launcher
 from trainer.config.schema import CONF, KNOBS
 from trainer.errors import ConfigError, nearest
@@ -39,9 +40,33 @@ FIXED: dict[str, Any] = {  # keys of Hydra's node -> the only value that is allo
 }
 
 
-def checked(
-    overrides: list[str], config_dir: str | None = None, config_name: str = "config"
-) -> tuple[DictConfig, list[str]]:
+Checked = tuple[DictConfig, list[str]]
+
+
+@contextmanager
+def checking(config_dir: str | None, config_name: str) -> Iterator[Callable[[Sequence[str]], Checked]]:
+    """Yield a function that does what `checked` says; parts that several runs choose are composed once."""
+    with open_hydra(config_dir):
+        composed = cache(lambda *choices: hydra.compose(config_name, list(choices), return_hydra_config=True))
+        is_ours = not config_dir and config_name == "config"
+
+        def check(overrides: Sequence[str]) -> Checked:
+            parsed = parse_all(overrides)
+            choices = [override for override in parsed if _is_choice(override)]
+            with in_one_line():
+                cfg = copy.deepcopy(composed(*(override.input_line for override in choices)))
+                values = [_checked_value(override, cfg) for override in parsed if override not in choices]
+                set_values(cfg, choices, values)
+                if not is_ours or any(map(is_of_hydra, overrides)):
+                    _check_hydra(cfg.hydra)
+                    check_launcher(_raw(cfg.hydra.launcher), overrides)
+                _check_knobs(cfg)
+            return cfg, [str(override.input_line) for override in (*choices, *values)]
+
+        yield check
+
+
+def checked(overrides: Sequence[str], config_dir: str | None = None, config_name: str = "config") -> Checked:
     """Compose the config of one run, once, and check every override.
 
     Returns the config, Hydra's node included, and the overrides as Hydra is to be given them: an argument that a
@@ -50,45 +75,27 @@ def checked(
     Raises:
         ConfigError: a key that does not exist, or a value that cannot be; with the nearest names.
     """
-    return checked_all([overrides], config_dir, config_name)[0]
+    with checking(config_dir, config_name) as check:
+        return check(overrides)
 
 
 def checked_all(
-    runs: Sequence[list[str]], config_dir: str | None = None, config_name: str = "config"
-) -> list[tuple[DictConfig, list[str]]]:
-    """Return `checked` of several runs; parts that several choose are composed once."""
-    return list(checked_each(runs, config_dir, config_name))
+    runs: Sequence[Sequence[str]], config_dir: str | None = None, config_name: str = "config"
+) -> list[Checked]:
+    """Return `checked` of each of several runs."""
+    with checking(config_dir, config_name) as check:
+        return [check(overrides) for overrides in runs]
 
 
-def checked_each(
-    runs: Sequence[list[str]], config_dir: str | None, config_name: str
-) -> Iterator[tuple[DictConfig, list[str]]]:
-    """Yield what `checked_all` returns, one after the other."""
-    with open_hydra(config_dir):
-        composed = cache(lambda *choices: compose_one(config_name, list(choices)))
-        list_groups = cache(loader().list_groups)  # Hydra looks through the folders at each call
-        for overrides in runs:
-            parsed = parse_all(overrides)
-            choices = [override for override in parsed if _is_choice(override, list_groups)]
-            cfg = composed(*(override.input_line for override in choices))
-            cfg = cfg if len(runs) == 1 else copy.deepcopy(cfg)
-            values = [_checked_value(override, cfg) for override in parsed if override not in choices]
-            set_values(cfg, choices, values)
-            _check_hydra(cfg.hydra)
-            check_launcher(_raw(cfg.hydra.launcher), overrides)
-            _check_knobs(cfg)
-            yield cfg, [str(override.input_line) for override in (*choices, *values)]
-
-
-def _is_choice(override: Override, list_groups: Callable[[str], list[str]]) -> bool:
+def _is_choice(override: Override) -> bool:
     """Whether an override chooses from a group, and then from the options that there are."""
     group, line = override.key_or_group, override.input_line
     if override.is_sweep_override():
         raise ConfigError(f"{line}: several values are a sweep: add -m")
-    parent, _, name = group.rpartition("/")
-    if name not in list_groups(parent) and group != "experiment":
+    repository = loader().repository  # its own functions of these names copy it at each call
+    if not repository.group_exists(group):
         return False
-    value, options = override.value(), loader().get_group_options(group, ObjectType.CONFIG)
+    value, options = override.value(), repository.get_group_options(group, ObjectType.CONFIG)
     if value is not None and str(value) not in options:
         raise ConfigError(f"{line}: no such {group}; {nearest(str(value), options)}")
     if value is None and group != "experiment":
@@ -123,7 +130,7 @@ def _checked_value(override: Override, cfg: DictConfig) -> Override:
 
 def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     """A number stays a number, a list a list, yes-or-no yes-or-no; text and null may become anything."""
-    if key == "data.batch_size" or (isinstance(value, str) and value.startswith("${")):
+    if key in ("data.batch_size", "sweep.jobs") or (isinstance(value, str) and value.startswith("${")):
         return
     if isinstance(present, bool) and key in KNOBS and not isinstance(KNOBS[key].default, bool):
         return  # text as well: a yaml's `off` is read as false
@@ -156,6 +163,9 @@ def _check_knobs(cfg: DictConfig) -> None:
     size = cfg.data.get("batch_size")
     if size != "full" and (type(size) is not int or size < 1):
         raise ConfigError(f"data.batch_size={size}: expected a whole number of at least 1, or full")
+    jobs = OmegaConf.select(cfg, "sweep.jobs", default=1)
+    if jobs != "auto" and type(jobs) is not int:
+        raise ConfigError(f"sweep.jobs={jobs}: expected a whole number of at least 1, or auto")
 
 
 def _kind(knob: Any) -> str:
@@ -174,13 +184,13 @@ def _check_hydra(node: DictConfig) -> None:
     for path, allowed in _fixed().items():
         if _raw(OmegaConf.select(node, path)) != allowed:
             raise ConfigError(f"hydra.{path} is not what came along; nothing can be set or instantiated there")
-    raw = _raw(node.get("sweeper"))
-    target = raw.pop("_target_", None) if isinstance(raw, dict) else raw
+    sweeper = _raw(node.get("sweeper"))
+    target = sweeper.pop("_target_", None) if isinstance(sweeper, dict) else sweeper
     if target and not str(target).startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
         raise ConfigError(f"hydra.sweeper: {target} is no sweeper of Hydra's")
-    for path, key, value in _walk(raw, "hydra.sweeper"):
-        if key in ("_target_", "()") or "${" in str(value):
-            raise ConfigError(f"{path}.{key}={value}: nothing is instantiated there")
+    for key, value in flat(sweeper, "hydra.sweeper").items():
+        if any(word in f"{key}={value}" for word in ("_target_", "()", "${")):
+            raise ConfigError(f"{key}={value}: nothing is instantiated there")
 
 
 @cache
@@ -190,10 +200,3 @@ def _fixed() -> dict[str, Any]:
 
 def _raw(node: Any) -> Any:
     return OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else node
-
-
-def _walk(node: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in items:
-        yield path, key, value
-        yield from _walk(value, f"{path}.{key}")

@@ -1,4 +1,4 @@
-"""The command line, taken apart and put together again for Hydra."""
+"""The command line: its flags, and the configs that it describes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from trainer.config.check import checked, checked_all
 from trainer.config.keys import SLOTS, bare, key_of, parse_line
 from trainer.config.schema import KNOBS
 from trainer.errors import ConfigError
-
-
-def again(flags: Namespace, *names: str) -> list[str]:
-    """The given flags as arguments again, those that were set."""
-    given = {f"--{name.replace('_', '-')}": getattr(flags, name) for name in names}
-    return [flag if value is True else f"{flag}={value}" for flag, value in given.items() if value]
 
 
 def parse(arguments: list[str]) -> Namespace:
@@ -42,6 +36,12 @@ def parse(arguments: list[str]) -> Namespace:
     return flags
 
 
+def again(flags: Namespace) -> list[str]:
+    """Return the flags that say where configs are, as arguments."""
+    given = {"--config-dir": flags.config_dir, "--config-name": flags.config_name}
+    return [f"{flag}={value}" for flag, value in given.items() if value]
+
+
 def _refuse(message: str) -> NoReturn:
     """In place of argparse's usage: one line, and for `--epochs 3` the form that works."""
     words = [key_of(word.lstrip("-")) for word in message.split() if word.startswith("--")]
@@ -49,12 +49,20 @@ def _refuse(message: str) -> NoReturn:
     raise ConfigError(f"{message}{hint}; settings are key=value, dltrain --help lists them")
 
 
-def checked_flags(flags: Namespace) -> tuple[DictConfig, list[str]]:
-    """The config of the run, or of a sweep's first job, and the overrides for Hydra; every job's values are checked."""
-    if not flags.multirun:
-        return checked(flags.overrides, flags.config_dir, flags.config_name)
-    configs, overrides = checked_sweep(flags)
-    return next(iter(configs.values())), overrides
+def checked_flags(flags: Namespace) -> DictConfig:
+    """Return the config of the run that these flags describe.
+
+    Raises:
+        ConfigError: a key that does not exist, or a value that cannot be.
+    """
+    return checked(flags.overrides, flags.config_dir, flags.config_name)[0]
+
+
+def of_one_run(flags: Namespace) -> Namespace:
+    """Return the flags of a run, or of a sweep's first job, with its overrides as Hydra is to be given them."""
+    lines = [axis[0] for axis in sweep_axes(flags.overrides, flags.config_dir)] if flags.multirun else flags.overrides
+    _, overrides = checked(lines, flags.config_dir, flags.config_name)
+    return Namespace(**vars(flags) | {"multirun": False, "overrides": overrides})
 
 
 def checked_sweep(flags: Namespace) -> tuple[dict[str, DictConfig], list[str]]:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 import os
 import re
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir, version
+from hydra import initialize_config_dir, version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.utils import _run_hydra, get_args_parser
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -59,12 +59,12 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
         yield
 
 
-def loader() -> ConfigLoader:
+def loader() -> ConfigLoaderImpl:
     """Return the loader of the Hydra that is open."""
-    return GlobalHydra.instance().config_loader()
+    return GlobalHydra.instance().config_loader()  # type: ignore[return-value]
 
 
-def parse_all(overrides: list[str]) -> list[Override]:
+def parse_all(overrides: Sequence[str]) -> list[Override]:
     """Read overrides as Hydra does, while it is open.
 
     Raises:
@@ -83,34 +83,24 @@ def parse_all(overrides: list[str]) -> list[Override]:
     return found
 
 
-def compose_one(config_name: str, choices: list[str]) -> DictConfig:
-    """Compose a config of the chosen parts, while Hydra is open.
-
-    Raises:
-        ConfigError: they do not go together.
-    """
-    try:
-        return compose(config_name, choices, return_hydra_config=True)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise ConfigError(_one_line(error)) from error
-
-
 def set_values(cfg: DictConfig, choices: list[Override], values: list[Override]) -> None:
-    """Set values in a config that was composed of these choices, and note them there, as Hydra does when it composes.
-
-    Raises:
-        ConfigError: a value that its key cannot have.
-    """
+    """Set values in a config that was composed of these choices, and note them there, as Hydra would have."""
     for override in values:
         is_new = override.type is not OverrideType.CHANGE
-        try:
-            OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=is_new)
-        except OmegaConfBaseException as error:
-            raise ConfigError(_one_line(error)) from error
+        OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=is_new)
         noted = cfg.hydra.overrides.hydra if override.is_hydra_override() else cfg.hydra.overrides.task
         noted.append(override.input_line)
     job, of_run = cfg.hydra.job, [override for override in (*choices, *values) if not override.is_hydra_override()]
     job.override_dirname = get_overrides_dirname(of_run, **job.config.override_dirname)
+
+
+@contextmanager
+def in_one_line() -> Iterator[None]:
+    """Raise what Hydra and OmegaConf raise as a ConfigError."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        raise ConfigError(_one_line(error)) from error
 
 
 def _one_line(error: Exception) -> str:
@@ -142,9 +132,8 @@ def run_config(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
         HydraConfig.instance().cfg = None
 
 
-def launch(arguments: list[str], job: Callable[[DictConfig], Any]) -> None:
+def launch(flags: Namespace, job: Callable[[DictConfig], Any] = lambda cfg: None) -> None:
     """Hand a command line to Hydra itself: for its help, its --cfg and --info, completion, and sweepers of its own."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # it passes exceptions on, instead of printing them and exiting with 1
     version.setbase(VERSION)
-    parser = get_args_parser()
-    _run_hydra(parser.parse_args(arguments), parser, job, str(CONF), "config")
+    _run_hydra(flags, get_args_parser(), job, str(CONF), flags.config_name)

@@ -44,11 +44,13 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
     targets = {preset["_target_"]: (name, preset) for name, preset in _presets().items()}
     if target not in targets:
         raise ConfigError(
-            f"hydra.launcher: {target} is no launcher of Hydra's that has a preset: {', '.join(_presets())}"
+            f"hydra.launcher: {target} is no launcher of Hydra's that has a preset: {', '.join(_presets())}; "
+            "on this machine, sweep.jobs=2 runs two jobs at a time"
         )
     name, preset = targets[target]
     if not _is_installed(target):
-        raise ConfigError(f"hydra/launcher={name} needs a plugin of Hydra's: pip install 'dltrain[parallel]'")
+        plugin = target.split(".")[1].replace("_", "-")
+        raise ConfigError(f"hydra/launcher={name} needs a plugin of Hydra's: pip install {plugin}")
     shipped, given = flat(preset), {key_of(line) for line in overrides}
     for key, value in flat(launcher).items():
         path = f"hydra.launcher.{key}"
@@ -63,7 +65,7 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
 
 def is_of_launcher(line: str) -> bool:
     """Whether an override says how jobs are run, and not what they are."""
-    return key_of(line).startswith(("hydra/launcher", "hydra.launcher", "hydra.sweeper.max_batch_size"))
+    return key_of(line).startswith(("hydra/launcher", "hydra.launcher"))
 
 
 def kept_of_launcher(began: list[str], given: list[str]) -> list[str]:
@@ -76,7 +78,7 @@ def kept_of_launcher(began: list[str], given: list[str]) -> list[str]:
         return [line for line in began if not is_of_launcher(line)]
     keys = {f"hydra.launcher.{key}" for preset in _presets().values() for key in flat(preset) if key not in SPOKEN}
     for line in filter(is_of_launcher, began):
-        is_known = key_of(line) in {*keys, "hydra/launcher", "hydra.sweeper.max_batch_size"}
+        is_known = key_of(line) in {*keys, "hydra/launcher"}
         if not (is_known and re.fullmatch(r"[\w./:-]*", value_of(line))) and line not in given:
             raise ConfigError(f"{line}: only the command line may set this: give it again, or another hydra/launcher=")
     return began

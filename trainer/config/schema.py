@@ -1,6 +1,6 @@
 """What a run can be told: every top-level knob with its type, unit, range and neutral value, and the groups of parts.
 
-Nothing here imports torch or Hydra.
+Only the standard library is imported here: help does not wait for Hydra.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
-
 from trainer.config.keys import SLOTS
 
+MISSING: Any = "???"  # as OmegaConf marks what has to be given
 _HERE = Path(__file__).parent.parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"  # in a wheel, in a checkout
 
@@ -68,6 +67,7 @@ class SweepConfig:
     prune: Any = knob(
         "off", "stop hopeless jobs early; see trainer/sweep/pruning.py", choices=("halving", "median", "off")
     )
+    jobs: Any = knob(1, "jobs at a time, each in a process; auto: one per GPU or core", least=1, whole=True)
     factor: int = knob(2, "halving: one configuration in so many goes on at each rung", least=2)
 
 

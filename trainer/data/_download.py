@@ -1,4 +1,4 @@
-"""Files of public datasets: downloaded or unpacked whole or not at all, and known by their bytes.
+"""Public datasets: downloaded or unpacked whole or not at all, and known by their bytes.
 
 The module's name keeps it out of a config's reach: what is in it writes.
 """
@@ -7,63 +7,126 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
 import tempfile
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from time import monotonic
+from typing import Any, TypeVar
 
 from trainer.errors import DataError
 from trainer.files import replacing
 
 PATIENCE_S = 20  # without a byte, until a download is given up
+T = TypeVar("T")
 
 
-def download(name: str, root: Path, *, folder: Path, files: str) -> None:
-    """Put torchvision's dataset of that name below `root`; `files` are those that belong in `folder`.
+def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder: Path, *, files: str) -> None:
+    """Put the files in `md5s` into a folder, each from the first mirror that has it as it should be.
+
+    `files` is what the user could put there instead.
 
     Raises:
-        DataError: it did not come, in `PATIENCE_S` without a byte at most.
+        DataError: they could not be downloaded, or nothing came for `PATIENCE_S`.
     """
-    from torchvision import datasets
-
-    failures: list[Exception] = []
-
-    def attempt(into: str) -> None:
-        try:
-            getattr(datasets, name)(into, download=True)
-        except Exception as error:
-            failures.append(error)
-
-    timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE_S / 2)
     try:
-        beside = next(parent for parent in (root.absolute(), *root.absolute().parents) if parent.is_dir())
+        beside = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
         with tempfile.TemporaryDirectory(prefix=".download-", dir=beside, ignore_cleanup_errors=True) as temporary:
-            # A thread: a name server or a firewall that never answers is under no timeout of a socket.
-            thread = Thread(target=attempt, args=(temporary,), daemon=True)
-            thread.start()
-            size, since = 0, monotonic()
-            while thread.is_alive():
-                thread.join(0.2)
-                before, size = size, sum(file.stat().st_size for file in Path(temporary).rglob("*") if file.is_file())
-                since = monotonic() if size != before else since
-                if monotonic() - since > PATIENCE_S:
-                    raise TimeoutError(f"nothing came for {PATIENCE_S} s")
-            if failures:
-                raise failures[0]
-            for file in [path for path in Path(temporary).rglob("*") if path.is_file()]:
-                target = root / file.relative_to(temporary)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(file, target)
+            _patiently(partial(_retrieve, mirrors, md5s, temporary), lambda: [f.stat() for f in os.scandir(temporary)])
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in md5s:
+                os.replace(Path(temporary, file), folder / file)
     except Exception as error:
         raise DataError(
             f"{name} is not in {folder.absolute()} and could not be downloaded ({' '.join(str(error).split())}); put "
             f"{files} there, name another folder with data.root=, or try data=digits: it is embedded"
         ) from error
-    finally:
-        socket.setdefaulttimeout(timeout)
+
+
+def _retrieve(mirrors: Sequence[str], md5s: Mapping[str, str], folder: str) -> None:
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    for file, known in md5s.items():
+        for mirror in mirrors:
+            try:
+                pooch.retrieve(f"{mirror}{file}", f"md5:{known}", file, folder)
+                break
+            except Exception:
+                if mirror == mirrors[-1]:
+                    raise
+
+
+def openml(path: Path, data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> Path:
+    """Return `path`, after writing OpenML's dataset `data_id` there if there is no such file.
+
+    `columns` are the names in the file, of features and target in OpenML's order; `classes` are what its values of
+    the target are in the file, where it has classes.
+
+    Raises:
+        DataError: it is not there, and could not be downloaded or written.
+    """
+    if path.is_file():
+        return path
+    try:
+        frame = _patiently(partial(_table, data_id, columns, classes))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, frame.to_csv(index=False).encode())
+        if not path.is_file():
+            raise OSError(f"{path.parent} cannot be written to")
+    except Exception as error:
+        raise DataError(
+            f"{path.absolute()}: no such file, and OpenML's dataset {data_id} could not be fetched "
+            f"({' '.join(str(error).split())}); put a file there with the columns {','.join(columns)}, name another "
+            "folder with data.root=, or try what is embedded: data=digits, diabetes, iris, wine or breast_cancer"
+        ) from error
+    return path
+
+
+def _table(data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> Any:
+    from sklearn.datasets import fetch_openml
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a second attempt
+        found: Any = fetch_openml(data_id=data_id, as_frame=True, cache=False, n_retries=1, delay=0.1)
+    frame = found.data.assign(**{columns[-1]: found.target})
+    if len(frame.columns) != len(columns):
+        raise ValueError(f"it has the columns {', '.join(map(str, frame.columns))}")
+    frame.columns = list(columns)
+    if classes:
+        frame[columns[-1]] = frame[columns[-1]].astype(str).map(classes)
+    if frame.isna().any(axis=None):
+        raise ValueError("it has missing cells, or unknown classes")
+    return frame
+
+
+def _patiently(work: Callable[[], T], heard: Callable[[], Any] = lambda: None) -> T:
+    """Return what `work` does, in a thread: a name server that never answers is under no timeout of a socket.
+
+    Raises:
+        TimeoutError: `heard` has not changed for `PATIENCE_S`.
+    """
+    outcome: Future[T] = Future()
+
+    def attempt() -> None:
+        try:
+            outcome.set_result(work())
+        except Exception as error:
+            outcome.set_exception(error)
+
+    Thread(target=attempt, daemon=True).start()
+    known, since = heard(), monotonic()
+    while not wait([outcome], timeout=0.2).done:
+        with suppress(OSError):  # a file that has just got its name
+            if (now := heard()) != known:
+                known, since = now, monotonic()
+        if monotonic() - since > PATIENCE_S:
+            raise TimeoutError(f"nothing came for {PATIENCE_S} s")
+    return outcome.result()
 
 
 def write_whole(path: Path, content: bytes) -> None:

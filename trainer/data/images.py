@@ -81,7 +81,10 @@ def _idx_data(
     folder = root / name / "raw"
     if not any((folder / file).exists() for stem in FILES for file in (stem, f"{stem}.gz")):
         wanted = f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}"
-        _download.download(name, root, folder=folder, files=wanted)
+        from torchvision import datasets
+
+        source = getattr(datasets, name)
+        _download.download(name, source.mirrors, dict(source.resources), folder, files=wanted)
     files = [read_idx(folder, stem, num_dims=3 if "idx3" in stem else 1) for stem in FILES]
     images, labels, test_images, test_labels = (file.values for file in files)
     for part, x, y in [("train", images, labels), ("t10k", test_images, test_labels)]:

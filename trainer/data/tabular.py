@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.data._openml import fetched
+from trainer.data._download import openml
 from trainer.data._table.opening import open_table
 from trainer.data._table.splits import table
 from trainer.data.tensors import DataSpec, Splits
@@ -117,7 +117,7 @@ def boston(
     Raises:
         DataError: the file is not there and cannot be fetched, or has other columns.
     """
-    path = fetched(Path(root) / "boston.csv", 531, BOSTON, {})
+    path = openml(Path(root) / "boston.csv", 531, BOSTON, {})
     return csv(
         path=str(path),
         target="medv",
@@ -149,7 +149,7 @@ def pima(
     Raises:
         DataError: the file is not there and cannot be fetched, or has other columns.
     """
-    path = fetched(Path(root) / "pima_diabetes.csv", 37, PIMA, {"tested_negative": 0, "tested_positive": 1})
+    path = openml(Path(root) / "pima_diabetes.csv", 37, PIMA, {"tested_negative": 0, "tested_positive": 1})
     return csv(
         path=str(path),
         target="Outcome",

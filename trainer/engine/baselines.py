@@ -1,7 +1,7 @@
-"""What costs nothing to reach: a constant answer and, where data in memory makes it quick, the linear model.
+"""Baselines: a constant prediction and, for small data in memory, the linear model.
 
-A network that does not beat these has learned nothing. Both are fitted on the training split and measured by the
-same meter as the model.
+A network that does not beat them has learned nothing. Both are fitted on the training split and measured by the
+model's own meter.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from trainer.data.tensors import BatchLoader, DataSpec, TensorLoader
 from trainer.engine.loop import Loss
 from trainer.engine.meter import Meter
 
-CHEAP = 500_000  # numbers in the training inputs, up to which a linear model is fitted
+CHEAP = 500_000  # a linear model is fitted to at most this many numbers in the training inputs
 
 
 def baselines(
     train: BatchLoader, test: BatchLoader, spec: DataSpec, loss: Loss, meter: Meter
 ) -> dict[str, dict[str, float]]:
-    """Name of each baseline -> test metrics, the simplest first."""
+    """Return the test metrics of each baseline by name, the simplest first."""
     targets = train.targets
     if spec.task == "multiclass":
         shares = torch.bincount(targets, minlength=spec.out_features).double() / len(targets)
@@ -51,19 +51,19 @@ def baselines(
 
 
 def _least_squares(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
-    """Predictions `(M, 1)` at `z` `(M, F)` of the linear fit to `x` `(N, F)`, `y` `(N, 1)`."""
+    """Fit a linear model to `x` `(N, F)`, `y` `(N, 1)` and return its predictions `(M, 1)` at `z` `(M, F)`."""
     ones = torch.ones(len(x) + len(z), 1, dtype=x.dtype)
     solution = torch.linalg.lstsq(torch.cat([x, ones[: len(x)]], 1), y, driver="gelsd").solution
     return torch.cat([z, ones[: len(z)]], 1) @ solution
 
 
 def _logistic_regression(x: Tensor, y: Tensor, z: Tensor, num_outputs: int) -> Tensor:
-    """Logits `(M, K)`, or `(M, 1)` of two classes, at `z` of scikit-learn's logistic regression."""
+    """Fit scikit-learn's logistic regression and return its logits at `z`, `(M, K)`, or `(M, 1)` for two classes."""
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(max_iter=1000).fit(x.numpy(), y.numpy())
     if num_outputs == 1:
         return torch.from_numpy(model.decision_function(z.numpy()))[:, None]
-    logits = torch.full((len(z), num_outputs), -30.0, dtype=torch.float64)  # a class that was never seen
+    logits = torch.full((len(z), num_outputs), -30.0, dtype=torch.float64)  # for a class not in training
     logits[:, model.classes_] = torch.from_numpy(model.predict_log_proba(z.numpy()))
     return logits

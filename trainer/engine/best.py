@@ -1,4 +1,4 @@
-"""Which epoch of a run was best, by one validation metric."""
+"""The best epoch of a run, by one validation metric."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Best:
-    """The best epoch by one validation metric. NaN is never best, and counts as no improvement."""
+    """The best epoch by one validation metric. NaN is never best and never an improvement."""
 
     def __init__(self, monitor: str, higher_is_better: bool) -> None:
         self.monitor = monitor
@@ -17,11 +17,11 @@ class Best:
         self.epochs_without = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """What was seen so far."""
+        """Return all that a restart needs."""
         return {"metrics": self.metrics, "epoch": self.epoch, "epochs_without": self.epochs_without}
 
     def about(self) -> dict[str, Any]:
-        """The same for whoever reads the run's summary."""
+        """Return the entries of the run's summary."""
         return {
             "best": self.metrics,
             "best_epoch": self.epoch,
@@ -30,11 +30,11 @@ class Best:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from a saved state."""
         vars(self).update(state)
 
     def improved(self, epoch: int, metrics: dict[str, float]) -> bool:
-        """Take note of an epoch, and say whether it is the best so far; the earlier one wins a tie."""
+        """Record an epoch and return whether it is the best so far; the earlier one wins a tie."""
         value = self.sign * metrics[self.monitor]
         better = (
             not self.metrics

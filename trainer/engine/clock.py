@@ -1,4 +1,4 @@
-"""Where the time of a run goes."""
+"""Measure where a run's time goes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ PARTS = (*IN_UPDATE, "evaluation", "logging", "checkpoints")
 
 
 class Clock:
-    """`lap` books all the time since the last one on a part of the run.
+    """Seconds spent on each part of a run: `lap` adds the time since the last lap to one.
 
-    A GPU works on behind the host's back. There, one update in `every` waits for it at each lap, and the time of the
-    others is divided as these were.
+    A GPU runs behind the host. There, each lap of one update in `every` waits for it, and the time of the other
+    updates is divided in the same proportions.
     """
 
     def __init__(self, device: torch.device, every: int = 50) -> None:
@@ -24,11 +24,11 @@ class Clock:
         self.start()
 
     def start(self) -> None:
-        """Book nothing until now."""
+        """Start timing now."""
         self.last = time.perf_counter()
 
     def lap(self, part: str) -> None:
-        """All since the last call was spent on `part`."""
+        """Add the time since the last call to `part`."""
         if self.wait and part in IN_UPDATE:
             self.num_updates += part == "data"
             if self.num_updates % self.every:
@@ -41,12 +41,12 @@ class Clock:
 
     @property
     def learning_s(self) -> float:
-        """Seconds so far of what an update is made of, without its data."""
+        """Seconds spent on updates so far, without loading their data."""
         return sum(self.booked[part] for part in ("forward", "backward", "update", "others"))
 
     @property
     def seconds(self) -> dict[str, float]:
-        """Part -> seconds so far."""
+        """Seconds so far by part."""
         measured = sum(self.booked[part] for part in IN_UPDATE)
         scale = 1 + self.booked["others"] / measured if measured else 1.0
         return {part: self.booked[part] * (scale if part in IN_UPDATE else 1) for part in PARTS}

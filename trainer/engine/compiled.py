@@ -1,7 +1,7 @@
-"""A whole update as one graph, by torch.compile: forward, loss, backward, clipping and the optimizer's step.
+"""Compile a whole update into one graph: forward, loss, backward, clipping and the optimizer's step.
 
-A small model's step is little arithmetic and much calling. To compile the model alone would leave the calls of the
-backward pass and of the optimizer, and add some.
+A small model spends most of an update on calls, not arithmetic. Compiling only the model would keep the calls of the
+backward pass and the optimizer, and add some.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from trainer.engine.clock import Clock
 from trainer.engine.loop import Batch, Loss, Shortcut, forward
 from trainer.engine.update import Update
 
-TIMED = 20  # updates before the graph is made, and as many with it: what was gained is measured
+TIMED = 20  # updates timed before compiling, and as many after it, to measure the gain
 
 
 class CompiledUpdate(Shortcut):
-    """A shortcut of the loop, once that has made the first updates, for windows of as many examples as the first.
+    """A shortcut that compiles after the first updates, for windows of the same batch sizes as the first.
 
-    What cannot be compiled goes on as it is written, and `say` is told why.
+    If compiling fails, training continues without it and `say` gets the reason.
     """
 
     def __init__(
@@ -45,19 +45,19 @@ class CompiledUpdate(Shortcut):
         say: Callable[[str], None],
     ) -> None:
         self.update, self.observe, self.clock, self.say = update, observe, clock, say
-        self.sizes: list[int] = []  # of the batches in a window that the graph is for
-        self.marks: list[float] = []  # the clock's seconds at the start of each update that is made as it is written
-        self.seconds: list[float] = []  # of the first updates with the graph
+        self.sizes: list[int] = []  # batch sizes of the windows that the graph accepts
+        self.marks: list[float] = []  # the clock's seconds at the start of each timed update without the graph
+        self.seconds: list[float] = []  # durations of the first updates with the graph
         self.is_cuda = update.parameters[0].is_cuda
         self.graph: Callable[..., Any] | None = None
         if not hasattr(torch._dynamo.config, "trace_autograd_ops"):
-            say(f"warning: compile=true needs a newer torch than {torch.__version__}: updates are made as written")
+            say(f"warning: compile=true needs a newer torch than {torch.__version__}; training without it")
             return
         update.keep_tensors()
-        # A sweep may have compiled another model in this process: its graph must not be taken for this one's.
+        # A sweep may have compiled another model in this process; its graph must not be reused.
         torch._dynamo.reset()
         torch.compiler.set_stance("default")
-        # Both let the graph do what the loop does: it has the backward pass in it, and dropout draws the same numbers.
+        # The graph must match the loop: the first puts the backward pass into it, the second keeps dropout's numbers.
         torch._dynamo.config.trace_autograd_ops = True
         torch._inductor.config.fallback_random = True
         self.graph = torch.compile(
@@ -68,7 +68,7 @@ class CompiledUpdate(Shortcut):
         )
 
     def __call__(self, window: list[Batch], size: int) -> Tensor | None:
-        """The loss of an update, or nothing if that is to be made as it is written."""
+        """Make an update and return its loss, or None to leave it to the loop."""
         sizes = [len(targets) for _, targets in window]
         self.sizes = self.sizes or sizes
         if self.graph is None or sizes != self.sizes:
@@ -80,7 +80,7 @@ class CompiledUpdate(Shortcut):
         return self._first(window, size) if len(self.marks) > TIMED else None
 
     def _first(self, window: list[Batch], size: int) -> Tensor | None:
-        """An update whose time is taken: the first compiles."""
+        """Make a timed update; the first one compiles."""
         start = time.perf_counter()
         try:
             value = self._run(window, size)
@@ -88,14 +88,14 @@ class CompiledUpdate(Shortcut):
             if self.seconds:
                 raise
             self.graph = None
-            self.say(f"warning: compile=true: updates are made as written: {str(error).splitlines()[0]}")
+            self.say(f"warning: compile=true failed; training without it: {str(error).splitlines()[0]}")
             return None
         if self.is_cuda:
             torch.cuda.synchronize()
         self.seconds.append(time.perf_counter() - start)
         if len(self.seconds) == 2 and not isinstance(self.update.scheduler, LRScheduler):
-            # To look whether the graph still fits takes half of a small update. It does: windows are of one size, the
-            # model trains, and of the optimizer only tensors change, unless a scheduler of torch sees to more.
+            # Checking the graph's guards takes half of a small update. They hold: windows have one size, the model is
+            # in training mode, and only tensors of the optimizer change, unless a torch scheduler changes more.
             torch.compiler.set_stance("default", skip_guard_eval_unsafe=True)
         return value
 
@@ -104,7 +104,7 @@ class CompiledUpdate(Shortcut):
         if self.is_cuda:
             torch.compiler.cudagraph_mark_step_begin()
         seen, mean, norm = self.graph(window, size)
-        if self.is_cuda:  # the next replay writes over what this one gave
+        if self.is_cuda:  # the next replay overwrites these outputs
             seen, mean = [(outputs.clone(), value.clone()) for outputs, value in seen], mean.clone()
             norm = norm if norm is None else norm.clone()
         self.update.was_made(mean, norm)
@@ -113,7 +113,7 @@ class CompiledUpdate(Shortcut):
         return mean
 
     def gain(self) -> dict[str, float]:
-        """Seconds to compile, of an update since and before; nothing as long as that is not known."""
+        """Return the seconds to compile, and of an update after and before; empty until measured."""
         if len(self.seconds) <= TIMED:
             return {}
         before = median(end - start for start, end in pairwise(self.marks))
@@ -121,7 +121,7 @@ class CompiledUpdate(Shortcut):
 
 
 def _step(model: nn.Module, loss: Loss, update: Update, autocast: AbstractContextManager) -> Callable[..., Any]:
-    """The loop's `gradient` and the update's `step`, in words that can be traced."""
+    """Return the loop's `gradient` and the update's `step` as one function that can be traced."""
     parameters = update.parameters
     change = inspect.unwrap(type(update.optimizer).step)
 

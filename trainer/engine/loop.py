@@ -1,4 +1,4 @@
-"""The loop. No input or output, no config: it receives finished parts and yields reports.
+"""The training loop. It knows no files and no config: it takes finished parts and yields reports.
 
 `B` is the size of a batch, `K` the number of outputs of the model.
 """
@@ -25,21 +25,21 @@ class Loader(Protocol):
     """Passes over a split; the order of each is a function of the epoch."""
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the order of the next pass, and the batch that it starts at."""
+        """Choose the order of the next pass and the batch it starts at."""
 
     def __iter__(self) -> Iterator[Batch]:
-        """One pass."""
+        """Make one pass."""
 
 
 class Shortcut:
-    """Another way to make an update than the loop's own; this one, the neutral value, makes none."""
+    """An alternative to the loop's own update; this one, the neutral value, makes none."""
 
     def __call__(self, window: list[Batch], size: int) -> Tensor | None:
-        """Make an update with the window's `size` examples and return its loss, or leave it to the loop."""
+        """Make an update with the window's `size` examples and return its loss, or None to leave it to the loop."""
         return None
 
     def gain(self) -> dict[str, float]:
-        """Return what it has gained, in seconds, where that was measured."""
+        """Return the measured gain in seconds, if any."""
         return {}
 
 
@@ -47,18 +47,18 @@ class Position(NamedTuple):
     """Where a run stands."""
 
     epoch: int = 1  # the one in progress
-    batch: int = 0  # batches of it that were trained on
+    batch: int = 0  # batches of it trained on
     num_examples: int = 0  # trained on, in all epochs
 
 
 class Report(NamedTuple):
-    """After an update; at the end of an epoch once more, with the metrics of both splits."""
+    """The state after an update; the end of an epoch has one more report, with the metrics of both splits."""
 
     epoch: int  # from 1
     step: int  # updates made
     num_examples: int  # trained on
     loss: Tensor  # of the last update, shape (), on the device
-    position: Position  # to go on from
+    position: Position  # to resume from
     train: dict[str, float] = {}
     val: dict[str, float] = {}
 
@@ -78,16 +78,18 @@ def fit(
     shortcut: Shortcut = Shortcut(),  # noqa: B008 - has no state
     start: Position = Position(),  # noqa: B008 - immutable
 ) -> Iterator[Report]:
-    """Train, and report each update and each epoch. `meters` are for training and validation.
+    """Train, and yield a report for each update and each epoch. `meters` are for training and validation.
 
-    `lap` is told, after each part of the work, what the time since it was last called went to. `shortcut` may make an
-    update in its own way, and gives nothing where it does not.
+    `lap(part)` is called after each part of the work, to time it. `shortcut` may make an update instead of the loop.
+
+    Raises:
+        NumericalError: the loss is not finite.
     """
     train_meter, val_meter = meters
     first, batch, num_examples = start
 
     def gradient(window: list[Batch], size: int, observe: Callable[..., Any] = lambda *_: None) -> Tensor:
-        """Mean loss of an update's `size` examples; its gradient is left in the parameters."""
+        """Return the mean loss of an update's `size` examples, with its gradient in the parameters."""
         update.zero_grad()
         for inputs, targets in window:
             outputs, value = forward(model, loss, inputs, targets, autocast)
@@ -119,7 +121,7 @@ def fit(
 def evaluate(
     model: nn.Module, loss: Loss, batches: Iterable[Batch], meter: Meter, *, autocast: AbstractContextManager
 ) -> dict[str, float]:
-    """Loss and metrics over all examples, whatever the size of the batches."""
+    """Return loss and metrics over all examples, independent of the batch size."""
     model.eval()
     for inputs, targets in batches:
         outputs, value = forward(model, loss, inputs, targets, autocast)
@@ -130,7 +132,7 @@ def evaluate(
 def forward(
     model: Callable[[Tensor], Tensor], loss: Loss, inputs: Tensor, targets: Tensor, autocast: AbstractContextManager
 ) -> tuple[Tensor, Tensor]:
-    """Return the model's outputs `(B, K)`, in single precision at least, and their mean loss, shape `()`."""
+    """Return the model's outputs `(B, K)`, at least in single precision, and their mean loss, shape `()`."""
     with autocast:
         outputs = model(inputs)
     outputs = full(outputs)
@@ -138,12 +140,12 @@ def forward(
 
 
 def full(outputs: Tensor) -> Tensor:
-    """At least single precision: a loss or a metric of numbers of 16 bits would have three digits."""
+    """Return outputs in at least single precision: in 16 bits a loss or metric would have three digits."""
     return outputs if outputs.dtype.itemsize >= 4 else outputs.float()
 
 
 def windows(batches: Iterable[Batch], accumulate: int) -> Iterator[tuple[list[Batch], int]]:
-    """The batches of one update, `accumulate` of them or, at the end, fewer; and how many examples they hold."""
+    """Yield the batches of each update, `accumulate` of them or, at the end, fewer, and their number of examples."""
     rest = iter(batches)
     while window := list(islice(rest, accumulate)):
         yield window, sum(len(targets) for _, targets in window)

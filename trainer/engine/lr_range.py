@@ -1,7 +1,7 @@
-"""The learning-rate range test: train while the rate rises from nothing to too much, and look at the loss.
+"""The learning-rate range test: train while the rate rises from too small to too large, and record the loss.
 
-Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3.3; smoothed, stopped and read as in
-fast.ai's `lr_find`.
+Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3.3; smoothing, stopping and suggestions
+follow fast.ai's `lr_find`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from trainer.engine.update import Update
 from trainer.errors import NumericalError
 from trainer.schedules import Schedule
 
-MEMORY = 0.9  # share of the smoothed loss that is kept at a step: a mean over about ten of them
+MEMORY = 0.9  # share of the smoothed loss that each step keeps: a mean over about ten steps
 WINDOW = round(1 / (1 - MEMORY))
-DIVERGED = 4.0  # times the lowest smoothed loss
+DIVERGED = 4.0  # stop at this many times the lowest smoothed loss
 
 
 class Curve(NamedTuple):
-    """The loss at each learning rate, before the update with it; `smoothed` by an exponentially weighted mean."""
+    """The loss at each learning rate, before its update; `smoothed` is the exponentially weighted mean."""
 
     lrs: list[float]
     losses: list[float]
@@ -34,14 +34,14 @@ class Curve(NamedTuple):
 
     @property
     def lowest(self) -> int:
-        """Index of the lowest smoothed loss, of those that are smoothed."""
+        """Index of the lowest smoothed loss, after the first window."""
         return min(range(min(WINDOW, len(self.lrs) - 1), len(self.lrs)), key=self.smoothed.__getitem__)
 
     @property
     def steepest(self) -> int | None:
-        """Index before the lowest where the smoothed loss falls fastest; none where it does not fall.
+        """Index before the lowest where the smoothed loss falls fastest; None if it never falls.
 
-        Over several updates to both sides, and after as many as it is smoothed over: the rest is noise of batches.
+        Measured over several updates on both sides, after the first window: anything less is batch noise.
         """
         half = WINDOW // 2
         indices = range(WINDOW + half, self.lowest)
@@ -50,10 +50,10 @@ class Curve(NamedTuple):
         return best if best is not None and falls[best] > 0 else None
 
     def suggestions(self) -> dict[str, int]:
-        """What it is -> index, the larger rate first; none where the loss does not fall.
+        """Return the index of each suggestion by name, the larger rate first; empty if the loss never falls.
 
-        Smith takes a rate where the loss falls, fast.ai also a tenth of the one where it is lowest, since there it is
-        about to rise. The larger of the two is the better start of a run whose schedule brings it down.
+        Smith takes a rate at which the loss falls; fast.ai also offers a tenth of the rate with the lowest loss, where
+        it is about to rise. The larger of the two is the better start for a schedule that lowers it.
         """
         if self.steepest is None:
             return {}
@@ -73,10 +73,10 @@ def range_test(
     highest: float,
     steps: int,
 ) -> Curve:
-    """Train for `steps` updates at rates from `lowest` to `highest`, each the same factor above the one before.
+    """Train for `steps` updates at rates that rise from `lowest` to `highest` by a constant factor.
 
-    It ends sooner where the loss is no number, or its smoothed value 4 times as high as it has been. All else is as
-    `update` has it. Model and update are spent afterwards.
+    Stops early if the loss is not finite, or its smoothed value exceeds 4 times the lowest. Everything else is as in
+    `update`. Neither the model nor the update is usable afterwards.
     """
     for group in update.optimizer.param_groups:
         group["lr"] = 1.0
@@ -92,7 +92,7 @@ def range_test(
             average = MEMORY * average + (1 - MEMORY) * value
             curve.lrs.append(lr)
             curve.losses.append(value)
-            curve.smoothed.append(average / (1 - MEMORY ** len(curve.lrs)))  # without the zero that it began with
+            curve.smoothed.append(average / (1 - MEMORY ** len(curve.lrs)))  # corrects for the start at zero
             if len(curve.lrs) >= steps or curve.smoothed[-1] > DIVERGED * min(
                 curve.smoothed[WINDOW:], default=math.inf
             ):
@@ -104,13 +104,13 @@ def range_test(
 
 
 class _Endless:
-    """Pass after pass over a split, as one epoch."""
+    """Endless passes over a split, as one epoch."""
 
     def __init__(self, loader: Loader) -> None:
         self.loader = loader
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Nothing: it chooses the order of each pass itself."""
+        """Do nothing: each pass sets its own epoch."""
 
     def __iter__(self) -> Iterator[Batch]:
         for epoch in count(1):

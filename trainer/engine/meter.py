@@ -1,4 +1,4 @@
-"""Loss and metrics over many batches, added up a few at a time, and remembered where a run is broken off."""
+"""Loss and metrics over many batches, added up in groups, and saved with an interrupted run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _copy(value: Any) -> Any:
 
 
 def _to(value: Any, device: torch.device) -> Any:
-    """Every tensor in lists and dictionaries on the device."""
+    """Move every tensor in lists and dictionaries to the device."""
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, list):
@@ -27,8 +27,8 @@ def _to(value: Any, device: torch.device) -> Any:
 class Meter:
     """Loss and metrics over many batches.
 
-    Batches are kept and added up 256 at a time: a metric costs a few operations, which is much beside a small
-    model's step and nothing beside so many of them. `in_units` undoes the standardisation of regression targets.
+    Batches are kept and added up 256 at a time, because the few operations of a metric are much next to one step of
+    a small model and little next to 256. `in_units` undoes the standardisation of regression targets.
     """
 
     def __init__(self, metrics: Mapping[str, Metric], in_units: Callable[[Tensor], Tensor] | None = None) -> None:
@@ -51,7 +51,7 @@ class Meter:
 
     def _add_up(self) -> None:
         outputs, targets, losses = zip(*self.kept, strict=True)
-        # From pinned memory a GPU fetches them when it comes to it; the host would wait to hand them over itself.
+        # A GPU fetches them from pinned memory when it gets there; otherwise the host would wait to copy them.
         sizes = torch.tensor([len(t) for t in targets], pin_memory=losses[0].is_cuda)
         sizes = sizes.to(losses[0].device, non_blocking=True)
         self.loss = self.loss + (exact(torch.stack(losses)) * sizes).sum()
@@ -64,7 +64,7 @@ class Meter:
         self.kept = []
 
     def state_dict(self) -> dict[str, Any]:
-        """What was added since the last `compute`, as it is kept."""
+        """Return what was added since the last `compute`."""
         metrics = {name: {k: _copy(v) for k, v in vars(metric).items()} for name, metric in self.metrics.items()}
         return {"kept": [list(batch) for batch in self.kept], "metrics": metrics} | {
             "loss": self.loss,
@@ -72,7 +72,7 @@ class Meter:
         }
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
-        """Go on adding to that."""
+        """Continue from a saved state."""
         state = _to(state, device)
         self.kept = [(outputs, targets, loss) for outputs, targets, loss in state["kept"]]
         self.loss, self.num_examples = state["loss"], state["num_examples"]
@@ -80,7 +80,7 @@ class Meter:
             vars(metric).update(state["metrics"][name])
 
     def compute(self) -> dict[str, float]:
-        """Name -> value over all examples since the last call, `loss` first; starts anew."""
+        """Return each value by name over all examples since the last call, `loss` first, and reset."""
         if self.kept:
             self._add_up()
         values = {"loss": self.loss / self.num_examples} | {n: m.compute() for n, m in self.metrics.items()}

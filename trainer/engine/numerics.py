@@ -1,4 +1,4 @@
-"""What a run needs of the machine before the first tensor: number formats, random generators and memory."""
+"""Set up number formats, random generators and memory, before a run makes its first tensor."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.
 
 
 def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextManager, GradScaler]:
-    """The autocast context of the forward pass, and a gradient scaler that does nothing outside fp16.
+    """Return the autocast context of the forward pass, and a gradient scaler that is active in fp16 only.
 
     `fp32` is exact IEEE single precision, also in CUDA's matrix products and convolutions; `tf32` lets CUDA
     round their inputs to 10 bits; `bf16` and `fp16` run the forward pass in 16 bits (Micikevicius et al. 2018).
-    `fp64` is double precision throughout, weights and data included: what a search along a line needs to converge.
+    `fp64` is double precision throughout, weights and data included; line searches need it to converge.
 
     Raises:
-        ConfigError: a precision that the device does not have. It is never changed silently.
+        ConfigError: the device does not support the precision, which is never changed silently.
     """
     if name in ("tf32", "fp16") and device.type != "cuda":
         raise ConfigError(
-            f"precision={name} needs CUDA and device={device.type} is in use; here precision=fp32 or bf16 work"
+            f"precision={name} needs CUDA, and device={device.type} is in use; try precision=fp32 or precision=bf16"
         )
     if name == "fp64" and device.type == "mps":
-        raise ConfigError(f"precision=fp64: device={device.type} has no double precision; device=cpu has")
+        raise ConfigError(f"precision=fp64: device={device.type} has no double precision; try device=cpu")
     if device.type == "cuda":
         torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = (  # type: ignore[attr-defined]
             "tf32" if name == "tf32" else "ieee"
@@ -45,7 +45,7 @@ def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextMa
 
 
 def seed_everything(seed: int, deterministic: bool) -> None:
-    """Start every random generator from `seed`."""
+    """Seed every random generator, and choose whether torch may use nondeterministic algorithms."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
@@ -55,7 +55,7 @@ def seed_everything(seed: int, deterministic: bool) -> None:
 
 
 def random_state() -> dict[str, Any]:
-    """Of Python, NumPy and torch with all its devices, in lists and tensors alone."""
+    """Return the state of Python's, NumPy's and torch's generators, on all devices, as lists and tensors."""
     version, numbers, gauss = random.getstate()
     kind, keys, *rest = cast(tuple, np.random.get_state(legacy=True))
     return {
@@ -67,7 +67,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Go on drawing where `random_state` was asked; devices that are not here any more are left out."""
+    """Restore a state from `random_state`; CUDA generators only if the number of devices is unchanged."""
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     kind, keys, *rest = state["numpy"]
@@ -78,10 +78,10 @@ def set_random_state(state: dict[str, Any]) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let glibc keep what is freed; elsewhere this does nothing.
+    """Make glibc keep freed memory; elsewhere do nothing. Call before the first large tensor is made.
 
-    By itself it gives the memory of large tensors back to the kernel at once, and asks for it again at the next step of
-    a network: up to a third of the time goes to page faults. To be called before the first large tensor is made.
+    By default glibc returns the memory of large tensors to the kernel at once and asks for it again at the next step:
+    page faults then take up to a third of the time.
     """
     if platform.libc_ver()[0] != "glibc":
         return

@@ -1,4 +1,4 @@
-"""An update by a search: the losses of many weights in one call, by torch's vmap over those of the model."""
+"""An update by search: evaluate many candidate weights in one call, by torch's vmap over the model's weights."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from trainer.engine.update import Update
 from trainer.errors import ConfigError, reason
 from trainer.optim.search import Search
 
-NUMBERS = 2**20  # about as many in the layers of all candidates that are evaluated at once: they fit in a cache
+NUMBERS = 2**20  # about this many in the layers of the candidates evaluated at once: they fit in a cache
 
 
 class SearchedUpdate(Shortcut):
-    """A shortcut of the loop for optimizers that ask for the losses of candidates: no gradient is made.
+    """A shortcut for optimizers that need the losses of candidates and no gradient.
 
-    `sample` is an input of the model, shape `(2, *in_shape)`, on which it is tried.
+    `sample` is an input of the model, shape `(2, *in_shape)`, to try it on.
 
     Raises:
-        ConfigError: the model has too many weights, or cannot be evaluated for several of each in one call.
+        ConfigError: the model has too many weights, or vmap cannot evaluate it for several candidates.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class SearchedUpdate(Shortcut):
             self._try(sample)
         except Exception as error:
             raise ConfigError(
-                f"optim: {name} evaluates many weights in one call, and this {type(model).__name__} cannot be: "
-                f"{reason(error).split('. ')[0].rstrip('.')}; optim=adam trains it"
+                f"optim: {name} evaluates many weights in one call, and this {type(model).__name__} does not allow it: "
+                f"{reason(error).split('. ')[0].rstrip('.')}; use optim=adam"
             ) from error
 
     @torch.no_grad()
     def __call__(self, window: list[Batch], size: int) -> Tensor:
-        """Mean loss of the window's `size` examples with the weights that were chosen, shape `()`."""
+        """Search once and return the mean loss of the window's `size` examples with the chosen weights, shape `()`."""
         self.optimizer.step(lambda candidates: self._losses(candidates, window, size))
         mean = self._mean(self.model, window, size, self.observe)
         self.update.was_made(mean, None)
@@ -71,7 +71,7 @@ class SearchedUpdate(Shortcut):
             vmap(lambda weights: self._with(weights)(sample), randomness="same")(present.expand(2, -1))
 
     def _losses(self, candidates: Tensor, window: list[Batch], size: int) -> Tensor:
-        """Of candidates `(M, P)`, shape `(M,)`; those that are evaluated at once share their dropout."""
+        """Return the losses `(M,)` of candidates `(M, P)`; those evaluated at once share their dropout."""
         numbers = sum(inputs.numel() + len(targets) * self.num_weights for inputs, targets in window)
         mean = vmap(
             lambda weights: self._mean(self._with(weights), window, size),
@@ -81,7 +81,7 @@ class SearchedUpdate(Shortcut):
         return mean(candidates)
 
     def _with(self, weights: Tensor) -> Callable[[Tensor], Tensor]:
-        """The model with weights `(P,)` in place of its own."""
+        """Return the model with weights `(P,)` in place of its own."""
         parts = weights.split([p.numel() for p in self.named.values()])
         named = {name: part.view(p.shape) for part, (name, p) in zip(parts, self.named.items(), strict=True)}
         return lambda inputs: functional_call(self.model, named, (inputs,))
@@ -93,7 +93,7 @@ class SearchedUpdate(Shortcut):
         size: int,
         observe: Callable[[Tensor, Tensor, Tensor], Any] = lambda *_: None,
     ) -> Tensor:
-        """The loop's forward pass: mean loss of the window's examples."""
+        """Return the mean loss of the window's examples, by the loop's forward pass."""
         mean: Any = 0.0
         for inputs, targets in window:
             outputs, value = forward(model, self.loss, inputs, targets, self.autocast)

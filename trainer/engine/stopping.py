@@ -1,4 +1,4 @@
-"""What ends a run: its epochs, updates and minutes, its patience, a signal, or the sweep that it is a job of."""
+"""What ends a run: its number of epochs, updates or minutes, its patience, a signal, or its sweep."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Batch = TypeVar("Batch")
 
 
 class Signals:
-    """Lets Ctrl-C and SIGTERM wait for the end of an update. A second Ctrl-C does not wait. Use as a context manager.
+    """A context manager that makes Ctrl-C and SIGTERM wait for the end of an update; a second Ctrl-C does not wait.
 
-    Where batches are `watched`, the next one that is asked for raises `Stopped` instead.
+    After a signal, the next of the `watched` batches raises `Stopped`.
     """
 
     def __init__(self) -> None:
@@ -45,17 +45,17 @@ class Signals:
         self.came = self.came or number
 
     def check(self) -> None:
-        """Raises `Stopped` if a signal has come."""
+        """Raise `Stopped` if a signal has arrived."""
         if self.came:
             raise Stopped(self.came)
 
     def watched(self, batches: Iterable[Batch]) -> Watched[Batch]:
-        """The same batches."""
+        """Return the same batches, checking for a signal before each."""
         return Watched(batches, self)
 
 
 class Watched(Generic[Batch]):
-    """Batches that may be iterated over again; see `Signals`."""
+    """Batches that can be iterated over repeatedly; see `Signals`."""
 
     def __init__(self, batches: Iterable[Batch], signals: Signals) -> None:
         self.batches, self.signals = batches, signals
@@ -67,7 +67,7 @@ class Watched(Generic[Batch]):
 
 
 class Budget:
-    """Cuts the batches short when the updates or the minutes are used up; the epoch then ends as any other."""
+    """Cuts an epoch's batches short when the updates or minutes are used up; the epoch then ends like any other."""
 
     def __init__(self, update: Update, max_steps: float = math.inf, max_minutes: float = math.inf) -> None:
         self.update, self.max_steps = update, max_steps
@@ -79,8 +79,8 @@ class Budget:
         return self.update.num_steps >= self.max_steps or time.monotonic() >= self.deadline
 
     def limit(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield the first of the batches, and those after it that the budget still covers."""
-        if self.update.num_steps >= self.max_steps:  # resumed in the epoch that used them up
+        """Yield the first batch, and those after it as long as the budget lasts."""
+        if self.update.num_steps >= self.max_steps:  # resumed in the epoch that used up the updates
             return
         for batch in batches:
             yield batch
@@ -89,9 +89,9 @@ class Budget:
 
 
 class Ending:
-    """Knows when a run is over, and lets signals wait for the end of an update. Use as a context manager.
+    """A context manager that knows when a run is over and makes signals wait for the end of an update.
 
-    `halt(epoch, best)` is asked after every epoch but the last, with the best value of the monitored metric so far.
+    `halt(epoch, best)` is called after every epoch but the last, with the best value of the monitored metric so far.
     """
 
     def __init__(
@@ -108,16 +108,16 @@ class Ending:
         self.signals.__exit__(*error)
 
     def epochs_from(self, start: Position) -> int:
-        """Return the epochs to train to from `start`; none where the run was over already.
+        """Return the last epoch to train, or 0 if the run was over at `start` already.
 
         Raises:
-            Halted: the sweep halts the run here: it had not been heard, or decides otherwise by now.
+            Halted: the sweep halts the run at `start`, where it had not before the interruption.
         """
         is_between_epochs = start.epoch > 1 and not start.batch
         return 0 if is_between_epochs and self.reached(start.epoch - 1) else self.epochs
 
     def watched(self, batches: Iterable[Batch]) -> Watched[Batch]:
-        """Return the same batches; once a signal has come, the next one that is asked for raises `Stopped`."""
+        """Return the same batches; after a signal, the next one raises `Stopped`."""
         return self.signals.watched(batches)
 
     def limited(self, batches: Iterable[Batch]) -> Iterator[Batch]:
@@ -125,18 +125,18 @@ class Ending:
         return self.budget.limit(self.watched(batches))
 
     def allows(self, batch: int, train: Sized) -> bool:
-        """Return whether another update follows in this epoch, after so many batches of it."""
+        """Return whether another update follows in this epoch after `batch` batches."""
         return batch < len(train) and not self.budget.spent
 
     def check_signals(self) -> None:
-        """Raise `Stopped` if a signal has come."""
+        """Raise `Stopped` if a signal has arrived."""
         self.signals.check()
 
     def reached(self, epoch: int) -> bool:
         """Return whether the run is over after this epoch.
 
         Raises:
-            Halted: it is not, but the sweep halts it.
+            Halted: it is not over, but the sweep halts it.
         """
         if self.budget.spent or self.best.epochs_without >= self.patience:
             return True

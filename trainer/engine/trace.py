@@ -1,4 +1,4 @@
-"""What a run keeps in memory to draw at its end: a bounded trace of losses and weights, and what the model said."""
+"""What a run keeps in memory to draw at its end: a bounded trace of losses and weights, and the model's outputs."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from torch import Tensor, nn
 from trainer.engine.meter import Meter
 
 Item = TypeVar("Item")
-POINTS = 512  # losses that are kept
-WEIGHTS = 128  # times that all weights are kept, and
-WEIGHTS_BYTES = 64 * 2**20  # at most so much of them
-OUTPUTS = 4_000_000  # numbers of a split's outputs that are kept
+POINTS = 512  # losses to keep
+WEIGHTS = 128  # copies of all weights to keep
+WEIGHTS_BYTES = 64 * 2**20  # limit for all copies together
+OUTPUTS = 4_000_000  # numbers to keep of a split's outputs
 
 
 class Spaced(Generic[Item]):
-    """Items at evenly spaced steps, at most `capacity`: when they are full, every second is forgotten."""
+    """Items at evenly spaced steps, at most `capacity`: when full, every second one is dropped."""
 
     def __init__(self, capacity: int, first: int) -> None:
         self.capacity, self.spacing = capacity - capacity % 2, 1
         self.steps: list[int] = []
         self.items: list[Item] = []
-        self.next: float = first if self.capacity >= 4 else math.inf  # step at which one is wanted
+        self.next: float = first if self.capacity >= 4 else math.inf  # step of the next item
 
     def add(self, step: int, item: Item) -> None:
-        """Keep the item that is wanted."""
+        """Keep the item of step `next`."""
         self.steps.append(step)
         self.items.append(item)
         if len(self.items) == self.capacity:
@@ -38,14 +38,14 @@ class Spaced(Generic[Item]):
 
 
 class Point(NamedTuple):
-    """After an update."""
+    """Loss and learning rate of an update."""
 
-    loss: Tensor  # shape (), on the device: nothing waits for it
+    loss: Tensor  # shape (), on the device, so that nothing waits for it
     lr: float
 
 
 class Trace:
-    """The trace of a run from `step` on; what it costs at an update that is not kept is one comparison."""
+    """The trace of a run from `step` on; an update that is not kept costs one comparison."""
 
     def __init__(self, model: nn.Module, step: int, enabled: bool = True) -> None:
         self.parameters = dict(model.named_parameters())
@@ -58,7 +58,7 @@ class Trace:
         self.next = min(self.points.next, self.weights.next)
 
     def note(self, step: int, loss: Tensor, lr: float) -> None:
-        """Keep what is wanted of that step; call it where `step >= next`."""
+        """Keep what is due at this step; call it when `step >= next`."""
         if step >= self.points.next:
             self.points.add(step, Point(loss.detach().clone(), lr))
         self._keep_weights(step)
@@ -69,29 +69,29 @@ class Trace:
             self.weights.add(step, [p.detach().clone() for p in self.parameters.values()])
 
     def end(self, step: int) -> None:
-        """Keep the weights of the last step too, wherever it lies between two that are kept."""
+        """Keep the weights of the last step too, out of the even spacing."""
         if self.weights.items and step > self.weights.steps[-1]:
             self.weights.steps.append(step)
             self.weights.items.append([p.detach().clone() for p in self.parameters.values()])
 
     def losses(self) -> tuple[list[int], list[float], list[float]]:
-        """Steps, and the loss and the learning rate of each."""
+        """Return steps, losses and learning rates."""
         items = self.points.items
         losses = torch.stack([point.loss.float() for point in items]).tolist() if items else []
         return self.points.steps, losses, [point.lr for point in items]
 
     def path(self) -> tuple[list[int], Tensor]:
-        """Steps, and all weights at each as a row `(S, P)` on the CPU, in the order of the model's parameters."""
+        """Return steps and their weights `(S, P)` on the CPU, in the order of the model's parameters."""
         rows = [torch.cat([w.flatten() for w in weights]).cpu() for weights in self.weights.items]
         return self.weights.steps, torch.stack(rows) if rows else torch.zeros(0, 0)
 
     def last(self) -> dict[str, Tensor]:
-        """Name -> the parameter that was kept last; none, where none was."""
+        """Return the last kept value of each parameter by name; empty if none was kept."""
         return dict(zip(self.parameters, self.weights.items[-1], strict=True)) if self.weights.items else {}
 
 
 class KeepingMeter(Meter):
-    """A meter that also keeps outputs and targets, on the CPU, as long as there are not too many."""
+    """A meter that also keeps outputs and targets, on the CPU, up to a limit."""
 
     def __init__(self, meter: Meter) -> None:
         super().__init__(meter.metrics, meter.in_units)
@@ -106,7 +106,7 @@ class KeepingMeter(Meter):
             self.seen.append((outputs.detach().cpu(), targets.cpu()))
 
     def outputs(self) -> tuple[Tensor, Tensor]:
-        """Outputs `(N, K)` and targets of the first examples: all of them, where they are not too many."""
+        """Return outputs `(N, K)` and targets of the first examples, or of all if they are below the limit."""
         columns: Iterable[Iterable[Tensor]] = zip(*self.seen, strict=True)
         outputs, targets = (torch.cat(list(column)) for column in columns)
         return outputs, targets

@@ -18,16 +18,16 @@ from trainer.errors import NumericalError
 
 
 class Scheduler(Protocol):
-    """What `Update` needs of a schedule: torch's `LRScheduler` and `trainer.schedules` both have it."""
+    """What `Update` needs from a schedule: torch's `LRScheduler` and `trainer.schedules` both have it."""
 
     def step(self) -> None:
-        """After each update."""
+        """Count an update."""
 
     def state_dict(self) -> dict[str, Any]:
-        """What a restart needs."""
+        """Return what a restart needs."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from there."""
+        """Continue from a saved state."""
 
 
 class Update:
@@ -36,7 +36,7 @@ class Update:
     Neutral values: `scaler` disabled, `accumulate=1`, `clip=inf`, `ema=0`.
 
     Raises:
-        ValueError: an optimizer that evaluates the loss again (LBFGS), together with fp16.
+        ValueError: the optimizer re-evaluates the loss (LBFGS) and the precision is fp16.
     """
 
     def __init__(
@@ -66,7 +66,9 @@ class Update:
         needs = inspect.signature(optimizer.step).parameters.get("closure")
         self.reevaluates = needs is not None and needs.default is inspect.Parameter.empty
         if self.reevaluates and self.is_scaled:
-            raise ValueError(f"{type(optimizer).__name__} evaluates the loss again, and cannot be scaled for fp16")
+            raise ValueError(
+                f"{type(optimizer).__name__} re-evaluates the loss, which fp16 does not allow; use precision=fp32"
+            )
 
     @property
     def averaged_model(self) -> nn.Module:
@@ -75,7 +77,7 @@ class Update:
 
     @property
     def lr(self) -> float:
-        """Learning rate of the next update, of the first parameter group."""
+        """Learning rate of the first parameter group at the next update."""
         return float(self.optimizer.param_groups[0]["lr"])
 
     def zero_grad(self) -> None:
@@ -95,14 +97,13 @@ class Update:
         scaled.backward(_constant(share, loss.dtype, loss.device))
 
     def step(self, evaluate: Callable[[], Tensor]) -> None:
-        """Change the weights by the gradient that is there.
+        """Change the weights by the accumulated gradient.
 
-        `evaluate` computes the loss and its gradient anew: optimizers that search along a line call it, after
-        their first question, to which the answer is known. An overflow in fp16 skips the update, its schedule
-        and its average.
+        `evaluate` recomputes the loss and its gradient for optimizers that search along a line; their first
+        evaluation is the known loss. An overflow in fp16 skips the update, its schedule and its average.
 
         Raises:
-            NumericalError: the loss is no number; nothing was changed. Known without a wait on the CPU only.
+            NumericalError: the loss is not finite; nothing was changed. Checked on the CPU only, to avoid a wait.
         """
         self._check_loss(", which was not made")
         if self.is_scaled:
@@ -119,7 +120,7 @@ class Update:
         self._count()
 
     def keep_tensors(self) -> None:
-        """From now on gradients and learning rates stay in the same tensors: a compiled graph knows no others."""
+        """Keep gradients and learning rates in the same tensors from now on, as a compiled graph needs."""
         self.keeps_tensors = True
         for parameter in self.parameters:
             parameter.grad = torch.zeros_like(parameter)
@@ -127,10 +128,10 @@ class Update:
             group["lr"] = torch.tensor(float(group["lr"]), device=self.parameters[0].device)
 
     def was_made(self, loss: Tensor, clipped_norm: Tensor | None) -> None:
-        """Take note of an update by a compiled graph: its loss and, where it clips, the norm before that.
+        """Record an update made elsewhere: its loss and, if it clips, the gradient norm before.
 
         Raises:
-            NumericalError: the loss is no number. Known without a wait on the CPU only.
+            NumericalError: the loss is not finite. Checked on the CPU only, to avoid a wait.
         """
         self.loss, self._clipped_norm = loss, clipped_norm
         self._check_loss("")
@@ -170,7 +171,7 @@ class Update:
         self.num_steps, self.num_skipped = state["num_steps"], state["num_skipped"]
 
     def end_epoch(self, improved: bool) -> None:
-        """Tell a schedule that listens whether the monitored metric got better."""
+        """Tell a schedule that has `end_epoch` whether the monitored metric improved."""
         if listen := getattr(self.scheduler, "end_epoch", None):
             listen(improved)
 
@@ -181,7 +182,7 @@ class Update:
         return get_total_norm([p.grad for p in self.parameters if p.grad is not None])
 
     def _scaled_step(self) -> bool:
-        """Whether the update was made: no gradient was too large for 16 bits."""
+        """Step with the scaler and return whether the update was made; an overflow skips it."""
         scale = self.scaler.get_scale()
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -1,1 +1,1 @@
-"""The graph of a model's computation on one batch: recorded, marked and, where it is large, folded."""
+"""The graph of a model's computation on one batch: recorded, marked and, if large, folded."""

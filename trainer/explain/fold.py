@@ -1,6 +1,6 @@
-"""Of a large graph a small one, with one node for all that happens in a call of a module.
+"""Fold a large graph into a small one, with one node for everything that happens in a call of a module.
 
-Nodes that follow one another can be taken together without a cycle: what is between two of them is among them.
+Merging consecutive nodes makes no cycle: in topological order, any path between two of them stays among them.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from itertools import count, groupby
 from trainer.explain.marks import worst
 from trainer.explain.node import Call, Node, pooled
 
-Segment = list[Node]  # functions that follow one another
+Segment = list[Node]  # consecutive functions
 
 
 def folded(nodes: Sequence[Node], most: int) -> list[Node]:
-    """The finest graph of at most `most` functions and parameters, in topological order.
+    """Return the finest graph of at most `most` functions and parameters, in topological order.
 
-    Modules are folded from the innermost outwards. If that is not enough, as with a loop over a cell, what a module
-    calls itself goes with the module that was called before it, and at last neighbours are taken together.
-    A folded node has value and gradient of the last function in it with a gradient, and the worst of all marks.
+    Modules are folded from the innermost outwards. If that is not enough, as with a loop over a cell, a module's own
+    functions join the module called before them, and finally neighbours are merged. A folded node has the value and
+    gradient of its last function with a gradient, and the worst of all marks.
     """
     if len(nodes) <= most:
         return list(nodes)
     functions = [node for node in nodes if not node.is_leaf]
     deepest = max(len(node.calls) for node in functions) - 1
-    for goes_along in (False, True):
+    for joins in (False, True):
         for depth in range(max(1, deepest), 0, -1):
-            segments = [list(group) for _, group in groupby(functions, _call_of(depth, goes_along))]
+            segments = [list(group) for _, group in groupby(functions, _call_of(depth, joins))]
             graph = _graph(nodes, segments, depth)
             if len(graph) <= most:
                 return graph
@@ -39,10 +39,10 @@ def folded(nodes: Sequence[Node], most: int) -> list[Node]:
     return graph
 
 
-def _call_of(depth: int, goes_along: bool) -> Callable[[Node], int]:
-    """Gives a function the number of the call at that depth in which it happened, or a number of its own.
+def _call_of(depth: int, joins: bool) -> Callable[[Node], int]:
+    """Return a key that numbers a function by the call at `depth` in which it happened.
 
-    What happened outside of such calls has, if it `goes_along`, the number of the function before it.
+    A function outside such calls gets the number of the function before it if it `joins`, else one of its own.
     """
     own = count(-1, -1)
     last = -1
@@ -51,7 +51,7 @@ def _call_of(depth: int, goes_along: bool) -> Callable[[Node], int]:
         nonlocal last
         if len(node.calls) > depth:
             last = node.calls[depth].number
-        elif not goes_along or last < 0 or node.calls[0].module:
+        elif not joins or last < 0 or node.calls[0].module:
             last = next(own)
         return last
 
@@ -59,9 +59,9 @@ def _call_of(depth: int, goes_along: bool) -> Callable[[Node], int]:
 
 
 def _graph(nodes: Sequence[Node], segments: Sequence[Segment], depth: int) -> list[Node]:
-    """A node for each segment, and before it one for all parameters that it is the first to use."""
+    """Return a node for each segment, preceded by one for all parameters that it is the first to use."""
     made: list[Node] = []
-    number_of: dict[int, int] = {}  # of a node -> of the one that stands for it
+    number_of: dict[int, int] = {}  # number of a node -> number of its folded node
     for segment in segments:
         used = sorted({i for node in segment for i in node.inputs if nodes[i].is_leaf and i not in number_of})
         own = {node.number for node in segment}

@@ -1,8 +1,8 @@
-"""Where the nodes of a graph stand in a picture: in layers from top to bottom, each below all that it depends on.
+"""Place the nodes of a graph in a picture: in layers from top to bottom, each node below all that it depends on.
 
-As Sugiyama, Tagawa and Toda (1981) do: the layer of a node is its longest path from the start, a value that is used
-further down takes a narrow place in each layer between, and within a layer places are in the order of what is above.
-Many layers are cut into columns that stand side by side.
+After Sugiyama, Tagawa and Toda (1981): the layer of a node is its longest path from the start, a value used further
+down takes a narrow place in each layer between, and the places of a layer are in the order of those above.
+Many layers are cut into columns side by side.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 from trainer.explain.node import Node
 
-WIDTH, NARROW = 1.0, 0.25  # of a node, with the gap to the next, and of a value that passes by
+WIDTH, NARROW = 1.0, 0.25  # of a node with the gap to the next, and of a value that passes a layer
 MOST_LAYERS = 13  # in a column
 GAP = 0.35  # between two columns
 
 
 class Place(NamedTuple):
-    """Of a node, or where its value passes a layer further down."""
+    """A node, or where its value passes a layer further down."""
 
     node: int
     layer: int
@@ -37,19 +37,19 @@ class Layout(NamedTuple):
     """All places, and the lines between them."""
 
     spots: dict[Place, Spot]
-    boxes: list[Place]  # those of nodes
-    lines: list[tuple[Place, Place]]  # from a layer to the next
+    boxes: list[Place]  # places of nodes
+    lines: list[tuple[Place, Place]]  # from one layer to the next
     width: float
     rows: int
 
     def crossing(self, column: int) -> list[tuple[Place, Place]]:
-        """The lines that lead from that column to the next."""
+        """Return the lines from that column to the next."""
         columns = ((self.spots[start].column, self.spots[end].column) for start, end in self.lines)
         return [line for line, ends in zip(self.lines, columns, strict=True) if ends == (column, column + 1)]
 
 
 def layout(nodes: Sequence[Node]) -> Layout:
-    """A layout of all nodes but parameters."""
+    """Return a layout of all nodes except parameters."""
     shown = [node for node in nodes if not node.is_parameter]
     layer: dict[int, int] = {}
     last_use: dict[int, int] = {}
@@ -70,18 +70,18 @@ def layout(nodes: Sequence[Node]) -> Layout:
 
 
 def _across(boxes: list[Place], passing: list[Place], lines: list[tuple[Place, Place]]) -> dict[Place, float]:
-    """The x of each place: as near as there is room to the middle of those above it."""
+    """Return the x of each place: as close as possible to the mean of those above it."""
     x: dict[Place, float] = {}
     is_box = set(boxes)
     for row in range(max(box.layer for box in boxes) + 1):
         wanted = {}
         for place in [p for p in [*boxes, *passing] if p.layer == row]:
             above = [start for start, end in lines if end == place]
-            if len(is_box.intersection(above)) == 1:  # a chain stays straight, whatever joins it from the side
+            if len(is_box.intersection(above)) == 1:  # a chain stays straight when others join it
                 above = [start for start in above if start in is_box]
             wanted[place] = sum(x[start] for start in above) / max(1, len(above))
         order = sorted(wanted, key=lambda place: (wanted[place], place not in is_box, place.node))
-        right = -math.inf  # end of the place before
+        right = -math.inf  # right edge of the place before
         for place in order:
             half = (WIDTH if place in is_box else NARROW) / 2
             x[place] = max(wanted[place], right + half)

@@ -1,8 +1,8 @@
-"""Which nodes get a gradient from which nothing, or nothing good, is learned.
+"""Mark the nodes whose gradients are too small, too large or zero.
 
-The measure is the Euclidean norm of a gradient beside that of the gradient by the model's output, where the way back
-begins. A map that keeps lengths keeps it, whatever the shapes on both sides; a mean or a root mean square would fall
-at every layer that is wider. Models that train well lie between 1/1000 and 300 times.
+The measure is the Euclidean norm of a gradient relative to that at the model's output, where the backward pass starts.
+A length-preserving map keeps it, whatever the shapes; a mean or root mean square would fall at every wider layer.
+Models that train well stay between 1/1000 and 300.
 """
 
 from __future__ import annotations
@@ -14,26 +14,26 @@ from dataclasses import replace
 from trainer.explain.node import Node
 
 VANISHING, EXPLODING = 1e-4, 1e3  # times the norm at the model's output
-MEANING = {  # the worst first
-    "exploding": f"its gradient is longer than {EXPLODING:,.0f} times the one at the model's output, or not finite",
-    "dead": "its gradient is 0 everywhere, or its value is although none of its inputs is",
+MEANING = {  # worst first
+    "exploding": f"its gradient is over {EXPLODING:,.0f} times as long as at the model's output, or not finite",
+    "dead": "its gradient is 0 everywhere, or its value is and no input is",
     "vanishing": f"its gradient is shorter than 1/{1 / VANISHING:,.0f} of the one at the model's output",
 }
 
 
 def marked(nodes: Sequence[Node]) -> list[Node]:
-    """The nodes with their marks; the loss has none, nor has what it does not depend on or nothing is learned from."""
+    """Return the nodes with their marks; only parameters and what is computed from them, except the loss, get one."""
     output = [node for node in nodes if node.calls and not node.is_leaf and node.calls[0].module == ""][-1]
     reference = output.gradient.norm if output.gradient else 0.0
-    teaches: set[int] = set()  # parameters, and what is computed from some
+    learns: set[int] = set()  # parameters and what is computed from them
     for node in nodes[:-1]:
-        if node.is_parameter or teaches.intersection(node.inputs):
-            teaches.add(node.number)
-    return [replace(node, mark=_mark(node, nodes, reference)) if node.number in teaches else node for node in nodes]
+        if node.is_parameter or learns.intersection(node.inputs):
+            learns.add(node.number)
+    return [replace(node, mark=_mark(node, nodes, reference)) if node.number in learns else node for node in nodes]
 
 
 def worst(nodes: Sequence[Node]) -> str:
-    """The mark of several nodes together."""
+    """Return the worst mark of several nodes."""
     return next((mark for mark in MEANING if any(node.mark == mark for node in nodes)), "")
 
 
@@ -48,6 +48,6 @@ def _mark(node: Node, nodes: Sequence[Node], reference: float) -> str:
 
 
 def _is_off(node: Node, nodes: Sequence[Node]) -> bool:
-    """Whether a function gives nothing but zeros by itself: a ReLU of negative numbers, for example."""
+    """Return whether a function turns nonzero inputs into zeros, as a ReLU does with negative numbers."""
     inputs = [nodes[number].value for number in node.inputs]
     return bool(inputs and node.value and node.value.zeros == 1 and all(v and v.zeros < 1 for v in inputs))

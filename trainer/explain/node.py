@@ -1,4 +1,4 @@
-"""What a graph is made of: a list of nodes, each behind all that it is computed from."""
+"""The nodes of a graph: a list in which each comes after all that it is computed from."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Size(NamedTuple):
-    """How large the numbers of a value or of a gradient are."""
+    """How large the numbers in a value or gradient are."""
 
     numel: int
     mean: float
@@ -23,7 +23,7 @@ class Size(NamedTuple):
 
 
 class Call(NamedTuple):
-    """One call of a module; a module that is called twice has two."""
+    """One call of a module; a module called twice has two."""
 
     module: str  # such as layer1.0.conv1; "" is the model itself
     kind: str  # its class
@@ -34,29 +34,29 @@ class Call(NamedTuple):
 class Node:
     """A function that was called or, as a leaf, the input or a parameter."""
 
-    number: int  # its place in the list
-    name: str  # of a parameter, such as 1.weight, or of the function, such as linear
+    number: int  # index in the list
+    name: str  # of the parameter, such as 1.weight, or of the function, such as linear
     calls: tuple[Call, ...]  # of the modules in which it happened, outermost first
-    inputs: tuple[int, ...]  # numbers of nodes, all of them smaller
-    shape: tuple[int, ...]  # with the batch; of the first tensor where there are several
+    inputs: tuple[int, ...]  # smaller numbers of other nodes
+    shape: tuple[int, ...]  # with the batch; of the first tensor if there are several
     is_leaf: bool = False
-    value: Size | None = None  # none of tokens
-    gradient: Size | None = None  # of the loss by the value; none where the loss does not depend on it
+    value: Size | None = None  # None for tokens
+    gradient: Size | None = None  # of the loss by the value; None if the loss does not depend on it
     mark: str = ""  # vanishing, exploding or dead: see marks.py
 
     @property
     def is_parameter(self) -> bool:
-        """Whether it is learned; the other leaf is the input, which belongs to no module."""
+        """Whether it is a parameter; the other leaf is the input, which belongs to no module."""
         return self.is_leaf and bool(self.calls)
 
     @property
     def title(self) -> str:
-        """The module in which it happened and its name; the name of a leaf is enough."""
+        """The module in which it happened and its name; only the name of a leaf."""
         return self.name if self.is_leaf else f"{self.calls[-1].module} {self.name}".strip()
 
 
 def pooled(sizes: Sequence[Size | None]) -> Size | None:
-    """The size of all numbers together; none of none."""
+    """Return the size of all numbers together, or None if there are no numbers."""
     known = [size for size in sizes if size]
     numel = sum(size.numel for size in known)
     if not numel:

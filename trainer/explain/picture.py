@@ -1,4 +1,4 @@
-"""A graph as a picture: a box a node, its colour the size of its gradient."""
+"""Draw a graph: one box per node, coloured by the size of its gradient."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from trainer.explain.node import Node, pooled
 from trainer.explain.table import brief, shape
 from trainer.view import style
 
-BOX_IN, ROW_IN = 2.0, 1.0  # inches that a box with its gap is wide, and a row is high
+BOX_IN, ROW_IN = 2.0, 1.0  # width of a box with its gap and height of a row, in inches
 HALF_WIDTH, HALF_HEIGHT = 0.44, 0.33  # of a box, in these units
-COLOURS = colormaps["cividis"]  # read alike with and without colour vision
+COLOURS = colormaps["cividis"]  # safe for colour-blind readers
 LINE = "0.35"
 LONGEST = 27  # characters of a title
 
 
 def graph_picture(nodes: Sequence[Node], title: str, path: Path) -> None:
-    """Draw the graph from top to bottom; parameters stand in the box of the node that is the first to use them."""
+    """Draw the graph from top to bottom; parameters appear in the box of the first node that uses them."""
     plan = layout(nodes)
     margin = max(0.1, 1 - plan.width / 2)  # a single column leaves room for the title
     width, height = (plan.width + 2 * margin) * BOX_IN + 1.2, plan.rows * ROW_IN + 1.1
@@ -50,7 +50,7 @@ def graph_picture(nodes: Sequence[Node], title: str, path: Path) -> None:
 
 
 def _norm(nodes: Sequence[Node]) -> LogNorm:
-    """Of all boxes but the loss, whose gradient is 1; two decades at least, since what differs by less is alike."""
+    """Return the colour scale of all boxes but the loss, whose gradient is 1; it spans at least two decades."""
     boxes = [node for node in nodes[:-1] if not node.is_leaf]
     sizes = [node.gradient.rms for node in boxes if node.gradient and 0 < node.gradient.rms < math.inf] or [1.0]
     wider = max(1.0, (100 * min(sizes) / max(sizes)) ** 0.5)
@@ -64,7 +64,7 @@ def _box(axes: Axes, plan: Layout, nodes: Sequence[Node], place: Place, norm: Lo
     ink = "black"
     if node.gradient:
         lines.append(f"gradient {brief(node.gradient.rms)}")
-        if node.gradient.rms > 0 and node is not nodes[-1]:  # the loss has 1 in any case
+        if node.gradient.rms > 0 and node is not nodes[-1]:  # the loss's is always 1
             fill = COLOURS(norm(node.gradient.rms))
             ink = "white" if norm(node.gradient.rms) < 0.5 else "black"
     parameters = [nodes[i] for i in node.inputs if nodes[i].is_parameter and _first_user(nodes, i) is node]
@@ -95,14 +95,14 @@ def _first_user(nodes: Sequence[Node], number: int) -> Node:
 
 
 def _line(axes: Axes, plan: Layout, start: Place, end: Place) -> None:
-    """From a place to one in the next layer, which may be at the top of the next column; an arrow into a box."""
+    """Draw a line to a place in the next layer, perhaps at the top of the next column; an arrow if it is a box."""
     (x0, row0, column0), (x1, row1, column1) = plan.spots[start], plan.spots[end]
-    begin, into_box = row0 + HALF_HEIGHT, end in plan.boxes
-    points = [(x0, begin), (x1, row1 - HALF_HEIGHT)]
+    lower, into_box = row0 + HALF_HEIGHT, end in plan.boxes
+    points = [(x0, lower), (x1, row1 - HALF_HEIGHT)]
     if column1 > column0:
         lane = 0.06 * plan.crossing(column0).index((start, end))
         right = max(spot.x for spot in plan.spots.values() if spot.column == column0) + (1 + GAP) / 2 - lane
-        points[1:1] = [(x0, begin + 0.17 - lane), (right, begin + 0.17 - lane), (right, -0.5 + lane), (x1, -0.5 + lane)]
+        points[1:1] = [(x0, lower + 0.17 - lane), (right, lower + 0.17 - lane), (right, -0.5 + lane), (x1, -0.5 + lane)]
     if not into_box:
         points.append((x1, row1 + HALF_HEIGHT))
     axes.plot(*zip(*points, strict=True), color=LINE, linewidth=1, zorder=1, solid_joinstyle="round")

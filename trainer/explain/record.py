@@ -1,4 +1,4 @@
-"""The graph of a model's computation on one batch: what it calls, in order, with values and gradients.
+"""Record the graph of a model's computation on one batch: what it calls, in order, with values and gradients.
 
 The model itself runs, forward and backward. Each torch function that it calls is a node, and so is each parameter,
 before its first use: a node comes after all that it is computed from.
@@ -28,16 +28,16 @@ def record(
     targets: Tensor,
     autocast: AbstractContextManager,
 ) -> list[Node]:
-    """The nodes of a forward and a backward pass in training mode, in topological order; the loss is the last.
+    """Return the nodes of a forward and backward pass in training mode, in topological order with the loss last.
 
-    `inputs` are `(B, *in_shape)`, and `loss` gives shape `()`. The gradients of the parameters are left in the model.
+    `inputs` are `(B, *in_shape)`; `loss` returns shape `()`. The model keeps its parameters' gradients.
     """
     model.train().zero_grad()
     recording = _Recording(model)
-    # What the model is given has a gradient, and is no leaf: a model may change it in place.
+    # The input needs a gradient but is not a leaf, because a model may change it in place.
     given = inputs.detach().requires_grad_().clone() if inputs.is_floating_point() else inputs
     recording.add("inputs", [given], (), is_leaf=True)
-    with _told(model, recording), recording, autocast:
+    with _tracked(model, recording), recording, autocast:
         outputs = model(given)
     recording.enter("loss", type(loss).__name__, outputs)
     with recording:
@@ -48,7 +48,7 @@ def record(
 
 
 @contextmanager
-def _told(model: nn.Module, recording: _Recording) -> Iterator[None]:
+def _tracked(model: nn.Module, recording: _Recording) -> Iterator[None]:
     """Tell the recording which module is running."""
     handles = []
     for name, module in model.named_modules():
@@ -64,25 +64,25 @@ def _told(model: nn.Module, recording: _Recording) -> Iterator[None]:
 
 
 class _Recording(TorchFunctionMode):
-    """Sees every torch function that is called while it is active."""
+    """Sees every call of a torch function while it is active."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.nodes: list[Node] = []
-        self.calls: list[Call] = []  # that are running
+        self.calls: list[Call] = []  # in progress
         self.num_calls = 0
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         self.parameters: dict[Tensor, int] = {}  # -> number of its node
         self.tensors: dict[int, tuple[Tensor, int, int]] = {}  # id -> tensor, its version, number of its node
-        self.functions: dict[Any, int] = {}  # of autograd, such as MulBackward0 -> number of its node
+        self.functions: dict[Any, int] = {}  # autograd function, such as MulBackward0 -> number of its node
         self.gradients: dict[int, list[Size]] = {}  # number of a node -> gradients of its tensors
 
     def __torch_function__(
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Call the function; it is a node if a gradient can flow through it. What it calls itself is not seen."""
+        """Call the function and add a node if a gradient can flow through it. Its own calls are not seen."""
         kwargs = kwargs or {}
-        if function.__name__ == "__get__":  # an attribute, such as a shape or a transposed view, which _find knows too
+        if function.__name__ == "__get__":  # an attribute, such as a shape or a transposed view; _find handles those
             return function(*args, **kwargs)
         inputs = self._found(_tensors((args, kwargs)))  # before the call, which may change them in place
         result = function(*args, **kwargs)
@@ -92,23 +92,23 @@ class _Recording(TorchFunctionMode):
         return result
 
     def enter(self, name: str, kind: str, inputs: Any) -> None:
-        """A module begins; what it is given was made before."""
+        """Start a call of a module; its inputs were made before."""
         self.look(inputs)
         self.calls.append(Call(name, kind, self.num_calls))
         self.num_calls += 1
 
     def leave(self, outputs: Any) -> None:
-        """The module that began last ends; what it gives was made in it."""
+        """End the innermost call; its outputs were made in it."""
         self.look(outputs)
         self.calls.pop()
 
     def look(self, tensors: Any) -> None:
-        """Make nodes of those that autograd alone has seen."""
-        with torch._C.DisableTorchFunction():  # what this calls belongs to no model
+        """Add nodes for tensors that only autograd has seen."""
+        with torch._C.DisableTorchFunction():  # these calls are not the model's
             self._found(_tensors(tensors))
 
     def add(self, name: str, tensors: Sequence[Tensor], inputs: tuple[int, ...], *, is_leaf: bool = False) -> int:
-        """A new node, whose value is these tensors; listens to their gradients."""
+        """Add a node whose value is these tensors, register for their gradients, and return its number."""
         number = len(self.nodes)
         value = pooled([size_of(tensor) for tensor in tensors if tensor.is_floating_point()])
         self.nodes.append(Node(number, name, tuple(self.calls), inputs, tuple(tensors[0].shape), is_leaf, value))
@@ -120,7 +120,7 @@ class _Recording(TorchFunctionMode):
         return number
 
     def finished(self) -> list[Node]:
-        """All nodes, with their gradients, after the backward pass."""
+        """Return all nodes with their gradients, after the backward pass."""
         for parameter, number in self.parameters.items():
             self._note(number, parameter.grad)
         return [replace(node, gradient=pooled(self.gradients.get(node.number, []))) for node in self.nodes]
@@ -130,7 +130,7 @@ class _Recording(TorchFunctionMode):
             self.gradients.setdefault(number, []).append(size_of(gradient))
 
     def _knows(self, tensor: Tensor) -> bool:
-        """Whether it belongs to a node, and was not changed since."""
+        """Return whether a tensor belongs to a node and has not changed since."""
         return id(tensor) in self.tensors and self.tensors[id(tensor)][1] == tensor._version
 
     def _found(self, tensors: Iterable[Tensor]) -> tuple[int, ...]:
@@ -138,7 +138,7 @@ class _Recording(TorchFunctionMode):
         return tuple(dict.fromkeys(number for number in numbers if number is not None))
 
     def _find(self, tensor: Tensor) -> int | None:
-        """The node that a tensor belongs to, if there is one; what autograd alone has seen becomes one."""
+        """Return the number of a tensor's node, if any; what only autograd has seen becomes a node."""
         if self._knows(tensor):
             return self.tensors[id(tensor)][2]
         if tensor in self.names:
@@ -156,7 +156,7 @@ class _Recording(TorchFunctionMode):
         return self.parameters[parameter]
 
     def _behind(self, function: Any) -> tuple[int, ...]:
-        """The nodes that a function of autograd takes from, directly or through functions that belong to none."""
+        """Return the nodes that feed an autograd function, directly or through functions without a node."""
         found: list[int] = []
         for before, _ in function.next_functions:
             if before in self.functions:
@@ -169,7 +169,7 @@ class _Recording(TorchFunctionMode):
 
 
 def size_of(tensor: Tensor) -> Size:
-    """Computed in double precision: in single, the square of a small gradient is 0."""
+    """Return the size of a tensor, in double precision: in single, the square of a small gradient is 0."""
     numbers = tensor.detach().to_dense().cpu().double()
     count = max(1, numbers.numel())
     return Size(
@@ -181,7 +181,7 @@ def size_of(tensor: Tensor) -> Size:
 
 
 def _tensors(structure: Any) -> list[Tensor]:
-    """All tensors in nested lists, tuples and dictionaries."""
+    """Return all tensors in nested lists, tuples and dictionaries."""
     if isinstance(structure, Tensor):
         return [structure]
     if isinstance(structure, dict):
@@ -192,7 +192,7 @@ def _tensors(structure: Any) -> list[Tensor]:
 
 
 def _shown(function: Callable) -> str:
-    """The name of a torch function as it is known: `add` also of `+`, of `+=` and in place."""
+    """Return the familiar name of a torch function: `add` for `+`, `+=` and `add_` too."""
     name = function.__name__
     if not name.startswith("__"):
         return name.strip("_")

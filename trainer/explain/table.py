@@ -1,4 +1,4 @@
-"""A graph as a table: a row a node, in topological order."""
+"""Print a graph as a table: one row per node, in topological order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ COLOUR = {"exploding": "bold red", "dead": "bold magenta", "vanishing": "bold ye
 
 
 def graph_table(nodes: Sequence[Node]) -> Table:
-    """Number, name, inputs, shape, and mean and root mean square of value and gradient; fits in 80 columns."""
+    """Return a table of names, inputs, shapes, and mean and rms of values and gradients; it fits in 80 columns."""
     table = Table(box=box.SIMPLE_HEAD, padding=0)
     table.add_column("\n#", justify="right")
     table.add_column("\nnode", overflow="fold", min_width=10)
@@ -25,7 +25,7 @@ def graph_table(nodes: Sequence[Node]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("\nmark", no_wrap=True)
     for node in nodes:
-        name = f"  {node.name}" if node.is_parameter else node.title  # parameters stand before their user
+        name = f"  {node.name}" if node.is_parameter else node.title  # indented before its user
         sources = " ".join(map(str, node.inputs))
         numbers = (*_numbers(node.value), *_numbers(node.gradient))
         mark = Text(node.mark, COLOUR.get(node.mark, ""))
@@ -34,11 +34,11 @@ def graph_table(nodes: Sequence[Node]) -> Table:
 
 
 def legend(nodes: Sequence[Node]) -> list[str]:
-    """What the columns are, and what each mark means, with the number of nodes that have it."""
+    """Return lines that explain the columns and each mark, with the number of nodes that have it."""
     found = [node.mark for node in nodes]
     counts = {mark: found.count(mark) for mark in MEANING}
     return [
-        "rms        root of the mean square, over batch and features; gradients are those of the loss",
+        "rms        root mean square, over batch and features; gradients are of the loss",
         *(f"{mark:<10} {meaning}: {_nodes(counts[mark])}" for mark, meaning in MEANING.items()),
     ]
 
@@ -48,12 +48,12 @@ def _nodes(number: int) -> str:
 
 
 def shape(node: Node) -> str:
-    """With the batch, such as 32x64x8x8."""
+    """Return the shape with the batch, such as 32x64x8x8."""
     return "x".join(map(str, node.shape)) or "scalar"
 
 
 def brief(value: float) -> str:
-    """Three digits at most, and seven characters."""
+    """Format a number with at most three digits, in about seven characters."""
     if value == 0 or 1e-2 <= abs(value) < 1000:
         return f"{value:.3g}"
     digits, _, exponent = f"{value:.1e}".partition("e")

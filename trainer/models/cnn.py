@@ -1,4 +1,4 @@
-"""A small convolutional network, as in LeNet-5 (LeCun et al. 1998) with today's parts."""
+"""A small convolutional network: LeNet-5 (LeCun et al. 1998) with modern layers."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from torch import nn
 
 
 class SimpleCNN(nn.Sequential):
-    """`(B, C, H, W)` -> `(B, out_features)`: convolutions, each with pooling and ReLU, then two layers.
+    """`(B, C, H, W)` -> `(B, out_features)`: convolutions, each with pooling and ReLU, then two linear layers.
 
-    `kernel`, `stride` and `pool` are those of each convolution, or one number for all; a pool of 1 is none. `padding`
-    keeps the size of an image where the stride is 1. With `batch_norm`, which stands before each ReLU, the layer
-    before has no bias. Pooling comes first, since the maximum and ReLU may change places and the smaller image is the
-    cheaper.
+    `kernel`, `stride` and `pool` are one number for all convolutions or a list with one for each; a pool of 1 means no
+    pooling. `padding` keeps the size of an image if the stride is 1. `batch_norm` puts one before each ReLU, and the
+    layer before it has no bias. Pooling precedes ReLU: the result is the same, and a smaller image is cheaper.
 
     Raises:
-        ValueError: lists of different lengths, or an image that is too small.
+        ValueError: the lists differ in length, or the image is too small.
     """
 
     reads = ("image",)
@@ -38,15 +37,15 @@ class SimpleCNN(nn.Sequential):
         depth, height, width = in_shape
         each = [[v] * len(channels) if isinstance(v, int) else list(v) for v in (kernel, stride, pool)]
         if any(len(values) != len(channels) for values in each):
-            raise ValueError(f"kernel, stride and pool: one number, or one for each of channels={list(channels)}")
+            raise ValueError(f"kernel, stride, pool: expected a number, or one for each of channels={list(channels)}")
         layers: list[nn.Module] = []
         for (num_in, num_out), size, step, window in zip(pairwise([depth, *channels]), *each, strict=True):
             pad = size // 2 if padding else 0
             height, width = (((side + 2 * pad - size) // step + 1) // window for side in (height, width))
             if min(height, width) < 1:
                 raise ValueError(
-                    f"an image of {in_shape[1]} x {in_shape[2]} pixels is too small for so many poolings; "
-                    "fewer channels or model=mlp fit"
+                    f"an image of {in_shape[1]} x {in_shape[2]} pixels is too small for that much pooling; "
+                    "shorten model.channels, or use model=mlp"
                 )
             layers.append(nn.Conv2d(num_in, num_out, size, step, pad, bias=not batch_norm))
             layers += [nn.MaxPool2d(window)] if window > 1 else []

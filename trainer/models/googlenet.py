@@ -7,14 +7,14 @@ from torch import Tensor, nn
 
 
 def conv(num_in: int, num_out: int, size: int) -> nn.Sequential:
-    """Convolution that keeps height and width, batch norm (Ioffe and Szegedy 2015) and ReLU."""
+    """Return a convolution that keeps height and width, with batch norm (Ioffe and Szegedy 2015) and ReLU."""
     return nn.Sequential(
         nn.Conv2d(num_in, num_out, size, padding=size // 2, bias=False), nn.BatchNorm2d(num_out), nn.ReLU()
     )
 
 
 class Inception(nn.Module):
-    """`(B, num_in, H, W)` -> `(B, 88, H, W)`: four branches that look 1, 3, 5 pixels wide, and at the mean around."""
+    """`(B, num_in, H, W)` -> `(B, 88, H, W)`: four branches, of kernels 1, 3 (twice) and 5, and of an average pool."""
 
     num_out = 16 + 24 + 24 + 24
 
@@ -26,14 +26,14 @@ class Inception(nn.Module):
         self.pool = nn.Sequential(nn.AvgPool2d(3, stride=1, padding=1), conv(num_in, 24, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shapes as above."""
+        """Concatenate the branches' channels."""
         return torch.cat([self.look_1(x), self.look_3(x), self.look_5(x), self.pool(x)], 1)
 
 
 class GoogLeNet(nn.Sequential):
-    """`(B, C, H, W)` -> `(B, out_features)`: twice a convolution, pooling and an inception block, then one layer.
+    """`(B, C, H, W)` -> `(B, out_features)`: convolution, pooling and an inception block, twice; then a linear layer.
 
-    The blocks are those of Liu's PyTorch course (2019), with batch norm added.
+    The blocks are those of Liu's PyTorch course (2019) with batch norm added.
     """
 
     reads = ("image",)

@@ -21,11 +21,11 @@ class Linear(nn.Module):
         self.layer = nn.Linear(math.prod(in_shape), out_features)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Values, or the logits of the classes."""
+        """Return values or, for classes, logits."""
         return self.layer(inputs.flatten(1))
 
     def learned(self, spec: DataSpec) -> dict[str, list[float]]:
-        """Weights `w` and intercept `b` in the units of the file, for one output on named features."""
+        """Return weights `w` and intercept `b` in the units of the file, for one output of named features."""
         if spec.out_features != 1 or not spec.feature_names:
             return {}
         w, b = self.layer.weight.detach().cpu().double()[0], self.layer.bias.detach().cpu().double()[0]
@@ -37,17 +37,17 @@ class Linear(nn.Module):
 
 
 class Logistic(Linear):
-    """The same map for classes; the sigmoid or softmax is in the loss.
+    """The linear map for classes; the sigmoid or softmax is in the loss.
 
-    It begins at zero, where all classes are equally likely: its loss is convex, and has no better place to begin.
+    It starts at zero, where all classes are equally likely; the loss is convex, so no start is better.
 
     Raises:
-        ValueError: the data has no classes.
+        ValueError: the task is regression.
     """
 
     def __init__(self, in_shape: tuple[int, ...], out_features: int, task: str) -> None:
         if task == "regression":
-            raise ValueError("logistic regression predicts classes and this data is a regression; model=linear fits")
+            raise ValueError("logistic regression predicts classes, and this data is regression; use model=linear")
         super().__init__(in_shape, out_features)
         nn.init.zeros_(self.layer.weight)
         nn.init.zeros_(self.layer.bias)

@@ -21,18 +21,18 @@ INITIALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "normal": lambda weight: nn.init.normal_(weight, std=0.01),  # as in Dive into Deep Learning
     "xavier": nn.init.xavier_uniform_,  # Glorot and Bengio 2010
     "kaiming": lambda weight: nn.init.kaiming_normal_(weight, nonlinearity="relu"),  # He et al. 2015
-    "zeros": nn.init.zeros_,  # hidden units stay equal: to see that it does not learn
+    "zeros": nn.init.zeros_,  # shows that hidden units which start equal stay equal
 }
 
 
 class MLP(nn.Sequential):
     """`(B, *in_shape)` -> `(B, out_features)` through hidden layers of the given widths.
 
-    Each is a linear map, batch norm if wanted, the activation and dropout. `init` draws the weights and sets the
-    biases to zero; `default` is torch's own.
+    Each is a linear map, optional batch norm, the activation and dropout. `init` draws the weights and sets the
+    biases to zero; `default` is torch's own initialisation.
 
     Raises:
-        ValueError: an activation or an initialisation that does not exist.
+        ValueError: unknown activation or initialisation.
     """
 
     reads = ("features", "image")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 def conv_norm(num_in: int, num_out: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution without bias, which the norm after it would take away."""
+    """Return a convolution and batch norm; the norm would cancel a bias, so there is none."""
     return nn.Sequential(
         nn.Conv2d(num_in, num_out, size, stride, padding=size // 2, bias=False), nn.BatchNorm2d(num_out)
     )
@@ -26,14 +26,14 @@ class ResidualBlock(nn.Module):
         self.relu = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Shapes as above."""
+        """Add the shortcut to the residual."""
         return self.relu(self.residual(x) + self.shortcut(x))
 
 
 class ResNet(nn.Sequential):
     """`(B, C, H, W)` -> `(B, out_features)`: a stage of `blocks` residual blocks for each width.
 
-    The stem and every stage but the first halve height and width; the mean over what is left feeds the last layer.
+    The stem and every stage but the first halve height and width; their mean over the image feeds the last layer.
     """
 
     reads = ("image",)

@@ -1,6 +1,6 @@
 """Recurrent classifiers: RNN (Elman 1990), LSTM (Hochreiter and Schmidhuber 1997), GRU (Cho et al. 2014).
 
-`L` is the number of steps, `E` the numbers read at each, `D` the width of the hidden state times its directions.
+`L` is the number of steps, `E` the numbers read per step, `D` the width of the hidden state times its directions.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
 KINDS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 CELLS: dict[str, type[nn.RNNCellBase]] = {"rnn": nn.RNNCell, "gru": nn.GRUCell, "lstm": nn.LSTMCell}
-PADDING = 0  # the token that fills a sequence up to the longest, as in trainer/data/_vocabulary.py
+PADDING = 0  # the token that fills sequences up to the longest, as in trainer/data/_vocabulary.py
 
 
 class Recurrent(nn.Module):
     """Reads a sequence and classifies by the state after its last step, in both directions if `bidirectional`.
 
     Tokens `(B, L)` int64 are embedded, and padding never changes a result. An image `(B, C, H, W)` is read row by
-    row: H steps of C * W numbers. With `cell`, the steps are a loop over torch's cell in Python, to be read and
-    stepped through; it gives the same numbers.
+    row: H steps of C * W numbers. With `cell`, a Python loop over torch's cell takes the steps, with the same results,
+    to be read and stepped through.
 
     Raises:
-        ValueError: options that do not go together.
+        ValueError: unknown `kind`, or `cell` with several layers or directions.
     """
 
     reads = ("image", "tokens")
@@ -46,7 +46,7 @@ class Recurrent(nn.Module):
         if kind not in KINDS:
             raise ValueError(f"kind={kind}: expected one of {', '.join(KINDS)}")
         if cell and (layers > 1 or bidirectional):
-            raise ValueError("cell=true is one layer in one direction; leave layers and bidirectional as they are")
+            raise ValueError("cell=true is one layer in one direction; use layers=1 bidirectional=false")
         self.embedding = nn.Embedding(vocab_size, embedding, padding_idx=PADDING) if vocab_size else None
         width = embedding if vocab_size else in_shape[0] * in_shape[2]
         options = {"num_layers": layers, "bidirectional": bidirectional, "dropout": dropout if layers > 1 else 0.0}
@@ -56,7 +56,7 @@ class Recurrent(nn.Module):
         self.head = nn.Linear(hidden * (2 if bidirectional else 1), out_features)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits `(B, out_features)`."""
+        """Return values or, for classes, logits `(B, out_features)`."""
         if self.embedding is not None:
             lengths = (inputs != PADDING).sum(1).clamp_min(1)  # (B,)
             sequence = self.embedding(inputs)  # (B, L, E)
@@ -67,7 +67,7 @@ class Recurrent(nn.Module):
         return self.head(self.dropout(last))
 
     def _all_at_once(self, sequence: Tensor, lengths: Tensor) -> Tensor:
-        """Last state of the last layer, `(B, D)`."""
+        """Return the last state of the last layer, `(B, D)`."""
         assert self.steps is not None
         packed: Tensor | PackedSequence = sequence
         if self.embedding is not None:
@@ -77,15 +77,15 @@ class Recurrent(nn.Module):
         return torch.cat([*state[-2:]], 1) if self.steps.bidirectional else state[-1]
 
     def _step_by_step(self, sequence: Tensor, lengths: Tensor) -> Tensor:
-        """The same in a loop: where a sequence has ended, its state stays, `(B, D)`."""
+        """Return the last state, `(B, D)`, by a loop over the steps; a sequence that has ended keeps its state."""
         assert self.cell is not None
         hidden = sequence.new_zeros(sequence.shape[0], self.cell.hidden_size)
         state: Any = (hidden, hidden) if isinstance(self.cell, nn.LSTMCell) else hidden
         for number, step in enumerate(sequence.unbind(1)):
-            goes_on = (number < lengths)[:, None]  # (B, 1)
+            has_step = (number < lengths)[:, None]  # (B, 1)
             new = self.cell(step, state)
             if isinstance(state, tuple):
-                state = tuple(torch.where(goes_on, n, s) for n, s in zip(new, state, strict=True))
+                state = tuple(torch.where(has_step, n, s) for n, s in zip(new, state, strict=True))
             else:
-                state = torch.where(goes_on, new, state)
+                state = torch.where(has_step, new, state)
         return state[0] if isinstance(state, tuple) else state

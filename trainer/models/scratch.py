@@ -1,9 +1,9 @@
-"""A net of two layers whose passes forward and back run through a graph of our own, with NumPy: to be stepped through.
+"""A two-layer network whose forward and backward passes run through our own graph in NumPy, to be stepped through.
 
-    python -m trainer.models.scratch        # one pass forward and one back, node by node
+    python -m trainer.models.scratch        # one forward and one backward pass, node by node
 
-Forward goes through the nodes of the graph in topological order, each behind its inputs; back goes through them in
-reverse, and the chain rule is all that happens (Linnainmaa 1970; Rumelhart, Hinton and Williams 1986).
+The forward pass visits the nodes in topological order, inputs first; the backward pass visits them in reverse and
+only applies the chain rule (Linnainmaa 1970; Rumelhart, Hinton and Williams 1986).
 
 `B` is the size of a batch, `F` the number of inputs, `H` of hidden units, `K` of outputs.
 """
@@ -23,13 +23,13 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Node:
-    """A value, and the gradient of the graph's end with respect to it; their shape is known before they are."""
+    """A value and the gradient of the graph's last node with respect to it; their shape is known before they are."""
 
     value: Array
     gradient: Array
     shape: tuple[int, ...]
-    _value: Callable[..., Array]  # from the values of the inputs
-    _gradients: Callable[..., tuple[Array, ...]]  # of the inputs, from their values and the gradient of this node
+    _value: Callable[..., Array]  # values of the inputs -> this node's value
+    _gradients: Callable[..., tuple[Array, ...]]  # values of the inputs -> their gradients, given this node's
 
     def __init__(self, *inputs: Node, shape: tuple[int, ...] | None = None) -> None:
         self.inputs, self.shape = inputs, inputs[0].shape if shape is None else shape
@@ -39,14 +39,14 @@ class Node:
         self.value = self._value(*(node.value for node in self.inputs))
 
     def backward(self) -> None:
-        """Add to the gradient of each input what this node's comes to there: the chain rule."""
+        """Add this node's share to the gradient of each input, by the chain rule."""
         shares = self._gradients(*(node.value for node in self.inputs))
         for node, share in zip(self.inputs, shares, strict=True):
             node.gradient += share
 
 
 class Leaf(Node):
-    """A value from outside: examples, weights, a bias."""
+    """A value that is given: examples, weights, a bias."""
 
     def __init__(self, value: Array) -> None:
         super().__init__(shape=value.shape)
@@ -54,7 +54,7 @@ class Leaf(Node):
 
 
 class Linear(Node):
-    """`(B, F)`, weights `(H, F)`, bias `(H,)` -> `(B, H)`: x W' + b. A weight has a share in every example."""
+    """`(B, F)`, weights `(H, F)`, bias `(H,)` -> `(B, H)`: x W' + b. Every example adds to a weight's gradient."""
 
     def __init__(self, x: Node, weight: Node, bias: Node) -> None:
         super().__init__(x, weight, bias, shape=(x.shape[0], weight.shape[0]))
@@ -67,17 +67,17 @@ class Linear(Node):
 
 
 class Sigmoid(Node):
-    """`s = 1 / (1 + exp(-x))` of each number. Its slope `s (1 - s)` is 1/4 at most: gradients vanish behind many."""
+    """`s = 1 / (1 + exp(-x))` elementwise. Its slope `s (1 - s)` is at most 1/4: gradients vanish through many."""
 
     def _value(self, x: Array) -> Array:
-        return 0.5 * (1 + np.tanh(0.5 * x))  # the same, and nothing overflows
+        return 0.5 * (1 + np.tanh(0.5 * x))  # equal, and never overflows
 
     def _gradients(self, x: Array) -> tuple[Array, ...]:
         return (self.gradient * self.value * (1 - self.value),)
 
 
 class ReLU(Node):
-    """`max(x, 0)` of each number. Its slope is 1 where something comes through, else 0."""
+    """`max(x, 0)` elementwise. Its slope is 1 for a positive x, else 0."""
 
     def _value(self, x: Array) -> Array:
         return np.maximum(x, 0)
@@ -87,7 +87,7 @@ class ReLU(Node):
 
 
 class SquaredError(Node):
-    """Outputs and targets `(B, K)` -> the mean of their squared differences, shape `()`."""
+    """Outputs and targets `(B, K)` -> mean of their squared differences, shape `()`."""
 
     def __init__(self, outputs: Node, targets: Node) -> None:
         super().__init__(outputs, targets, shape=())
@@ -101,20 +101,20 @@ class SquaredError(Node):
 
 
 def in_order(end: Node) -> list[Node]:
-    """All nodes that `end` needs, each once and behind its inputs: what each of these needs, and then itself."""
+    """Return all nodes that `end` depends on, each once and after its inputs, and `end` last."""
     before = [node for given in end.inputs for node in in_order(given)]
     return [*dict.fromkeys(before), end]
 
 
 def run_forward(order: list[Node]) -> Array:
-    """The value of the last node."""
+    """Compute all values and return the last node's."""
     for node in order:
         node.forward()
     return order[-1].value
 
 
 def run_backward(order: list[Node], gradient: Array) -> None:
-    """The gradients of all nodes, from that of the last."""
+    """Compute the gradients of all nodes from the last node's."""
     for node in order:
         node.gradient = np.zeros_like(node.value)
     order[-1].gradient = gradient
@@ -123,11 +123,11 @@ def run_backward(order: list[Node], gradient: Array) -> None:
 
 
 class Run(torch.autograd.Function):
-    """A graph of ours as one operation of torch; what lies on a GPU is copied to the CPU, and the result back."""
+    """Our graph as one operation of torch; tensors on a GPU are copied to the CPU, and the result back."""
 
     @staticmethod
     def forward(ctx: Any, build: Callable[..., Node], *tensors: Tensor) -> Tensor:
-        """The value of the end of the graph, which `build` makes from a leaf for each tensor."""
+        """Return the value of the graph that `build` makes from one leaf per tensor."""
         ctx.leaves = [Leaf(tensor.detach().cpu().numpy()) for tensor in tensors]
         ctx.order = in_order(build(*ctx.leaves))
         return torch.as_tensor(run_forward(ctx.order), device=tensors[0].device)
@@ -135,21 +135,21 @@ class Run(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        """A gradient for each tensor, and none for `build`."""
+        """Return a gradient for each tensor, and none for `build`."""
         run_backward(ctx.order, gradient.cpu().numpy())
         return None, *(torch.as_tensor(leaf.gradient, device=gradient.device) for leaf in ctx.leaves)
 
 
 class Layer(nn.Linear):
-    """Weights and bias as torch draws them. It is called with nodes, and continues their graph."""
+    """Weights and bias as torch draws them. A call with nodes extends their graph."""
 
     def forward(self, x: Node, weight: Node, bias: Node) -> Node:  # type: ignore[override]
-        """Shapes as those of `Linear`."""
+        """Return a `Linear` node."""
         return Linear(x, weight, bias)
 
 
 class Scratch(nn.Module):
-    """`(B, *in_shape)` -> `(B, out_features)`: begins and learns as an MLP with one hidden layer from the same seed."""
+    """`(B, *in_shape)` -> `(B, out_features)`: starts and learns like an MLP with one hidden layer and equal seed."""
 
     reads = ("features", "image")
 
@@ -162,24 +162,24 @@ class Scratch(nn.Module):
         self.activation: Callable[[Node], Node] = kinds[activation]
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Values, or the logits of the classes."""
+        """Return values or, for classes, logits."""
         return Run.apply(self.graph, inputs.flatten(1), *self.parameters())
 
     def graph(self, x: Node, w1: Node, b1: Node, w2: Node, b2: Node) -> Node:
-        """The node of the outputs."""
+        """Return the node of the outputs."""
         return self.output(self.activation(self.hidden(x, w1, b1)), w2, b2)
 
 
 class SquaredErrorLoss(nn.MSELoss):
-    """The mean squared error of outputs and targets `(B, K)`, by our own node."""
+    """Mean squared error of outputs and targets `(B, K)`, by our own node."""
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Shape `()`."""
+        """Return the error, shape `()`."""
         return Run.apply(SquaredError, outputs, targets)
 
 
 def lesson() -> None:
-    """Print the way of two examples through two hidden units to their error, and what comes back."""
+    """Print how two examples pass through two hidden units to their error, and the gradients that come back."""
     given = {"x": [[1, 2], [0, 1]], "w1": [[1, -1], [2, 0]], "b1": [0, 1], "w2": [[1, -2]], "b2": [1], "y": [[1], [0]]}
     leaves = {name: Leaf(np.array(numbers, float)) for name, numbers in given.items()}
     x, w1, b1, w2, b2, y = leaves.values()
@@ -187,7 +187,7 @@ def lesson() -> None:
     run_forward(order)
     run_backward(order, np.ones(()))
     names = {id(leaf): name for name, leaf in leaves.items()}
-    print(f"    {'node':<13} {'made of':<9} {'value':<38} gradient")
+    print(f"    {'node':<13} {'inputs':<9} {'value':<38} gradient")
     for number, node in enumerate(order, 1):
         inputs = " ".join(str(order.index(before) + 1) for before in node.inputs)
         value, gradient = (" ".join(str(array.round(4)).split()) for array in (node.value, node.gradient))

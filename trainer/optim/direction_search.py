@@ -1,4 +1,4 @@
-"""Direction search: all weights step up or down at once, in the same direction as long as the loss falls."""
+"""Direction search: step all weights up or down at once, in the same direction as long as the loss falls."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from torch import Tensor
 from trainer.optim.search import NUMBERS, Closure, Search
 
 MOST_WEIGHTS = 16
-MOST_AHEAD = 256  # steps along one direction that are asked about in a call
+MOST_AHEAD = 256  # steps along one direction to evaluate in a call
 
 
 class DirectionSearch(Search):
-    """A step of `lr` up or down in every weight; at most `tries` of them are tried.
+    """Tries steps of `lr` up or down in every weight, at most `tries` of them.
 
-    The `2^P` directions are tried in turn, (+, .., +, +), (+, .., +, -), ... After a step that lowers the loss its
-    direction is kept, after one that does not the next has its turn. When none lowers the loss, the step becomes
+    The `2^P` directions take turns: (+, .., +, +), (+, .., +, -), ... A step that lowers the loss is taken and its
+    direction tried again; otherwise the next direction follows. When no direction lowers the loss, the step becomes
     `shrink` times as long, until it is shorter than `shortest`.
 
-    The steps are those of trying one after the other, but many are asked about in one call: 1, 2, 4, ... steps ahead
-    as long as a direction holds, and all the others once it does not.
+    The steps taken are those of trying one after the other, but a call evaluates many: 1, 2, 4, ... steps ahead
+    while a direction holds, and all other directions once it fails.
 
     Raises:
-        ValueError: a length, a number or a factor that cannot be.
+        ValueError: an invalid argument.
     """
 
     def __init__(
@@ -41,21 +41,21 @@ class DirectionSearch(Search):
         self.tries, self.shrink, self.shortest = tries, shrink, shortest
 
     def check_size(self, num_weights: int) -> None:
-        """At most 16 weights, which have 65,536 directions."""
+        """Allow at most 16 weights, which have 65,536 directions."""
         if num_weights > MOST_WEIGHTS:
             raise ValueError(
                 f"{num_weights:,} weights have 2^{num_weights} directions, and at most 2^{MOST_WEIGHTS} can be tried; "
-                "optim=random_search takes more weights"
+                "use optim=random_search for more weights"
             )
 
     def search(self, present: Tensor, closure: Closure) -> tuple[Tensor, Tensor]:
-        """As the class says."""
+        """Take all steps; see the class."""
         num = len(present)
         signs = torch.tensor(list(product((1.0, -1.0), repeat=num)), dtype=present.dtype, device=present.device)
         weights, loss = present, closure(present[None])[0]
         step, left, direction = self.lr, self.tries, 0
-        failed = 0  # directions, at these weights
-        ahead = 1  # steps to ask about
+        failed = 0  # directions that failed at these weights
+        ahead = 1  # steps to evaluate in the next call
         while left and step >= self.shortest:
             if failed:
                 block = min(len(signs) - failed, left, max(1, NUMBERS // num))
@@ -85,7 +85,7 @@ class DirectionSearch(Search):
 
 
 def _along(start: Tensor, move: Tensor, num_steps: int) -> Tensor:
-    """`(num_steps, P)`, one move after the other; not multiples of it, which are rounded in another way."""
+    """Return the points after 1, 2, ... moves, `(num_steps, P)`; multiples of `move` would round differently."""
     rows = [start + move]
     for _ in range(num_steps - 1):
         rows.append(rows[-1] + move)
@@ -93,5 +93,5 @@ def _along(start: Tensor, move: Tensor, num_steps: int) -> Tensor:
 
 
 def _leading(flags: Tensor) -> int:
-    """How many are true before the first that is not."""
+    """Return how many flags are true before the first false one."""
     return int(flags.long().cumprod(0).sum())

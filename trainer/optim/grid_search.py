@@ -1,4 +1,4 @@
-"""Exhaustive search: every point of a grid."""
+"""Grid search: evaluate every point of a grid."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ MOST_POINTS = 10_000_000
 
 
 class GridSearch(Search):
-    """The best point of a grid, wherever the present weights are.
+    """Moves to the best point of a grid, wherever the present weights are.
 
-    `ranges` is `[from, to, step]`, both ends included, for all weights, or a list of such for each of them, in the
-    order of the parameters; where both ends are the same, that weight stays fixed there.
+    `ranges` is `[from, to, step]` for all weights, or a list of these, one per weight in the order of the parameters.
+    Both ends are included; equal ends fix a weight.
 
     Raises:
-        ValueError: a range that is none.
+        ValueError: an invalid range.
     """
 
     def __init__(self, params: Any, ranges: Sequence[Any]) -> None:
-        super().__init__(params, lr=1.0)  # a grid knows no rate
+        super().__init__(params, lr=1.0)  # not used
         self.ranges = for_each("ranges", ranges, 3)
         for first, last, step in self.ranges.tolist():
             if first > last or step <= 0:
                 raise ValueError(
-                    f"ranges: [{first:g}, {last:g}, {step:g}]: expected [from, to, step], with a step above 0"
+                    f"ranges: [{first:g}, {last:g}, {step:g}]: expected [from, to, step], from <= to and step > 0"
                 )
 
     def check_size(self, num_weights: int) -> None:
-        """The points of the grid are counted, at most 10 million."""
+        """Allow at most 10 million points."""
         check_length("ranges", self.ranges, num_weights)
         num_points = math.prod(_length(*row) for row in self._rows(num_weights))
         if num_points > MOST_POINTS:
             raise ValueError(
                 f"the grid of {num_weights:,} weights has 10^{math.log10(num_points):.1f} points, and at most "
-                f"{MOST_POINTS:,} are tried; take wider steps in optim.ranges, or optim=random_search"
+                f"{MOST_POINTS:,} can be tried; use larger steps in optim.ranges, or optim=random_search"
             )
 
     def search(self, present: Tensor, closure: Closure) -> tuple[Tensor, Tensor]:
-        """All points, the last weight's value changing fastest."""
+        """Evaluate all points; the last weight changes fastest."""
         rows = self._rows(len(present))
         axes = [(row[0] + row[2] * torch.arange(_length(*row)).double()).to(present) for row in rows]
         return lowest(_points(axes), closure)
@@ -54,12 +54,12 @@ class GridSearch(Search):
 
 
 def _length(first: float, last: float, step: float) -> int:
-    """Number of values; `last` is one of them in spite of rounding."""
+    """Return the number of values; rounding never loses `last`."""
     return int((last - first) / step + 1e-6) + 1
 
 
 def _points(axes: list[Tensor]) -> Iterator[Tensor]:
-    """Blocks `(M, P)` of the product of the axes, each point made from its number."""
+    """Yield the product of the axes in blocks `(M, P)`, each point computed from its number."""
     num_points, size = math.prod(map(len, axes)), max(1, NUMBERS // len(axes))
     for start in range(0, num_points, size):
         rest = torch.arange(start, min(start + size, num_points), device=axes[0].device)

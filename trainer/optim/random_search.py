@@ -1,4 +1,4 @@
-"""Random search: the best of many draws (Rastrigin 1963)."""
+"""Random search: take the best of many draws (Rastrigin 1963)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ MOST_WEIGHTS = 10_000
 
 
 class RandomSearch(Search):
-    """The best of `draws` weights and the present ones, so that the loss never rises.
+    """Moves to the best of `draws` random weights and the present ones, so that the loss never rises.
 
-    They are drawn around the present weights, normal with the standard deviation `lr`, or uniformly in `bounds`:
-    `[from, to]` for all weights, or a list of such for each of them. torch's own generator draws.
+    The draws are normal around the present weights with standard deviation `lr`, or uniform in `bounds`: `[from, to]`
+    for all weights, or a list of these, one per weight. They come from torch's global generator.
 
     Raises:
-        ValueError: no draws, a deviation that is not positive, or bounds that are none.
+        ValueError: an invalid argument.
     """
 
     def __init__(self, params: Any, draws: int = 5000, lr: float = 1.0, bounds: Sequence[Any] | None = None) -> None:
@@ -33,17 +33,17 @@ class RandomSearch(Search):
                 raise ValueError(f"bounds: [{low:g}, {high:g}]: expected [from, to]")
 
     def check_size(self, num_weights: int) -> None:
-        """At most 10,000 weights."""
+        """Allow at most 10,000 weights."""
         if num_weights > MOST_WEIGHTS:
             raise ValueError(
-                f"at most {MOST_WEIGHTS:,} weights can be found by draws, and the model has {num_weights:,}; "
-                "optim=adam follows the gradient"
+                f"random search takes at most {MOST_WEIGHTS:,} weights, and the model has {num_weights:,}; "
+                "use optim=adam, which follows the gradient"
             )
         if self.bounds is not None:
             check_length("bounds", self.bounds, num_weights)
 
     def search(self, present: Tensor, closure: Closure) -> tuple[Tensor, Tensor]:
-        """The present weights are asked about first: a draw has to be better."""
+        """Evaluate the present weights and the draws; a tie keeps the present weights."""
         return lowest(self._candidates(present), closure)
 
     def _candidates(self, present: Tensor) -> Iterator[Tensor]:

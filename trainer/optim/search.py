@@ -1,4 +1,4 @@
-"""What the optimizers without gradients have in common: candidates in, losses out, and the best of them.
+"""Base of the optimizers without gradients: they propose candidates, get their losses and take the best.
 
 `P` is the number of all weights, flattened in the order of the parameters, and `M` that of the candidates in a call.
 """
@@ -15,13 +15,16 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 from torch.optim import Optimizer
 
 Closure = Callable[[Tensor], Tensor]  # candidates (M, P) -> their losses (M,)
-NUMBERS = 2**20  # in the candidates of a call: a search over millions of points has them a few thousand at a time
+NUMBERS = 2**20  # in the candidates of a call: a search over millions of points evaluates them in blocks
 
 
 class Search(Optimizer):
-    """Puts the best of many candidates in the place of the weights, by their loss alone.
+    """Replaces the weights by the best of many candidates, judged by their loss alone.
 
-    `lr` is what a schedule may change: how far a candidate lies from the present weights, where that has a meaning.
+    `lr`, which a schedule may change, is how far a candidate lies from the present weights, where that applies.
+
+    Raises:
+        ValueError: `lr` is not a number above 0.
     """
 
     def __init__(self, params: Any, lr: float) -> None:
@@ -31,20 +34,20 @@ class Search(Optimizer):
 
     @property
     def weights(self) -> list[Tensor]:
-        """The parameters that are searched for."""
+        """The parameters to search."""
         return [p for group in self.param_groups for p in group["params"] if p.requires_grad]
 
     @property
     def lr(self) -> float:
-        """The rate that the schedule has set."""
+        """The rate as the schedule set it."""
         return float(self.param_groups[0]["lr"])
 
     @torch.no_grad()
     def step(self, closure: Closure) -> Tensor:  # type: ignore[override]
-        """Search once, and give the loss of the weights that were chosen, shape `()`.
+        """Search once, set the chosen weights and return their loss, shape `()`.
 
         Raises:
-            ValueError: there are more weights than this can search for.
+            ValueError: too many weights for this search.
         """
         self.check_size(sum(p.numel() for p in self.weights))
         chosen, loss = self.search(parameters_to_vector(self.weights), closure)
@@ -52,23 +55,20 @@ class Search(Optimizer):
         return loss
 
     def check_size(self, num_weights: int) -> None:
-        """Refuse what would take for ever.
+        """Raise if the search would take forever.
 
         Raises:
-            ValueError: there are more weights than this can search for.
+            ValueError: too many weights for this search.
         """
         raise NotImplementedError
 
     def search(self, present: Tensor, closure: Closure) -> tuple[Tensor, Tensor]:
-        """From the present weights `(P,)` to the chosen ones `(P,)`, and their loss, shape `()`."""
+        """Choose weights `(P,)`, starting from the present ones `(P,)`; return them and their loss, shape `()`."""
         raise NotImplementedError
 
 
 def lowest(blocks: Iterable[Tensor], closure: Closure) -> tuple[Tensor, Tensor]:
-    """The candidate `(P,)` with the lowest loss of all blocks `(M, P)`, the first of equals, and that loss.
-
-    A loss that is no number is higher than any.
-    """
+    """Return the first candidate `(P,)` with the lowest loss in all blocks `(M, P)`, and that loss; NaN never wins."""
     found: list[tuple[Tensor, Tensor]] = []
     for candidates in blocks:
         losses = closure(candidates).nan_to_num(math.inf, math.inf, -math.inf)
@@ -79,10 +79,10 @@ def lowest(blocks: Iterable[Tensor], closure: Closure) -> tuple[Tensor, Tensor]:
 
 
 def for_each(name: str, given: Any, length: int) -> Tensor:
-    """Lists of `length` numbers, one list for each weight or one for all: `(P, length)` or `(1, length)`.
+    """Return lists of `length` numbers, one per weight or one for all, as `(P, length)` or `(1, length)`.
 
     Raises:
-        ValueError: it is anything else.
+        ValueError: `given` is anything else.
     """
     try:
         rows = torch.tensor(given, dtype=torch.float64)
@@ -95,12 +95,12 @@ def for_each(name: str, given: Any, length: int) -> Tensor:
 
 
 def check_length(name: str, rows: Tensor, num_weights: int) -> None:
-    """Refuse lists of which there are not as many as weights.
+    """Check the number of lists.
 
     Raises:
-        ValueError: as it says.
+        ValueError: it is neither 1 nor the number of weights.
     """
     if len(rows) not in (1, num_weights):
         raise ValueError(
-            f"{name} has {len(rows)} lists, and the model has {num_weights} weights: one for each, or for all"
+            f"{name} has {len(rows)} lists, and the model has {num_weights} weights; expected a list for each, or one"
         )

@@ -125,8 +125,7 @@ class Store:
 
     def _clear(self) -> None:
         """Delete what an interrupted write or delete has left."""
-        for path in self.folder.glob(".*"):
-            remove(path)
+        remove(*self.folder.glob(".*"))
 
     def _names(self, kind: str) -> list[str]:
         if not self.folder.is_dir():

@@ -5,14 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from trainer.config.keys import flat
-from trainer.errors import CheckpointError
-from trainer.runs.folder import MetricsFile
 from trainer.runs.index import Run
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
 PLACE = ("git", "dltrain_git", "python", "packages", "processor", "device", "num_threads", "data")
 
 
@@ -22,19 +17,10 @@ def config(run: Run) -> dict[str, Any]:
     Raises:
         CheckpointError: it cannot be read.
     """
-    path = run.folder / "config.yaml"
-    try:
-        content = flat(yaml.load(path.read_bytes(), LOADER))
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    content = flat(run.config)
     content.pop("resume", None)
     named = {f"{slot}._target_": slot for slot in run.names}
     return {named.get(key, key): run.names[named[key]] if key in named else value for key, value in content.items()}
-
-
-def history(run: Run) -> list[dict[str, float]]:
-    """The rows of metrics.csv, an epoch each, up to the first that cannot be read."""
-    return MetricsFile(run.folder / "metrics.csv").rows()
 
 
 def place(run: Run) -> dict[str, Any]:

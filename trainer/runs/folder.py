@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import fcntl
+import logging
 import os
 import platform
 import time
@@ -11,18 +11,46 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 from trainer.errors import FileSystemError, RunFolderError, naming
 from trainer.files import read_json, remove, replacing, write_json
 
 
-class RunFolder(NamedTuple):
-    """The folder of a run, and what is recorded there of how it was chosen."""
+class RunFolder:
+    """The folder of a run and the names of the files in it, which nothing outside of `runs/` knows.
 
-    path: Path
-    names: Mapping[str, str]  # such as model -> resnet
-    command: Sequence[str] = ()
+    `names` says what was chosen, such as model -> resnet, and `command` how; a run that starts records both.
+    """
+
+    def __init__(self, path: Path, names: Mapping[str, str] | None = None, command: Sequence[str] = ()) -> None:
+        self.path, self.names, self.command = path, names or {}, command
+        self.lock, self.log = path / ".lock", path / "train.log"
+        self.environment, self.config = path / "environment.json", path / "config.yaml"
+        self.metrics, self.summary = path / "metrics.csv", path / "summary.json"
+        self.checkpoints, self.plots, self.tensorboard = path / "checkpoints", path / "plots", path / "tensorboard"
+        self.weights = self.checkpoints / "best" / "model.safetensors"
+        self.hydra = path / ".hydra"
+
+    def begin(self, config: str, environment: dict[str, Any], resumes: bool) -> None:
+        """Record what the run is and where; of one that resumes, where it does, and its end is no longer recorded.
+
+        The config comes last: a run that has one has started, and can be resumed.
+        """
+        if not resumes:
+            remove(self.tensorboard, self.metrics)  # of a run that ended before its first checkpoint
+        remove(self.summary)
+        first = read_json(self.environment)
+        if first:
+            environment = first | {"resumed": [*first.get("resumed", []), environment]}
+        write_json(self.environment, environment)
+        with replacing(self.config) as part:
+            part.write_text(config, encoding="utf-8")
+
+    def forget(self) -> None:
+        """Delete a failed run's outputs so that it can start over. The log is kept."""
+        remove(self.tensorboard, self.metrics, self.checkpoints, self.plots)
+        remove(self.config, self.environment, self.summary)
 
 
 def create(folder: Path) -> Path:
@@ -65,20 +93,20 @@ def claim(folder: Path) -> Path:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Be the one process that writes in a run's folder; the end of a process, however it comes, gives it up.
+    """Be the one process that writes in a folder, until the block or the process ends.
 
     Raises:
         RunFolderError: another process is; names it.
     """
     with naming(folder):
-        file = (folder / ".lock").open("a+", encoding="utf-8")
+        file = RunFolder(folder).lock.open("a+", encoding="utf-8")
     with file:
-        try:
-            _take(file)
-        except BlockingIOError as error:
-            file.seek(0)
-            owner = file.read(200).strip() or "another process"
-            raise RunFolderError(f"{folder.absolute()} is in use by {owner}") from error
+        if not _locked(file, patience_s=0.1):
+            owner = "another process"
+            with suppress(OSError):  # on Windows nobody else may read a locked file
+                file.seek(0)
+                owner = file.read(200).strip() or owner
+            raise RunFolderError(f"{folder.absolute()} is in use by {owner}")
         file.truncate(0)
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         file.write(f"process {os.getpid()} on {platform.node()}, since {started}")
@@ -86,63 +114,62 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def _take(file: IO[str]) -> None:
-    """Lock it. Who looks whether a run is in progress holds the lock for an instant, and is waited for."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        time.sleep(0.1)
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def is_running(folder: Path) -> bool:
+    """Whether a process holds the lock of a run; nothing is changed."""
+    path = RunFolder(folder).lock
+    with suppress(OSError), path.open("rb+" if os.access(path, os.W_OK) else "rb") as file:  # NFS locks the former
+        return not _locked(file, patience_s=0.01)
+    return False
 
 
-def forget_logs(folder: Path) -> None:
-    """Take away what a run has logged that ended before its first checkpoint, and starts again."""
-    for name in ("tensorboard", "metrics.csv"):
-        remove(folder / name)
+def _locked(file: IO[Any], patience_s: float) -> bool:
+    """Lock an open file until it is closed; false if somebody else holds the lock for longer than `is_running` does."""
+    from filelock import lock_descriptor
+
+    if lock_descriptor(file.fileno(), blocking=False):
+        return True
+    time.sleep(patience_s)
+    return lock_descriptor(file.fileno(), blocking=False)
 
 
-def forget(folder: Path) -> None:
-    """Take away what a run that failed has come to, so that it can be begun again. Its log is gone on with."""
-    forget_logs(folder)
-    for name in ("checkpoints", "plots", "config.yaml", "environment.json", "summary.json"):
-        remove(folder / name)
+def log_to(folder: Path) -> None:
+    """Append everything that is logged to train.log in a run's folder.
 
-
-def begin(folder: Path, config: str, environment: dict[str, Any]) -> None:
-    """Note down what a run is, and where; of one that goes on, where it does.
-
-    The config is the last: where it is, a run has begun that can be gone on with. What was said of its end is no more.
+    Raises:
+        FileSystemError: it cannot be opened.
     """
-    (folder / "summary.json").unlink(missing_ok=True)
-    first = read_json(folder / "environment.json")
-    if first:
-        environment = first | {"resumed": [*first.get("resumed", []), environment]}
-    write_json(folder / "environment.json", environment)
-    with replacing(folder / "config.yaml") as part:
-        part.write_text(config, encoding="utf-8")
+    path = RunFolder(folder).log
+    with naming(path):
+        logging.basicConfig(
+            filename=path,
+            encoding="utf-8",
+            level=logging.INFO,
+            format="%(asctime)s %(levelname)s %(message)s",
+            force=True,  # in place of an earlier run's
+        )
+    logging.getLogger("dltrain").disabled = False  # Hydra's launchers disable the loggers that exist
 
 
 class MetricsFile:
-    """A CSV file with a row an epoch; the header is the keys of the first."""
+    """A CSV file with a row per epoch; the header is the keys of the first."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.has_header = path, path.exists()
+        self.path = path
 
     def cut(self, epoch: int) -> None:
-        """Take away the rows after that epoch, and one that was not written to its end."""
+        """Delete the rows after that epoch, and one that was not written to its end."""
         if not self.path.exists():
             return
         lines = [line for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
         rows = [line for line in lines[1:] if int(line.split(",")[0]) <= epoch]
-        if rows:
-            with replacing(self.path) as part:
-                part.write_text("".join([lines[0], *rows]), encoding="utf-8")
-        else:
+        if not rows:
             self.path.unlink()
-            self.has_header = False
+            return
+        with replacing(self.path) as part:
+            part.write_text("".join([lines[0], *rows]), encoding="utf-8")
 
     def rows(self) -> list[dict[str, float]]:
-        """All rows, a run's earlier parts included, up to the first that cannot be read."""
+        """Return all rows, a run's earlier parts included, up to the first that cannot be read."""
         rows: list[dict[str, float]] = []
         unreadable = (OSError, ValueError, TypeError, csv.Error)  # a kill may have left half a row
         with suppress(*unreadable), self.path.open(newline="", encoding="utf-8") as file:
@@ -152,8 +179,8 @@ class MetricsFile:
 
     def append(self, row: Mapping[str, float]) -> None:
         """Add a row, at once on disk for whoever reads along."""
-        rows: list[Iterable[Any]] = [row.values()] if self.has_header else [row.keys(), row.values()]
-        size = self.path.stat().st_size if self.has_header else 0
+        size = self.path.stat().st_size if self.path.exists() else 0
+        rows: list[Iterable[Any]] = [row.values()] if size else [row.keys(), row.values()]
         try:
             with self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(rows)
@@ -161,4 +188,3 @@ class MetricsFile:
             with suppress(OSError):  # half a row would spoil the one that follows
                 os.truncate(self.path, size)
             raise
-        self.has_header = True

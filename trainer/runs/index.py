@@ -1,30 +1,91 @@
-"""Which runs there are, in which order they were begun, and how they stand. Nothing here imports torch."""
+"""Which runs there are, in which order they started, and what their folders say. Nothing here imports torch."""
 
 from __future__ import annotations
 
-import fcntl
-import json
 import math
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from trainer.errors import CheckpointError
-from trainer.runs.folder import read_json
+from trainer.files import read_json
+from trainer.runs import ledger
+from trainer.runs.folder import MetricsFile, RunFolder, create, is_running
 
 ROOT = Path("outputs")
 STATES = ("finished", "running", "interrupted", "pruned", "failed", "damaged")
 
 
-class Run(NamedTuple):
-    """A run, as its folder says; what is not there yet, or cannot be read, is empty."""
+class Run:
+    """A run, as its folder says when first asked; what is not there yet, or cannot be read, is empty."""
 
-    folder: Path
-    begun: datetime
-    state: str  # one of STATES
-    environment: dict[str, Any]
-    summary: dict[str, Any]
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.files = folder, RunFolder(folder)
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """Where it first started: time, command, code, packages and machine."""
+        return read_json(self.files.environment)
+
+    @property
+    def latest(self) -> dict[str, Any]:
+        """The same of its latest start, which was perhaps to resume it."""
+        return [self.environment, *self.environment.get("resumed", [])][-1]
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """How it ended."""
+        return read_json(self.files.summary)
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """Its whole config, read as data alone.
+
+        Raises:
+            CheckpointError: it cannot be read.
+        """
+        return _yaml(self.files.config, dict)
+
+    @property
+    def overrides(self) -> list[str]:
+        """The overrides that made its config, and those alone: of a sweep's job its own.
+
+        Raises:
+            CheckpointError: they cannot be read.
+        """
+        return [str(line) for line in _yaml(self.files.hydra / "overrides.yaml", list)]
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """The rows of metrics.csv, one per epoch, up to the first that cannot be read."""
+        return MetricsFile(self.files.metrics).rows()
+
+    @cached_property
+    def started(self) -> datetime:
+        """When it first started."""
+        try:
+            return datetime.fromisoformat(self.environment["time"]).astimezone()
+        except (KeyError, TypeError, ValueError):
+            return datetime.fromtimestamp(self.folder.stat().st_mtime).astimezone()
+
+    @cached_property
+    def state(self) -> str:
+        """One of STATES."""
+        if is_running(self.folder):
+            return "running"
+        if not self.environment and self.files.environment.exists():
+            return "damaged"
+        if not self.summary:  # killed: it could not say so
+            return "damaged" if self.files.summary.exists() else "interrupted"
+        return self.summary["status"] if self.summary.get("status") in STATES else "damaged"
+
+    @property
+    def has_started(self) -> bool:
+        """Whether it came far enough to record its config."""
+        return self.files.config.is_file()
 
     @property
     def names(self) -> dict[str, Any]:
@@ -45,6 +106,24 @@ class Run(NamedTuple):
         """One of them, if it was measured: the monitored one, or that of a name."""
         return self.metrics(split).get(name or str(self.summary.get("monitor")))
 
+    @property
+    def objective(self) -> float:
+        """The monitored validation metric of the best epoch, so that larger is better; NaN of a run without."""
+        value = self.metric("best")
+        return math.nan if value is None else value if self.summary.get("higher_is_better") else -value
+
+
+def _yaml(path: Path, kind: type) -> Any:
+    import yaml
+
+    try:
+        content = yaml.load(path.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # ten times as fast
+        if not isinstance(content, kind):
+            raise ValueError(f"expected a {kind.__name__}")
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    return content
+
 
 def _number(value: Any) -> float | None:
     """As `trainer.runs.folder.write_json` wrote it."""
@@ -57,100 +136,53 @@ def _dict(content: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def every(root: Path = ROOT) -> list[Run]:
-    """All runs below a folder, those included that ended before they began to train; of sweeps none. Oldest first."""
-    return _looked_at(root.glob("[0-9]*/*"))
+    """Return all runs below a folder, also those that never came to train, but no jobs of sweeps; oldest first."""
+    return _listed(root.glob("[0-9]*/*"))
 
 
-def every_job(sweep: Path) -> list[Run]:
-    """The same of a sweep's jobs."""
-    return _looked_at(sweep.glob("*"))
+def jobs(sweep: Path) -> list[Run]:
+    """Return the runs of a sweep, oldest first."""
+    return _listed(sweep.glob("*"))
 
 
-def _looked_at(folders: Iterable[Path]) -> list[Run]:
-    return sorted(filter(None, map(look, folders)), key=lambda run: (run.begun, str(run.folder)))
+def _listed(folders: Iterable[Path]) -> list[Run]:
+    return sorted(filter(None, map(look, folders)), key=lambda run: (run.started, str(run.folder)))
 
 
 def look(folder: Path) -> Run | None:
-    """The run in a folder, if there is one."""
-    environment, summary = _content(folder / "environment.json"), _content(folder / "summary.json")
-    if environment is None and summary is None and not (folder / ".lock").exists():
-        return None
-    try:
-        begun = datetime.fromisoformat((environment or {})["time"]).astimezone()
-    except (KeyError, TypeError, ValueError):
-        begun = datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
-    return Run(folder, begun, _state(folder, environment, summary), environment or {}, summary or {})
+    """Return the run in a folder, if there is one."""
+    run = Run(folder)
+    marks = run.files.environment, run.files.summary, run.files.lock
+    return run if any(path.exists() for path in marks) else None
 
 
-def _state(folder: Path, environment: dict[str, Any] | None, summary: dict[str, Any] | None) -> str:
-    if is_running(folder):
-        return "running"
-    if {} in (environment, summary):
-        return "damaged"
-    if summary is None:
-        return "interrupted"  # killed: it could not say so
-    return summary["status"] if summary.get("status") in STATES else "damaged"
+def started(runs: Iterable[Run]) -> list[Run]:
+    """Return those of the runs that came far enough to be used or resumed."""
+    return [run for run in runs if run.has_started]
 
 
-def _content(path: Path) -> dict[str, Any] | None:
-    """Of a JSON file, empty where it cannot be read; nothing where there is none."""
-    try:
-        content = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+def sweeps(root: Path = ROOT) -> dict[Path, int]:
+    """Return the sweeps below a folder, oldest first, and how many jobs of each have started."""
+    known = Counter({path.parent: 0 for path in root.glob(f"sweeps/*/*/{ledger.FILE}")})
+    known.update(path.parent.parent for path in root.glob(str(RunFolder(Path("sweeps/*/*/*")).environment)))
+    return dict(sorted(known.items()))
 
 
-def is_running(folder: Path) -> bool:
-    """Whether a process holds the lock of a run, which `trainer.runs.folder.lock` gives; nothing is changed."""
-    try:
-        with (folder / ".lock").open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)  # the end of the block gives it back
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
-
-
-def begun(root: Path = ROOT) -> list[Path]:
-    """All runs below a folder, in the order in which they were begun; the jobs of sweeps are none of them."""
-    return _in_order(root.glob("[0-9]*/*/environment.json"))
-
-
-def jobs(sweep: Path) -> list[Path]:
-    """The runs of a sweep, in the order in which they were begun."""
-    return _in_order(sweep.glob("*/environment.json"))
-
-
-def begun_in(sweep: Path) -> list[Path]:
-    """The jobs that have begun to train."""
-    return [job for job in jobs(sweep) if (job / "config.yaml").is_file()]
-
-
-def _in_order(files: Any) -> list[Path]:
-    times = {file.parent: str(read_json(file).get("time", "")) for file in files}
-    return sorted(times, key=lambda folder: (times[folder], str(folder)))
-
-
-def sweeps(root: Path = ROOT) -> list[Path]:
-    """All sweeps below a folder, oldest first."""
-    begun = {file.parent.parent for file in root.glob("sweeps/*/*/*/environment.json")}
-    return sorted(begun | {file.parent for file in root.glob("sweeps/*/*/sweep.jsonl")})
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder is that of a sweep."""
+    return (folder / ledger.FILE).is_file()
 
 
 def find_sweep(name: str, root: Path = ROOT, key: str = "sweep") -> Path:
-    """The folder of a sweep: of that path, or `last` the newest below `root`.
+    """Return the folder of a sweep: of that path, or `last` the newest below `root`.
 
     Raises:
         CheckpointError: there is none.
     """
-    folder, known = Path(name).expanduser(), sweeps(root)
+    folder, known = Path(name).expanduser(), [*sweeps(root)]
     if name == "last" and known:
         return known[-1]
-    if not (jobs(folder) or (folder / "sweep.jsonl").is_file()):
+    if not (is_sweep(folder) or jobs(folder)):
         where = f"in {root.absolute()}" if name == "last" else f"at {folder.absolute()}"
         near = f"; the last is {known[-1]}" if known else ""
         raise CheckpointError(f"{key}={name}: there is no sweep {where}{near}")
@@ -158,7 +190,7 @@ def find_sweep(name: str, root: Path = ROOT, key: str = "sweep") -> Path:
 
 
 def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
-    """The folder of a run: of that path, `last` the newest below `root`, `best` the best job of its newest sweep.
+    """Return the folder of a run: of that path, `last` the newest below `root`, `best` the best job of the last sweep.
 
     A sweep's folder stands for its best job. `key` is what the user was asked for.
 
@@ -166,14 +198,14 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
         CheckpointError: there is none.
     """
     folder = Path(name).expanduser()
-    if (folder / "config.yaml").is_file():
+    if Run(folder).has_started:
         return folder
     if name == "best" or jobs(folder):
-        known = [folder] if jobs(folder) else sweeps(root)
+        known = [folder] if jobs(folder) else [*sweeps(root)]
         if not known:
             raise CheckpointError(f"{key}={name}: there is no sweep in {root.absolute()}")
         return _best(known[-1])
-    runs = begun(root)
+    runs = [run.folder for run in started(every(root))]
     if name == "last" and runs:
         return runs[-1]
     where = f"in {root.absolute()}" if name == "last" else f"at {folder.absolute()} (a folder with a config.yaml)"
@@ -191,9 +223,7 @@ def _best(sweep: Path) -> Path:
     return best.folder
 
 
-def objective(summary: dict[str, Any]) -> float:
-    """The monitored validation metric of the best epoch, so that larger is better; NaN of a run without."""
-    value = _dict(summary, "best").get(str(summary.get("monitor")))
-    if not isinstance(value, (int, float)):
-        return math.nan
-    return value if summary.get("higher_is_better") else -value
+def new_folder(what: str, root: Path = ROOT) -> Path:
+    """Create a folder for what a command leaves, beside those of runs."""
+    now = datetime.now()
+    return create(root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{what}")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainer.config.keys import key_values
-from trainer.runs.folder import read_json
+from trainer.runs.index import Run
 from trainer.runs.ledger import ENDED, Event, Ledger
 
 HIGHER_IS_BETTER = {
@@ -162,8 +162,8 @@ def _job(folder: Path, event: Event, values: dict[str, str]) -> Job:
 @lru_cache(maxsize=10_000)
 def _result(folder: Path, ended: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a job has written at its end, and what was chosen; read again if it has ended again."""
-    summary = read_json(folder / "summary.json")
-    return summary, summary.get("names") or read_json(folder / "environment.json").get("names", {})
+    job = Run(folder)
+    return job.summary, job.names
 
 
 def _scale(job: Job) -> tuple[str, ...]:

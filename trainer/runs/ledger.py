@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 from trainer.errors import naming
 
+FILE = "sweep.jsonl"  # in the folder of a sweep
 ENDED = ("finished", "failed", "pruned")  # these are not run again, unless failed ones are asked for
 Event = dict[str, Any]
 
@@ -33,10 +34,10 @@ class Outlook(NamedTuple):
 
 
 class Ledger:
-    """The file `sweep.jsonl` in the folder of a sweep."""
+    """The file of events in the folder of a sweep."""
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / "sweep.jsonl"
+        self.path = folder / FILE
 
     def append(self, event: str, **about: Any) -> None:
         """Note an event.

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from trainer.config.keys import flat
 from trainer.errors import CheckpointError
-from trainer.runs.folder import read_json
-from trainer.runs.index import ROOT, begun
+from trainer.runs.index import ROOT, Run, every, started
 
 FREE = {  # these change how long and how closely a run is followed, not what it is
     "epochs",
@@ -32,6 +30,7 @@ FREE = {  # these change how long and how closely a run is followed, not what it
     "plots",
     "tensorboard",
     "sweep.fail_fast",
+    "sweep.jobs",
     "sweep.retry",
 }
 # In a sweep the jobs are compared with each other: what they come to may not change with some of them done.
@@ -41,10 +40,10 @@ FREE_IN_SWEEP = FREE - {"epochs", "max_steps", "max_minutes", "patience"} | {"hy
 
 def unfinished(cfg: DictConfig, root: Path = ROOT) -> Path | None:
     """The last run of this config that has not finished, if there is one."""
-    for folder in reversed(begun(root)):
+    for run in reversed(started(every(root))):
         with suppress(CheckpointError):  # what cannot be read is none of ours
-            if read_json(folder / "summary.json").get("status") != "finished" and not differences(folder, cfg, FREE):
-                return folder
+            if run.summary.get("status") != "finished" and not differences(run.folder, cfg, FREE):
+                return run.folder
     return None
 
 
@@ -54,10 +53,10 @@ def command_of(folder: Path) -> list[str]:
     Raises:
         CheckpointError: the folder does not say.
     """
-    environment = read_json(folder / "environment.json")
-    command = [environment, *environment.get("resumed", [])][-1].get("command")
+    run = Run(folder)
+    command = run.latest.get("command")
     if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
-        raise CheckpointError(f"{folder / 'environment.json'}: does not say how the run was begun; start a new one")
+        raise CheckpointError(f"{run.files.environment}: does not say how the run was begun; start a new one")
     return command[1:]
 
 
@@ -67,11 +66,12 @@ def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dic
     Raises:
         CheckpointError: the config of the run cannot be read.
     """
-    path = folder / "config.yaml"
-    try:
-        saved = flat(OmegaConf.to_container(OmegaConf.load(path), resolve=False))
-    except (OSError, YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    now = flat(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]), resolve=True))
+    saved = flat(Run(folder).config)
+    now = values_of(cfg)
     keys = [key for key in {**saved, **now} if key != "resume" and key not in but]
     return {key: f"{key}: {saved.get(key)} -> {now.get(key)}" for key in keys if saved.get(key) != now.get(key)}
+
+
+def values_of(cfg: DictConfig) -> dict[str, Any]:
+    """Map each dotted key of a config, less Hydra's, to its value."""
+    return flat(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]), resolve=True))

@@ -1,11 +1,12 @@
-"""A job of a sweep, as Hydra's launchers call it: run in a process of its own, unless it has ended before."""
+"""A job of a sweep: run in a process of its own, unless it has ended before."""
 
 from __future__ import annotations
 
 import math
 import os
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -17,15 +18,15 @@ from omegaconf import DictConfig
 from trainer.config.keys import key_of
 from trainer.config.schema import names_of
 from trainer.errors import Halt, Halted, Stopped, SweepError
-from trainer.runs import folder as run_folder
+from trainer.files import read_json, write_json
 from trainer.runs import index
+from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Event, Ledger
-from trainer.sweep.hashing import config_hash
-from trainer.sweep.process import run_apart
+from trainer.sweep.launcher_process import is_wanted
+from trainer.sweep.pool import Job, Pool, Workers
+from trainer.sweep.process import SERVER_KILLED, Task
 from trainer.sweep.pruning import AtRung, BelowMedian
-from trainer.sweep.workers import BUSY, is_left, is_wanted, settle_in
-
-FORKSERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know
+from trainer.sweep.resume import config_hash
 
 
 class Plan(NamedTuple):
@@ -35,45 +36,57 @@ class Plan(NamedTuple):
     flags: list[str]  # of the command line that are no overrides
     fail_fast: bool
     retry: bool
-    threads: int  # of a job; 0: as many as torch takes
     prune: str  # off, halving or median
     factor: int  # of halving
     as_begun: dict[str, str]  # keys that are set otherwise than when the sweep was begun -> their override then, or ""
     rung: int = 0  # the epoch that the jobs are to come to; 0: their end
-    owner: str = ""  # who began the sweep, where jobs run in other processes' workers
+    owner: str = ""  # who started the sweep, where a launcher has workers of its own
+    threads: int = 0  # of a job there; 0: as many as torch takes
 
 
 def job_of_a_worker(plan: Plan, cfg: DictConfig) -> float:
-    """As `job`, in one of several processes at once.
+    """Run a job of Hydra's, in a worker of a launcher.
 
     Raises:
         SweepError: the sweep has been stopped. Hydra hands this on when all workers have ended their jobs.
     """
-    settle_in(plan.folder, plan.owner, plan.threads)
-    with suppress(Stopped), BUSY:
-        if is_wanted(plan.folder, plan.owner):
-            return job(plan, cfg)
-    if is_left(plan.folder, plan.owner):
-        os._exit(0)
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())  # a user's own model is a module in the folder that they work in
+    wanted = partial(is_wanted, plan.folder, plan.owner)
+    with suppress(Stopped):
+        if wanted():
+            return job_of_hydra(plan, cfg, wanted)
     raise SweepError("the sweep has been stopped")
 
 
-def job(plan: Plan, cfg: DictConfig) -> float:
-    """Run one job, unless it has ended before; its objective, NaN of one that failed.
+def job_of_hydra(plan: Plan, cfg: DictConfig, wanted: Callable[[], bool] = lambda: True) -> float:
+    """Run the job that Hydra has started; return its objective, NaN if it failed.
 
     Raises:
-        Stopped: a signal has come.
+        Stopped: a signal came, or the job was no longer wanted.
     """
     settings = HydraConfig.get()
-    folder, overrides = Path(settings.runtime.output_dir), list(settings.overrides.task)
-    ledger, number = Ledger(plan.folder), int(folder.name)
+    number = int(Path(settings.runtime.output_dir).name)
+    with Pool(Workers(threads=plan.threads), wanted) as pool:
+        pool.submit(number, job(plan, cfg, names_of(settings), number, list(settings.overrides.task)))
+        pool.drain()
+    return Ledger(plan.folder).jobs().get(number, {}).get("objective", math.nan)
+
+
+def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, overrides: Sequence[str]) -> Job:
+    """Run one job, unless it has ended before. What becomes of it is in the ledger.
+
+    Raises:
+        Stopped: a signal came.
+    """
+    ledger, folder = Ledger(plan.folder), plan.folder / str(number)
     before = ledger.jobs().get(number, {})
     if is_over(before, plan) or (plan.fail_fast and ledger.has_failed()):
-        return before.get("objective", math.nan)
+        return
     if before:
         _wait_for_the_end_of(folder)
     if before.get("event") == "failed":
-        run_folder.forget(folder)
+        RunFolder(folder).forget()
         before = {}
     as_begun = [plan.as_begun.get(key_of(line), line) for line in overrides]
     about = {"overrides": [*filter(None, as_begun)], "hash": config_hash(cfg), "folder": folder.name}
@@ -83,32 +96,22 @@ def job(plan: Plan, cfg: DictConfig) -> float:
     def spent() -> float:
         return round(before.get("seconds", 0) + time.monotonic() - start, 3)
 
-    wanted = partial(is_wanted, plan.folder, plan.owner) if plan.owner else lambda: True
+    command = ["dltrain", *plan.flags, *overrides]
     try:
-        command = ["dltrain", *plan.flags, *overrides]
-        code = run_apart(
-            without_pictures(cfg),
-            folder,
-            names_of(settings),
-            command,
-            plan.threads,
-            _halt(plan, ledger, folder),
-            wanted,
-        )
+        code = yield Task(without_pictures(cfg), folder, dict(names), command, _halt(plan, ledger, folder))
     except Stopped:
         ledger.append("interrupted", job=number, seconds=spent())
         raise
-    summary = run_folder.read_json(folder / "summary.json")
+    summary = read_json(RunFolder(folder).summary)
     if code not in (0, Halted.code) or "best" not in summary:
         ledger.append("failed", job=number, seconds=spent(), code=code, error=why(code, summary))
-        return math.nan
+        return
     objective = float(summary["best"][summary["monitor"]])  # one that is no number is text there
     reached = {"objective": objective, "metric": summary["monitor"], "epoch": summary["epochs"]}
     event = "finished" if code == 0 else "paused" if plan.rung else "pruned"
     ledger.append(event, job=number, seconds=spent(), **reached)
     if event == "pruned":
-        run_folder.write_json(folder / "summary.json", summary | {"status": event})
-    return objective
+        write_json(RunFolder(folder).summary, summary | {"status": event})
 
 
 def without_pictures(cfg: DictConfig) -> DictConfig:
@@ -145,6 +148,6 @@ def why(code: int, summary: Mapping) -> str:
     """What ended a job, in a line."""
     if code < 0:
         return f"killed by signal {-code}" + ("; out of memory?" if code == -9 else "")
-    if code == FORKSERVER_KILLED:
+    if code == SERVER_KILLED:
         return "killed, or the process that begins the jobs was"
     return str(summary.get("error") or f"the process ended with {code}")

@@ -1,16 +1,20 @@
-"""Jobs are handed to the launcher that Hydra's config names: one after the other, or several beside each other.
+"""Jobs run in subprocesses of this process, or are handed to the launcher of Hydra's that the config names.
 
-Hydra's own way to a launcher is through a sweeper that makes all jobs of a grid and launches them once. Here the jobs
-that are launched are those that are left: of a sweep that goes on, at a rung, or the next of a search.
+Hydra's own way to a launcher is through a sweeper that makes all jobs of a grid and launches them once. Here jobs are
+launched when their turn comes: what is left of a sweep that is resumed, at a rung, or the next of a search.
 """
 
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import Protocol
 
+from hydra import compose
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
@@ -19,65 +23,121 @@ from omegaconf import DictConfig
 
 from trainer.config.compose import open_hydra
 from trainer.config.keys import is_of_hydra, quoted, without
+from trainer.config.launchers import BASIC
+from trainer.config.schema import names_of
+from trainer.runs import hydra_files
 from trainer.runs.ledger import Ledger
 from trainer.sweep.job import Plan, is_over, job, job_of_a_worker
-from trainer.sweep.launcher_process import launcher_process
-from trainer.sweep.workers import Workers, owner
+from trainer.sweep.launcher_process import launcher_process, owner
+from trainer.sweep.pool import Job, Pool, Workers
 
-Jobs = Mapping[int, Sequence[str]]  # number, which is the name of its folder -> overrides
-Launch = Callable[[Plan, Jobs], None]
+
+class Launcher(Protocol):
+    """Runs jobs; what becomes of them is in the ledger.
+
+    Every method raises `Stopped` once a signal has come and the jobs have saved what they have.
+    """
+
+    def submit(self, plan: Plan, number: int, overrides: Sequence[str]) -> None:
+        """Have a job run, unless it has ended before, in the folder of that number."""
+
+    def wait(self, number: int) -> None:
+        """Wait for the end of a job."""
+
+    def drain(self) -> None:
+        """Wait for the end of all jobs."""
 
 
 @contextmanager
-def launcher(flags: Namespace, plan: Plan, several: Workers) -> Iterator[Launch]:
-    """Has jobs run, but for those that have ended; what becomes of them is in the ledger.
+def launcher(flags: Namespace, target: str, folder: Path, workers: Workers) -> Iterator[Launcher]:
+    """Yield the launcher that the config names; jobs of the basic one run in subprocesses of this process.
 
     Raises:
-        Stopped: a signal has come, and the jobs have saved what they have.
-        SweepError: the launcher has failed.
+        SweepError: the launcher failed.
     """
     given = [line for line in without(flags.overrides, "hydra.sweep.dir") if is_of_hydra(line)]
-    given += [*several.overrides, "hydra/hydra_logging=disabled", f"hydra.sweep.dir={quoted(str(plan.folder))}"]
-    start = partial(launch, flags.config_dir, flags.config_name, given)
-
-    def left(plan: Plan, jobs: Jobs) -> list[list[str]]:
-        known = Ledger(plan.folder).jobs()
-        return [
-            [*overrides, f"hydra.sweep.subdir={number}"]
-            for number, overrides in jobs.items()
-            if not is_over(known.get(number, {}), plan)
-        ]
-
-    if not several.are_processes:
-        yield lambda plan, jobs: start(partial(job, plan), left(plan, jobs))
-        return
-    with launcher_process(plan.folder) as apart:
-        began = owner(plan.folder)
-
-        def hand_on(plan: Plan, jobs: Jobs) -> None:
-            if wanted := left(plan, jobs):
-                apart(partial(start, partial(job_of_a_worker, plan._replace(owner=began)), wanted))
-
-        yield hand_on
+    given += ["hydra/hydra_logging=disabled", f"hydra.sweep.dir={quoted(str(folder))}"]
+    if target == BASIC:
+        with Pool(workers) as pool:
+            yield _Here(flags, given, pool)
+    else:
+        with launcher_process(folder) as call:
+            most = workers.at_once if target.endswith(".LocalLauncher") else None  # submitit would start them all
+            yield _Elsewhere(flags, given, call, owner(folder), workers.threads, most)
 
 
-def launch(
+def _is_over(plan: Plan, number: int) -> bool:
+    return is_over(Ledger(plan.folder).jobs().get(number, {}), plan)
+
+
+@dataclass
+class _Here:
+    flags: Namespace
+    given: list[str]
+    pool: Pool
+
+    def submit(self, plan: Plan, number: int, overrides: Sequence[str]) -> None:
+        if not _is_over(plan, number):
+            with open_hydra(self.flags.config_dir):  # while other jobs train
+                lines = [*self.given, f"hydra.sweep.subdir={number}", *overrides]
+                cfg = compose(self.flags.config_name, lines, return_hydra_config=True)
+            self.pool.submit(number, self._job(cfg, plan, number, overrides))
+
+    def wait(self, number: int) -> None:
+        self.pool.wait(number)
+
+    def drain(self) -> None:
+        self.pool.drain()
+
+    def _job(self, cfg: DictConfig, plan: Plan, number: int, overrides: Sequence[str]) -> Job:
+        """Write what Hydra writes of a run, and run it."""
+        folder = plan.folder / str(number)
+        folder.mkdir(parents=True, exist_ok=True)
+        hydra_files.write(folder, cfg)
+        yield from job(plan, cfg, names_of(cfg.hydra), number, overrides)
+
+
+@dataclass
+class _Elsewhere:
+    flags: Namespace
+    given: list[str]
+    call: Callable[[Callable[[], None]], None]  # in the launcher's process
+    owner: str
+    threads: int
+    most: int | None  # jobs that are handed on together; None: all
+    jobs: dict[int, list[str]] = field(default_factory=dict)  # that wait for it
+
+    def submit(self, plan: Plan, number: int, overrides: Sequence[str]) -> None:
+        self.task = partial(job_of_a_worker, plan._replace(owner=self.owner, threads=self.threads))
+        if not _is_over(plan, number):
+            self.jobs[number] = [*overrides, f"hydra.sweep.subdir={number}"]
+        if len(self.jobs) == self.most:
+            self.drain()
+
+    def wait(self, number: int) -> None:
+        if number in self.jobs:
+            self.drain()
+
+    def drain(self) -> None:
+        if self.jobs:
+            jobs = [*self.jobs.values()]
+            self.jobs.clear()
+            self.call(partial(_launch, self.flags.config_dir, self.flags.config_name, self.given, self.task, jobs))
+
+
+def _launch(
     config_dir: str | None,
     config_name: str,
     settings: list[str],
     task: Callable[[DictConfig], float],
     jobs: list[list[str]],
 ) -> None:
-    """Have `task` called with the config of each job. `settings` are of Hydra, and hold for all of them."""
-    if not jobs:
-        return
+    """Have the launcher call `task` with the config of each job. `settings` are of Hydra, and hold for all of them."""
     with open_hydra(config_dir):
         shell = GlobalHydra.instance().hydra
         assert shell
         cfg = shell.compose_config(config_name, settings, RunMode.MULTIRUN)
         context = HydraContext(config_loader=shell.config_loader, callbacks=Callbacks())
         launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=cfg)
-        size = cfg.hydra.sweeper.get("max_batch_size") or len(jobs)
-        for begin in range(0, len(jobs), size):
-            for done in launcher.launch(jobs[begin : begin + size], begin):
-                done.return_value  # noqa: B018 - raises what a worker has raised
+        for done in launcher.launch(jobs, 0):
+            done.return_value  # noqa: B018 - raises what a worker has raised

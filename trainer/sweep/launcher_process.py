@@ -1,103 +1,106 @@
-"""Hydra's launcher in a process, and a group of processes, of its own.
+"""A launcher of Hydra's in a process of its own, and how its workers learn that they have to stop.
 
-Ctrl-C in a terminal reaches the process that began the sweep, and that one alone: the launchers would kill the jobs.
+Ctrl-C in a terminal reaches the process that started the sweep, and that one alone: the launchers would kill the jobs.
+That process says in the sweep's lock file that it wants no more. A worker looks there while its job runs, and has it
+save and stop. So a sweep ends in one way under every launcher and on every machine, and also where the process was
+killed: the lock is free then.
 """
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import platform
 import shlex
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing import connection
 from pathlib import Path
 from types import FrameType
 
 from trainer.errors import Stopped, SweepError
-from trainer.sweep.workers import want_no_more
+from trainer.runs import index
+from trainer.runs.folder import RunFolder
 
+STOPS = ", stopping"  # behind what the lock says
 EVERY_S, PATIENCE_S = 0.1, 30
 LOG = "launcher.log"
-CODE = "import sys; sys.path[:] = {path}; from trainer.sweep.launcher_process import _serve; _serve({handle})"
+
+
+def owner(folder: Path) -> str:
+    """Who has locked the folder of a sweep, and since when."""
+    return RunFolder(folder).lock.read_text(encoding="utf-8")
+
+
+def is_wanted(folder: Path, began: str) -> bool:
+    """Whether the owner still wants results. From another machine only what it wrote can be seen."""
+    return owner(folder) == began and (f" on {platform.node()}, " not in began or index.is_running(folder))
 
 
 @contextmanager
 def launcher_process(folder: Path) -> Iterator[Callable[[Callable[[], None]], None]]:
-    """Gives a function that has the process do something, and waits for its end.
+    """Yield a function that has the process do something, and waits until it is done.
 
     The first Ctrl-C or SIGTERM has all jobs save and stop, the second leaves.
 
     Raises:
-        Stopped: a signal has come.
-        SweepError: the launcher has failed.
+        Stopped: a signal came.
+        SweepError: the launcher failed.
     """
     came: list[int] = []
 
     def stop(signum: int, _: FrameType | None) -> None:
         came.append(signum)
         if len(came) == 1:
-            want_no_more(folder)
+            with RunFolder(folder).lock.open("a", encoding="utf-8") as file:
+                file.write(STOPS)
 
-    ours, theirs = Pipe()
-    code = CODE.format(path=sys.path, handle=theirs.fileno())
+    made = multiprocessing.get_context("spawn")
+    ours, theirs = made.Pipe()
+    process = made.Process(target=_serve, args=(theirs, str(folder / LOG)))
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def call(task: Callable[[], None]) -> None:
+        is_done = False
+        with suppress(EOFError, ConnectionError):
+            ours.send(task)
+            has_said = False
+            while len(came) < 2 and not ours.poll(EVERY_S):
+                if came and not has_said:
+                    print("stopping: the jobs that run are saved; once more leaves at once", flush=True)
+                    has_said = True
+            is_done = len(came) < 2 and ours.recv()
+        if came:
+            raise Stopped(came[0])
+        if not is_done:
+            cure = f"dltrain -m {shlex.quote(f'resume={folder}')} resumes the sweep"
+            raise SweepError(f"the launcher failed, {folder / LOG} says why; {cure}")
+
     try:
-        with (folder / LOG).open("a") as log:
-            process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                stdin=subprocess.PIPE,  # its end tells that this process has ended
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                pass_fds=[theirs.fileno()],
-            )
+        process.start()
         theirs.close()
-
-        def call(task: Callable[[], None]) -> None:
-            is_done = _do(ours, task, came)
-            if came:
-                raise Stopped(came[0])
-            if not is_done:
-                goes_on = f"dltrain -m {shlex.quote(f'resume={folder}')} goes on"
-                raise SweepError(f"the launcher has failed, {folder / LOG} says why; {goes_on}")
-
         yield call
         ours.close()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE_S)
+        process.join(PATIENCE_S)
     finally:
-        if process.stdin:
-            process.stdin.close()
+        process.kill()
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _do(process: Connection, task: Callable[[], None], came: list[int]) -> bool:
-    """Whether the task has been done; else two signals have come, or the process has ended."""
-    has_said = False
-    with suppress(EOFError, ConnectionError):
-        process.send(task)
-        while not process.poll(EVERY_S):
-            if len(came) > 1:
-                return False
-            if came and not has_said:
-                print("stopping: the jobs that run are saved; once more leaves at once", flush=True)
-                has_said = True
-        process.recv()
-        return True
-    return False
-
-
-def _serve(handle: int) -> None:
-    """What the process does, until nothing more is wanted; it ends with the one that began the sweep."""
-    tasks = Connection(handle)
+def _serve(tasks: connection.Connection, log: str) -> None:
+    """Do what is asked for, until nothing more is; end with the process that started the sweep."""
+    os.setsid()
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    parent = multiprocessing.parent_process()
+    assert parent
 
     def follow() -> None:
-        os.read(0, 1)
+        connection.wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

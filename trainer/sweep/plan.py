@@ -11,14 +11,13 @@ from typing import Protocol
 from omegaconf import DictConfig
 
 from trainer.config.axes import SEARCH
-from trainer.config.command_line import again
 from trainer.config.compose import launch
 from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.config.launchers import BASIC
 from trainer.errors import ConfigError
 from trainer.runs.ledger import Ledger
-from trainer.sweep.job import Plan, job
-from trainer.sweep.launch import Launch
+from trainer.sweep.job import Plan, job_of_hydra
+from trainer.sweep.launch import Launcher
 from trainer.sweep.pruning import configuration, planned, prune
 
 FOLDER = "hydra.sweep.dir"
@@ -36,8 +35,8 @@ class Course(Protocol):
     def share(self) -> float:
         """Of the epochs of all jobs, how much is trained."""
 
-    def run(self, launch_left: Launch, plan: Plan, at_once: int) -> None:
-        """Have them run, `at_once` beside each other, but for those that have ended."""
+    def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
+        """Have them run, `at_once` at a time, but for those that have ended."""
 
 
 @dataclass
@@ -53,12 +52,14 @@ class Grid:
         """All there are."""
         return len(self.jobs)
 
-    def run(self, launch_left: Launch, plan: Plan, at_once: int) -> None:
+    def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
         """As `Course` says."""
         ledger = Ledger(plan.folder)
         passed = {event["epoch"] for event in ledger.rungs()}
         for rung in [*(rung for rung in self.rungs if rung not in passed), 0]:
-            launch_left(plan._replace(rung=rung), self._left(ledger))
+            for number, overrides in self._left(ledger).items():
+                launcher.submit(plan._replace(rung=rung), number, overrides)
+            launcher.drain()
             plan = plan._replace(retry=False)  # once is enough
             if plan.fail_fast and ledger.has_failed():
                 return
@@ -81,24 +82,26 @@ class Search:
     num_jobs: int
     share: float = 1.0
 
-    def run(self, launch_left: Launch, plan: Plan, at_once: int) -> None:
+    def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
         """As `Course` says."""
         from trainer.sweep.search import search
 
-        search(self.overrides, self.options, plan.folder, partial(launch_left, plan), at_once)
+        search(self.overrides, self.options, launcher, plan, at_once)
 
 
 @dataclass
 class Plugin:
     """What another sweeper of Hydra's makes of the values; it launches the jobs itself."""
 
-    arguments: list[str]
+    flags: Namespace
+    overrides: list[str]
     num_jobs: int
     share: float = 1.0
 
-    def run(self, launch_left: Launch, plan: Plan, at_once: int) -> None:
+    def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
         """As `Course` says."""
-        launch([*self.arguments, f"{FOLDER}={quoted(str(plan.folder))}"], partial(job, plan))
+        overrides = [*self.overrides, f"{FOLDER}={quoted(str(plan.folder))}"]
+        launch(Namespace(**vars(self.flags) | {"overrides": overrides}), partial(job_of_hydra, plan))
 
 
 def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[list[str]]) -> Course:
@@ -114,12 +117,11 @@ def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[l
     jobs = [list(job) for job in product(*axes)]  # of a search they may be more than there is memory
     if cfg.hydra.sweeper._target_ == GRID:
         return Grid(jobs, *planned(cfg, jobs))
-    if cfg.hydra.launcher._target_ != BASIC:
+    if cfg.hydra.launcher._target_ != BASIC or cfg.sweep.jobs != 1:
         raise ConfigError(
-            f"{cfg.hydra.sweeper._target_} launches jobs itself, which goes with hydra/launcher=basic alone"
+            f"{cfg.hydra.sweeper._target_} launches jobs itself: it needs hydra/launcher=basic and sweep.jobs=1"
         )
-    given = again(flags, "config_dir", "config_name", "multirun")
-    return Plugin([*given, *without(overrides, FOLDER)], len(jobs))
+    return Plugin(flags, without(overrides, FOLDER), len(jobs))
 
 
 def _check_search(cfg: DictConfig, axes: list[list[str]]) -> None:

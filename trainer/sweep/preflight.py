@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Generator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,12 @@ from trainer.config.axes import number, sweep_axes
 from trainer.config.check import checked_all
 from trainer.config.keys import SLOTS, key_of, value_of
 from trainer.errors import ConfigError, DltrainError
-from trainer.runs import folder as run_folder
+from trainer.files import read_json
+from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Outlook
 from trainer.sweep.job import why, without_pictures
-from trainer.sweep.process import run_apart, warm_up
+from trainer.sweep.pool import Job, Pool, Workers
+from trainer.sweep.process import Task, warm_up
 
 COMBINED = ("data", "model", "loss", "experiment", "data.batch_size")  # which decide whether, and how fast, a job runs
 NUM_BATCHES, MINUTES = 30, 0.02  # at most
@@ -32,10 +34,10 @@ PATIENCE_S = 20
 KINDS = {kind.code: kind for kind in DltrainError.__subclasses__()}
 
 
-def preflight(flags: Namespace, folder: Path) -> Outlook:
+def preflight(flags: Namespace, known: Mapping[str, DictConfig], workers: Workers, folder: Path) -> Outlook:
     """Run a few batches of every combination of data, model and loss, and of every other part that is chosen by name.
 
-    The first is drawn too, as its job will be.
+    The first is drawn too, as its job will be. `known` are configs by their overrides; the others are composed here.
 
     Raises:
         DltrainError: what is wrong with one, and its overrides; of the kind that the job would have ended with.
@@ -43,14 +45,27 @@ def preflight(flags: Namespace, folder: Path) -> Outlook:
     axes = sweep_axes(flags.overrides, flags.config_dir)
     tried = samples(axes)
     print(f"trying a few batches of {len(tried)} {'job' if len(tried) == 1 else 'jobs'} first", flush=True)
-    configs = checked_all(tried, flags.config_dir, flags.config_name)
+    new = [sample for sample in tried if " ".join(sample) not in known]
+    composed = zip(map(" ".join, new), checked_all(new, flags.config_dir, flags.config_name), strict=True)
+    every = {**known, **{line: cfg for line, (cfg, _) in composed}}
+    configs = [every[" ".join(sample)] for sample in tried]
     warm_up()
-    jobs, fixed, compared = [], 0.0, set()
-    for count, (sample, (cfg, _)) in enumerate(zip(tried, configs, strict=True)):
-        place = folder / f".preflight-{count}"
+    found: dict[int, tuple[dict[str, Any], float]] = {}
+
+    def trial(count: int) -> Job:
         start = time.monotonic()
-        summary = _tried(_shortened(cfg, drawn=not count), sample, place)
-        fixed = max(fixed, time.monotonic() - start - sum(summary["seconds"].values()))
+        short = _shortened(configs[count], drawn=not count)
+        summary = yield from _tried(short, tried[count], folder / f".preflight-{count}")
+        found[count] = summary, time.monotonic() - start
+
+    with Pool(workers) as pool:
+        for count in range(len(tried)):
+            pool.submit(count, trial(count))
+        pool.drain()
+    jobs, fixed, compared = [], 0.0, set()
+    for count, cfg in enumerate(configs):
+        summary, whole = found[count]
+        fixed = max(fixed, whole - sum(summary["seconds"].values()))
         jobs.append(_seconds(cfg, summary))
         data = f"{cfg.hydra.runtime.choices['data']} {cfg.data.get('path', '')}".strip()
         compared.add((data, summary["monitor"]))
@@ -77,8 +92,8 @@ def _shortened(cfg: DictConfig, drawn: bool) -> DictConfig:
     return short
 
 
-def _tried(cfg: DictConfig, sample: list[str], place: Path) -> dict[str, Any]:
-    """The summary of a few batches of a job, in a folder for them."""
+def _tried(cfg: DictConfig, sample: list[str], place: Path) -> Generator[Task, int, dict[str, Any]]:
+    """Train a few batches of a job, in a folder for them; return the summary."""
     shutil.rmtree(place, ignore_errors=True)  # a kill has left it
     place.mkdir()
     what = " ".join(sample)
@@ -86,11 +101,11 @@ def _tried(cfg: DictConfig, sample: list[str], place: Path) -> dict[str, Any]:
     slow.daemon = True
     slow.start()
     try:
-        code = run_apart(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
-        summary = run_folder.read_json(place / "summary.json")
+        code = yield Task(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
+        summary = read_json(RunFolder(place).summary)
         error, _, is_unexpected = why(code, summary).partition("; the traceback is in")
         if is_unexpected:  # and what it is in is gone in a moment
-            print((place / "train.log").read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
+            print(RunFolder(place).log.read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
     finally:
         slow.cancel()
         shutil.rmtree(place)

@@ -1,29 +1,31 @@
-"""A job in a process of its own: whatever ends it, nothing else ends with it.
+"""Subprocesses that train, forked from a server that has imported what most runs need and done nothing else.
 
-The processes are forked from one that has imported what most jobs need and done nothing else, so that a job
-begins in a moment and in a clean state.
+So one starts in a moment, in a clean state, and whatever ends it ends nothing else.
 """
 
 from __future__ import annotations
 
+import atexit
 import ctypes
-import logging
 import multiprocessing
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import connection, forkserver, resource_tracker
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from types import FrameType
+from typing import TYPE_CHECKING, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.errors import DltrainError, Halt, Halted, Stopped
 from trainer.job import run_job
+from trainer.runs.folder import RunFolder, log_to
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, ForkServerProcess  # Windows has none
 
 PRELOAD = [  # what most jobs import
     "trainer.train",
@@ -36,11 +38,21 @@ PRELOAD = [  # what most jobs import
 ]
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 STOPS = (signal.SIGINT, signal.SIGTERM)
-EVERY_S = 0.5
+SERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know
+
+
+class Task(NamedTuple):
+    """What a subprocess trains; the arguments of `trainer.job.run_job`."""
+
+    cfg: DictConfig
+    folder: Path
+    names: Mapping[str, str]
+    command: Sequence[str]
+    halt: Halt | None = None
 
 
 def context() -> ForkServerContext:
-    """Has the parent of the processes running. Ctrl-C, which reaches it too, leaves it alone: it ends with this one."""
+    """Start the server unless it runs. It ignores Ctrl-C, which reaches it too, and ends with this process."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOAD)
     os.environ["PYTHONSAFEPATH"] = "1"  # a user's own trainer.py or random.py is not what is to be imported
@@ -51,73 +63,62 @@ def context() -> ForkServerContext:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         del os.environ["PYTHONSAFEPATH"]
+    atexit.unregister(_end_server)
+    atexit.register(_end_server)
     return made
 
 
-def warm_up() -> None:
-    """Wait until the parent of the processes has imported what it has to."""
-    process = context().Process()
+def _end_server() -> None:
+    """Kill it: left alone it ends too, but tears torch down first, and who reads our output waits a second for that."""
+    with suppress(ProcessLookupError):
+        os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
+
+
+def warm_up() -> int:
+    """Wait until the server has imported what it has to; return the number of CUDA devices, counted in a subprocess."""
+    process = context().Process(target=_count_gpus)
     process.start()
     process.join()
-
-
-def run_apart(
-    cfg: DictConfig,
-    folder: Path,
-    names: Mapping[str, str],
-    command: Sequence[str],
-    threads: int = 0,
-    halt: Halt | None = None,
-    is_wanted: Callable[[], bool] = lambda: True,
-) -> int:
-    """Train in a process of its own and wait for its end; its exit code, negative for a signal that killed it.
-
-    Ctrl-C and SIGTERM are passed on: the job saves what it has. The third of them kills it. A job that is not wanted
-    any more saves and ends, too.
-
-    Raises:
-        Stopped: a signal has come, or the job was not wanted any more, and has ended.
-    """
-    plain = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-    process = context().Process(
-        target=_work, args=(plain, folder, dict(names), list(command), threads, halt, dict(os.environ))
-    )
-    came: list[int] = []
-
-    def pass_on(signum: int, _: FrameType | None) -> None:
-        came.append(signum)
-        if process.pid:
-            _tell(process.pid, signal.SIGKILL if len(came) > 2 else signum)
-
-    before = {number: signal.signal(number, pass_on) for number in STOPS}
-    try:
-        process.start()
-        assert process.pid is not None
-        for signum in came:  # while it was being started
-            _tell(process.pid, signum)
-        while process.is_alive():
-            process.join(EVERY_S)
-            if not came and not is_wanted():
-                pass_on(signal.SIGTERM, None)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # what it has started goes with it
-    except BaseException:  # such as that of submitit, when the time that a cluster gives a job is nearly up
-        if process.pid:
-            process.terminate()
-            process.join()
-        raise
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if came:
-        raise Stopped(came[0])
     assert process.exitcode is not None
-    return process.exitcode
+    return process.exitcode if 0 < process.exitcode < SERVER_KILLED else 0
 
 
-def _tell(pid: int, signum: int) -> None:
+def _count_gpus() -> None:
+    import torch
+
+    sys.exit(torch.cuda.device_count())
+
+
+def start(task: Task, threads: int = 0, gpu: str = "") -> ForkServerProcess:
+    """Start a subprocess that trains.
+
+    Args:
+        task: what to train.
+        threads: that torch takes; 0: as many as it takes by itself.
+        gpu: the only one that it sees; "": all that this process sees.
+    """
+    plain = OmegaConf.masked_copy(task.cfg, [str(key) for key in task.cfg if key != "hydra"])
+    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
+    process = context().Process(target=_work, args=(task._replace(cfg=plain), threads, environment))
+    process.start()
+    return process
+
+
+def tell(process: ForkServerProcess, signum: int) -> None:
+    """Send a signal, unless the subprocess is gone."""
+    assert process.pid
     with suppress(ProcessLookupError):
-        os.kill(pid, signum)
+        os.kill(process.pid, signum)
+
+
+def exit_code(process: ForkServerProcess) -> int:
+    """Wait for the end of a subprocess and end what it has started; its exit code, negative for a signal's."""
+    process.join()
+    assert process.pid
+    assert process.exitcode is not None
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.exitcode
 
 
 def _end_with_parent() -> None:
@@ -128,37 +129,23 @@ def _end_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def _work(
-    cfg: DictConfig,
-    folder: Path,
-    names: Mapping[str, str],
-    command: Sequence[str],
-    threads: int,
-    halt: Halt | None,
-    environment: Mapping[str, str],
-) -> None:
-    """What the process does. The terminal is not its own: what it says is in its log."""
-    os.environ.update(environment)  # a worker may be given another GPU for each job
+def _work(task: Task, threads: int, environment: Mapping[str, str]) -> None:
+    """Train, as the target of the subprocess. The terminal is not its own: its output goes to its log."""
+    os.environ.update(environment)  # before CUDA is initialised, and as it is now: the server's is older
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # with the process that it was forked from
     os.setpgid(0, 0)  # Ctrl-C reaches the process that waits, and that one alone
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    log = os.open(folder / "train.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(log, 2)
-    logging.basicConfig(
-        filename=folder / "train.log",
-        encoding="utf-8",
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(message)s",
-    )
+    os.dup2(os.open(RunFolder(task.folder).log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
+    log_to(task.folder)
     if threads:
         import torch
 
         torch.set_num_threads(threads)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        run_job(cfg, folder, names, command, *([halt] if halt else []))
+        run_job(*(task if task.halt else task[:-1]))
     except DltrainError as error:
         sys.exit(error.code)
     except (Halted, Stopped) as stopped:

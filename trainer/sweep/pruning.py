@@ -22,7 +22,9 @@ from omegaconf import DictConfig
 
 from trainer.config.keys import without
 from trainer.errors import ConfigError
-from trainer.runs.folder import MetricsFile, read_json, write_json
+from trainer.files import read_json, write_json
+from trainer.runs.folder import RunFolder
+from trainer.runs.index import Run
 from trainer.runs.ledger import Event, Ledger
 
 STARTUP = 5  # jobs that have to be as old before the median of them counts, as in Optuna's MedianPruner
@@ -50,12 +52,12 @@ class BelowMedian:
 
     def __call__(self, epoch: int, best: float) -> bool:
         """`best` is the best value of the monitored metric so far, and so are those that it is compared with."""
-        files = [path for path in self.sweep.glob("*/metrics.csv") if path.parent.name != self.folder]
-        curves = [[row.get(f"val/{self.metric}", math.nan) for row in MetricsFile(path).rows()] for path in files]
+        others = [Run(folder).history for folder in self.sweep.iterdir() if folder.name != self.folder]
+        curves = [[row.get(f"val/{self.metric}", math.nan) for row in history] for history in others]
         sign = 1 if self.higher_is_better else -1
         seen = [[sign * v for v in curve[:epoch] if not math.isnan(v)] for curve in curves if len(curve) >= epoch]
-        others = [max(values, default=-math.inf) for values in seen]
-        return len(others) >= STARTUP and not sign * best >= statistics.median(others)
+        bests = [max(values, default=-math.inf) for values in seen]
+        return len(bests) >= STARTUP and not sign * best >= statistics.median(bests)
 
 
 def planned(cfg: DictConfig, jobs: list[list[str]]) -> tuple[list[int], float]:
@@ -116,7 +118,7 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
     for jobs in ranked[kept:]:
         for number, job in jobs.items():
             if job["event"] == "paused":
-                note = sweep / job["folder"] / "summary.json"
+                note = RunFolder(sweep / job["folder"]).summary
                 write_json(note, read_json(note) | {"status": "pruned"})
                 about = {key: job[key] for key in ("objective", "metric", "epoch")}
                 ledger.append("pruned", job=number, **about)

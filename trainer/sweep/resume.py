@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from argparse import Namespace
 from collections.abc import Mapping
@@ -15,9 +17,11 @@ from trainer.config.keys import bare, key_of, value_of, without
 from trainer.config.launchers import is_of_launcher, kept_of_launcher
 from trainer.errors import CheckpointError
 from trainer.runs import index
+from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Ledger
-from trainer.runs.resume import FREE_IN_SWEEP, differences
-from trainer.sweep.hashing import NOT_HASHED
+from trainer.runs.resume import FREE_IN_SWEEP, differences, values_of
+
+NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 
 
 def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
@@ -36,7 +40,7 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
     folder = index.find_sweep(name, key="resume")
     header = Ledger(folder).header()
     if not {"command", "samples"} <= header.keys():
-        raise CheckpointError(f"{folder / 'sweep.jsonl'}: does not say how the sweep was begun; start a new one")
+        raise CheckpointError(f"{Ledger(folder).path}: does not say how the sweep was begun; start a new one")
     if began_elsewhere(folder):
         print(f"begun in {header.get('cwd')}; relative paths are looked for in {os.getcwd()} now", flush=True)
     began = parse(header["command"])
@@ -54,6 +58,12 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
 
 def _is_swept(line: str, before: str, flags: Namespace) -> bool:
     return any(len(axis) > 1 for axis in sweep_axes([line, before], flags.config_dir))
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """Hash every setting that affects results: two jobs with the same hash are the same job."""
+    text = json.dumps({k: v for k, v in values_of(cfg).items() if k not in NOT_HASHED}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def began_elsewhere(folder: Path) -> bool:
@@ -78,6 +88,6 @@ def check_unchanged(folder: Path, hashes: Mapping[str, str], configs: Mapping[st
 def _changes(folder: Path, was: str, cfg: DictConfig) -> str:
     """What is different now, where a job of the config that was has begun and so says what that is."""
     for event in Ledger(folder).jobs().values():
-        if event["hash"] == was and (folder / event["folder"] / "config.yaml").is_file():
+        if event["hash"] == was and RunFolder(folder / event["folder"]).config.is_file():
             return f": {'; '.join(differences(folder / event['folder'], cfg, NOT_HASHED).values())}"
     return ""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from optuna.trial import Trial, TrialState
 from trainer.config.keys import key_of, key_values
 from trainer.errors import ConfigError, nearest
 from trainer.runs.ledger import Event, Ledger
+from trainer.sweep.job import Plan
+from trainer.sweep.launch import Launcher
 
 STUDY = "study.log"
 LEAST = {"n_trials": 1, "n_jobs": 0, "sampler.seed": 0, "sampler.n_startup_trials": 1}
@@ -58,32 +60,34 @@ def check(cfg: DictConfig, axes: list[list[str]]) -> None:
         raise ConfigError("sweep.prune=halving needs all jobs at once, and a search has not; sweep.prune=median may do")
 
 
-def search(
-    overrides: list[str],
-    options: DictConfig,
-    folder: Path,
-    launch: Callable[[Mapping[int, list[str]]], None],
-    at_once: int = 1,
-) -> None:
-    """Run the trials, or what is left of them: `launch` has jobs run, and the ledger says what became of them.
+def search(overrides: list[str], options: DictConfig, launcher: Launcher, plan: Plan, at_once: int = 1) -> None:
+    """Run the trials, or what is left of them.
 
-    One that failed is told as such, and has no part in what is proposed later. `at_once` are proposed together.
+    Trial n is proposed by what trials 0 to n - `at_once` have come to, so that as many run at a time; what the others
+    have come to by then is not looked at, or a search that is resumed would propose something else. A trial that failed
+    is told as such, and has no part in what is proposed later.
     """
-    ledger = Ledger(folder)
+    ledger, lag = Ledger(plan.folder), options.n_jobs or at_once
     given = OverridesParser.create().parse_overrides(overrides)
     space = {_name(override): _distribution(override) for override in given if override.is_sweep_override()}
-    study, batch = _new_study(folder), options.n_jobs or at_once
-    for first in range(0, options.n_trials, batch):
-        trials, known = {}, ledger.jobs()
-        for number in range(first, min(first + batch, options.n_trials)):
-            study.sampler = _sampler(number=number, **options.sampler)
-            trials[number] = _ask(study, space, known.get(number, {}).get("overrides"))
-        launch({number: [_line(override, trial.params) for override in given] for number, trial in trials.items()})
+    study, running = _new_study(plan.folder), dict[int, Trial]()
+
+    def tell_oldest() -> bool:
+        """Wait for the oldest trial and tell the study; False if it was not run, since another one has failed."""
+        number = min(running)
+        launcher.wait(number)
         known = ledger.jobs()
-        for number, trial in trials.items():
-            _tell(study, trial, known.get(number, {}))
-        if any(number not in known for number in trials):
-            return  # a job has failed, and that is to be the end
+        _tell(study, running.pop(number), known.get(number, {}))
+        return number in known
+
+    for number in range(options.n_trials):
+        if len(running) == lag and not tell_oldest():
+            break
+        study.sampler = _sampler(number=number, **options.sampler)
+        running[number] = trial = _ask(study, space, ledger.jobs().get(number, {}).get("overrides"))
+        launcher.submit(plan, number, [_line(override, trial.params) for override in given])
+    while running:
+        tell_oldest()
 
 
 def _tell(study: optuna.Study, trial: Trial, job: Event) -> None:

@@ -7,8 +7,9 @@ import shlex
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,18 +18,19 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.config.axes import check_jobs, sweep_axes
 from trainer.config.command_line import again, checked_sweep
 from trainer.config.keys import axis_values, is_of_hydra, key_of
+from trainer.config.launchers import BASIC
 from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
-from trainer.runs.ledger import ENDED, Ledger
-from trainer.sweep.hashing import config_hash
+from trainer.runs.ledger import ENDED, Ledger, Outlook
 from trainer.sweep.job import Plan
 from trainer.sweep.launch import launcher
 from trainer.sweep.plan import FOLDER, Course, Grid, course
+from trainer.sweep.pool import Workers
 from trainer.sweep.preflight import preflight
 from trainer.sweep.process import context
-from trainer.sweep.resume import began_elsewhere, check_unchanged, resumed
-from trainer.sweep.workers import workers
+from trainer.sweep.resume import began_elsewhere, check_unchanged, config_hash, resumed
+from trainer.sweep.workers import told, workers
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.table import report
 from trainer.view.table import say
@@ -41,6 +43,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     Raises:
         SweepError: jobs have failed.
     """
+    context()  # imports for seconds, while there is something else to do here
     folder, flags, as_begun = resumed(flags)
     configs, overrides = checked_sweep(flags)
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
@@ -51,13 +54,18 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         raise ConfigError(f"hydra.sweep.subdir: the folders of jobs are their numbers; {FOLDER}=... names the sweep's")
     axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
     way = course(cfg, flags, overrides, axes)
-    several = workers(cfg, way.num_jobs)
+    if isinstance(way, Grid):
+        check_jobs(axes, flags.config_dir, flags.config_name)
+    target = cfg.hydra.launcher._target_
+    share = workers(cfg, way.num_jobs)
+    trial = partial(preflight, flags, configs, share if target == BASIC else Workers())  # on this machine in any case
+    if cfg.sweep.jobs != 1:
+        print(f"sweep.jobs={cfg.sweep.jobs}: {told(share)}")
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
-            preflight(flags, Path(temporary))
+            trial(Path(temporary))
         print("dry run: a few batches went through every model with its data and loss; no file was left")
         return
-    context()  # imports for seconds, while there is something else to do here
     begun = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
     event = "resumed" if folder else "sweep"
     if not folder:
@@ -65,10 +73,9 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         folder = (run_folder.claim if FOLDER in given else run_folder.create)(folder)
     plan = Plan(
         folder.absolute(),
-        again(flags, "config_dir", "config_name"),
+        again(flags),
         cfg.sweep.fail_fast,
         cfg.sweep.retry,
-        several.threads,
         str(cfg.sweep.prune),
         cfg.sweep.factor,
         as_begun,
@@ -77,28 +84,25 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         ledger = Ledger(folder)
         ledger.append(event, command=command, jobs=way.num_jobs, **(begun if event == "sweep" else {}))
         if not ledger.outlook() or began_elsewhere(folder):
-            _look_ahead(folder, flags, axes, way, several.at_once)
+            _look_ahead(folder, trial, way, share.at_once)
         if not cfg.sweep.retry and way.num_jobs == sum(job["event"] in ENDED for job in ledger.jobs().values()):
             print(f"{folder}: all {way.num_jobs} jobs have ended, nothing is left to do")
-        with Screen(folder, way.num_jobs), launcher(flags, plan, several) as launch_left:
-            way.run(launch_left, plan, several.at_once)
+        with Screen(folder, way.num_jobs), launcher(flags, target, plan.folder, share) as jobs:
+            way.run(jobs, plan, share.at_once)
     _end(folder, plan, cfg)
 
 
-def _look_ahead(folder: Path, flags: Namespace, axes: list[list[str]], way: Course, at_once: int) -> None:
+def _look_ahead(folder: Path, trial: Callable[[Path], Outlook], way: Course, at_once: int) -> None:
     """Try what can be tried in seconds; where that fails no job has begun, and nothing is left."""
     try:
-        if isinstance(way, Grid):
-            check_jobs(axes, flags.config_dir, flags.config_name)
-        outlook = preflight(flags, folder)
+        outlook = trial(folder)
     except BaseException:
         if not Ledger(folder).jobs():
             shutil.rmtree(folder, ignore_errors=True)
         raise
     Ledger(folder).append("preflight", **outlook._asdict())
     seconds = duration(outlook.seconds * way.num_jobs * way.share / at_once)
-    what = f"{way.num_jobs} jobs" + (f", {at_once} at once" if at_once > 1 else "")
-    print(f"about {seconds} for {what}, ranked by {outlook.metric}", flush=True)
+    print(f"about {seconds} for {way.num_jobs} jobs, ranked by {outlook.metric}", flush=True)
 
 
 def _end(folder: Path, plan: Plan, cfg: DictConfig) -> None:

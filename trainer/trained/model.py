@@ -28,7 +28,8 @@ from trainer.engine.meter import Meter
 from trainer.engine.numerics import choose_precision, seed_everything
 from trainer.errors import CheckpointError, ConfigError, nearest
 from trainer.runs import checkpoints, index
-from trainer.runs.folder import read_json
+from trainer.runs.folder import RunFolder
+from trainer.runs.index import Run
 
 PATHS = ("root", "path", "test_path")  # settings of data that name a file or a folder
 
@@ -99,7 +100,7 @@ def load(run: str, device: str = "") -> Trained:
     numerics.keep_freed_memory()
     folder = index.find(run)
     cfg = config_of(folder)
-    store = checkpoints.Store(folder / "checkpoints")
+    store = checkpoints.Store(RunFolder(folder).checkpoints)
     saved = store.read("best")
     if not saved.data:
         raise CheckpointError(
@@ -119,7 +120,7 @@ def load(run: str, device: str = "") -> Trained:
     targets = described.targets().to(where)
     loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
     _, meter, _ = metrics(cfg, spec)
-    summary = read_json(folder / "summary.json")
+    summary = Run(folder).summary
     return Trained(folder, cfg, spec, model.eval(), loss, meter, where, autocast, saved.data, summary, notes)
 
 
@@ -129,16 +130,15 @@ def config_of(folder: Path) -> DictConfig:
     Raises:
         CheckpointError: it cannot be read.
     """
-    path = folder / "config.yaml"
+    run = Run(folder)
     try:
-        cfg: Any = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.load(path))
-    except (OSError, yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    environment = read_json(folder / "environment.json")
-    begun_in = Path(str([environment, *environment.get("resumed", [])][-1].get("folder", "")))
+        cfg: Any = OmegaConf.merge(OmegaConf.structured(Config), run.config)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise CheckpointError(f"{run.files.config}: cannot be read: {' '.join(str(error).split())}") from error
+    started_in = Path(str(run.latest.get("folder", "")))
     for key in PATHS:
-        if isinstance(cfg.data.get(key), str) and begun_in.is_dir():
-            cfg.data[key] = str(begun_in / Path(cfg.data[key]).expanduser())
+        if isinstance(cfg.data.get(key), str) and started_in.is_dir():
+            cfg.data[key] = str(started_in / Path(cfg.data[key]).expanduser())
     return cfg
 
 

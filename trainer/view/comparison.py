@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.runs.diff import config, differing, history, place
-from trainer.runs.index import Run, look
+from trainer.runs.diff import config, differing, place
+from trainer.runs.index import Run
 from trainer.runs.leaderboard import HIGHER_IS_BETTER
 from trainer.view.sparkline import ASCII, BLOCKS, sparkline
 from trainer.view.table import can_say
@@ -25,7 +24,11 @@ class Side(NamedTuple):
     label: str
     run: Run
     config: dict[str, Any]
-    history: list[dict[str, float]]
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Its metrics, a row per epoch."""
+        return self.run.history
 
 
 class Line(NamedTuple):
@@ -36,18 +39,17 @@ class Line(NamedTuple):
     keep: int = 1
 
 
-def sides(folders: Sequence[Path]) -> list[Side]:
-    """What the runs in these folders say; jobs of one sweep are called by their numbers, other runs by letters.
+def sides(runs: Sequence[Run]) -> list[Side]:
+    """What these runs say; jobs of one sweep are called by their numbers, other runs by letters.
 
     Raises:
         CheckpointError: a config that cannot be read.
     """
-    is_one_sweep = len({folder.parent for folder in folders}) == 1 and all(f.name.isdecimal() for f in folders)
+    is_one_sweep = len({run.folder.parent for run in runs}) == 1 and all(run.folder.name.isdecimal() for run in runs)
     first = string.ascii_uppercase
     letters = [*first, *(f"{a}{b}" for a in first for b in first)]
-    runs = [run for folder in folders if (run := look(folder))]
     labels = [run.folder.name for run in runs] if is_one_sweep else [*letters, *map(str, range(len(runs)))]
-    return [Side(label, run, config(run), history(run)) for label, run in zip(labels, runs, strict=False)]
+    return [Side(label, run, config(run)) for label, run in zip(labels, runs, strict=False)]
 
 
 def monitor(compared: Sequence[Side]) -> str:

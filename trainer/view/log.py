@@ -1,4 +1,4 @@
-"""Everything that is told how a run goes: the terminal, metrics.csv, TensorBoard, the trace for pictures, the clock."""
+"""Every log of a run in one object: the terminal, metrics.csv, TensorBoard, the trace for pictures, the clock."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from trainer.view.words import shown
 
 
 class RunLog:
-    """Six things to tell: the start, an update, an epoch, an interruption, the results, the end; `train` says when.
+    """Logs the start, an update, an epoch, an interruption, the results and the end, when `train` calls.
 
-    It is a context manager around the training. A log that cannot be written stops no run: that is said once.
+    It is a context manager around the training. A log that cannot be written causes one warning and stops no run.
     """
 
     def __init__(
-        self, cfg: DictConfig, run: RunFolder, parts: TrainingParts, begun: Mapping[str, Any], resumes_at: int | None
+        self, cfg: DictConfig, run: RunFolder, parts: TrainingParts, where: Mapping[str, Any], resumes_at: int | None
     ) -> None:
-        """Open all logs; TensorBoard forgets what an earlier process wrote from step `resumes_at` on."""
+        """Open all logs of a run in the environment `where`; TensorBoard drops old points from `resumes_at` on."""
         self.run, self.parts, self.plots, self.every = run, parts, cfg.plots, cfg.log_every
         self.looks_back = bool(pictures.check(cfg.plots)) or str(cfg.tensorboard).lower() == "full"
         self.has_warned = False
         self.clock = Clock(parts.device, cfg.log_every)
         self.lap = self.clock.lap
-        self.rows = MetricsFile(run.path / "metrics.csv")
+        self.rows = MetricsFile(run.metrics)
         results = [f"{split}/{name}" for split in ("best", "test") for name in parts.meter.names]
         columns = hyper_parameters(cfg, run.names, run.command, run.path)
-        self.board = open_board(cfg.tensorboard, run.path / "tensorboard", columns, results, resumes_at)
+        self.board = open_board(cfg.tensorboard, run.tensorboard, columns, results, resumes_at)
         self.layers = layers_of(parts.model, parts.sample)
-        self.board.describe(parts.model, parts.sample, self.layers, OmegaConf.to_yaml(cfg, resolve=True), begun)
+        self.board.describe(parts.model, parts.sample, self.layers, OmegaConf.to_yaml(cfg, resolve=True), where)
         metric = parts.best.monitor if parts.best.monitor != "loss" else parts.meter.names[-1]
         self.console = view.Console(cfg.epochs, parts.total_steps, metric)
         self.say = self.console.say
@@ -76,24 +76,24 @@ class RunLog:
                 self.say(f"warning: {what}{error.strerror or error}; training continues, and the logs are incomplete")
 
     def header(self, cfg: DictConfig, *warnings: str) -> None:
-        """Show machine, data, model and where the run is written."""
+        """Show device, data, model and the run's folder."""
         parts = self.parts
         self.say(*view.header(cfg, self.run.names, parts.device, parts.data, parts.spec), *warnings, *parts.warnings)
         self.say(view.layers_table(self.layers))
         self.say(f"run    {shown(self.run.path)}", *self.board.hint(view.log_root(self.run.path)), "")
 
     def resumed(self, position: Position) -> None:
-        """Say where the run resumes, and drop the rows of epochs that it trains again."""
+        """Report where the run resumes, and drop the rows of epochs that it repeats."""
         self.rows.cut(position.epoch - 1)
         self.say(f"resumed in epoch {position.epoch}, after {self.parts.update.num_steps:,} updates")
 
     def flush(self) -> None:
-        """Put on disk what has been logged."""
+        """Write what has been logged to disk."""
         with self._spared():
             self.board.flush()
 
     def step(self, report: Report) -> None:
-        """Move the bar, keep what pictures need and, every `log_every` updates, tell TensorBoard.
+        """Move the progress bar, keep what pictures need and, every `log_every` updates, write to TensorBoard.
 
         Raises:
             NumericalError: the loss is not finite.
@@ -103,7 +103,7 @@ class RunLog:
             self.trace.note(report.step, report.loss, self.parts.update.lr)
         if report.step % self.every == 0 or report.val:
             values = measured(report, self.parts.update)
-            if report.step > self.logged:  # the last step of an epoch is reported twice
+            if report.step > self.logged:  # an epoch's last step is reported twice
                 self._scalars(report.step, values)
                 self.logged = report.step
         self.lap("logging")
@@ -120,17 +120,17 @@ class RunLog:
         self.lap("logging")
 
     def interrupted(self, end: Halted | Stopped, position: Position, seconds: float) -> None:
-        """Log where the run stands, and add it to what ended it; the run is saved."""
+        """Log where the run stopped, and add it to `end`; the run is saved."""
         num_steps = self.parts.update.num_steps
         if isinstance(end, Stopped):
-            where = f"in epoch {position.epoch}, after {num_steps:,} updates, which are saved"
-            end.where = f"{where}; dltrain resume={shown(self.run.path)}"
+            where = f"in epoch {position.epoch} after {num_steps:,} updates and saved"
+            end.where = f"{where}; continue with dltrain resume={shown(self.run.path)}"
             return
         end.about |= {"names": dict(self.run.names), "train_s": seconds}
         self._scalars(num_steps + 1, {f"best/{name}": value for name, value in self.parts.best.metrics.items()})
 
     def test_meter(self) -> Meter:
-        """Return the meter for the test split; it keeps the outputs where pictures are drawn of them."""
+        """Return the meter for the test split; it keeps the outputs if pictures need them."""
         return KeepingMeter(self.parts.meter) if self.looks_back else self.parts.meter
 
     def results(
@@ -143,7 +143,7 @@ class RunLog:
             self.say(view.parameters_table(learned, self.parts.spec))
         reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
         with self._spared():
-            self.board.end(self.parts.update.num_steps + 1, reached)  # behind the last update: resuming replaces it
+            self.board.end(self.parts.update.num_steps + 1, reached)  # one step on, so that resuming replaces it
 
     def draw(self, model: nn.Module, meter: Meter) -> None:
         """Draw the pictures of the run and of the tested model, and close the board."""
@@ -156,25 +156,24 @@ class RunLog:
                 self.run.names, parts.spec, parts.data, model, parts.loss, history, best, self.trace, *seen
             )
             with self._spared():
-                drawn = pictures.draw(self.plots, self.run.path / "plots", outcome, self.say)
+                drawn = pictures.draw(self.plots, self.run.plots, outcome, self.say)
                 self.num_drawn = len(drawn)
                 self.board.show(step + 1, outcome, drawn, self.say)
         with self._spared():
             self.board.close()
 
     def farewell(self, summary: Mapping[str, Any], hint: str) -> None:
-        """Say what the training took, what would make it faster, and where everything lies."""
-        folder = self.run.path
+        """Print the time spent, how to make it faster, and where everything is."""
         steps, seconds, speed = (summary[key] for key in ("steps", "train_s", "samples_per_s"))
-        plots = [f"pictures      {shown(folder / 'plots')} ({self.num_drawn})"] if self.num_drawn else []
+        plots = [f"pictures      {shown(self.run.plots)} ({self.num_drawn})"] if self.num_drawn else []
         self.say(
             f"trained {steps:,} steps in {seconds:.1f} s, {speed:,.0f} samples/s",
             f"time          {view.shares(self.clock.seconds)}",
             *([f"advice        {hint}"] if hint else []),
             *view.gain_line(summary["compiled"]),
             *plots,
-            f"best weights  {shown(folder / 'checkpoints' / 'best' / 'model.safetensors')}",
-            f"summary       {shown(folder / 'summary.json')}",
+            f"best weights  {shown(self.run.weights)}",
+            f"summary       {shown(self.run.summary)}",
         )
 
     @property
@@ -188,7 +187,7 @@ class RunLog:
 
 
 def measured(report: Report, update: Update) -> dict[str, float]:
-    """Return what TensorBoard is told about an update.
+    """Return an update's scalars for TensorBoard.
 
     Raises:
         NumericalError: the loss is not finite.

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import naming
-from trainer.runs.index import objective
 from trainer.view import style
 from trainer.view.comparison import Side, keys, monitor, telling
 
@@ -30,7 +29,7 @@ def draw(compared: Sequence[Side], path: Path) -> Path:
     Raises:
         FileSystemError: the picture cannot be written.
     """
-    best = sorted(compared, key=lambda side: _worst_last(objective(side.run.summary)))[:LINES]
+    best = sorted(compared, key=lambda side: _worst_last(side.run.objective))[:LINES]
     drawn = [side for side in compared if side in best]
     curves = {_label(side, telling(compared)): side.history for side in drawn}
     with naming(path):

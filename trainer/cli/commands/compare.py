@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.errors import ConfigError
 from trainer.files import finite
-from trainer.runs.index import begun, begun_in, find, find_sweep
+from trainer.runs.index import Run, every, find, find_sweep, is_sweep, jobs, new_folder, started
 from trainer.runs.leaderboard import leaderboard
 from trainer.view.comparison import Side, drift, fewer, keys, lines, monitor, sides
 from trainer.view.overlay import draw
@@ -71,7 +71,7 @@ def _only_sweep(words: list[str], values: dict[str, str]) -> Path | None:
     if len(names) != 1 or values["last"]:
         return None
     folder = find_sweep(names[0]) if values["sweep"] else Path(names[0]).expanduser()
-    return folder if (folder / "sweep.jsonl").is_file() else None
+    return folder if is_sweep(folder) else None
 
 
 def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
@@ -82,7 +82,7 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
     """
     from trainer.view.sweep import picture
 
-    elsewhere = drift(sides(begun_in(sweep)))
+    elsewhere = drift(sides(started(jobs(sweep))))
     if as_json:
         _say_json(record(leaderboard(sweep)) | {"elsewhere": elsewhere})
         return
@@ -101,21 +101,21 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
         picture.draw_sweep(sweep, path)
 
 
-def _chosen(words: list[str], values: dict[str, str]) -> list[Path]:
-    """The folders that are asked for, each once."""
+def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:
+    """The runs that are asked for, each once."""
     last = values["last"]
     if last and not (last.isdecimal() and int(last)):
         raise ConfigError(f"dltrain compare: last={last}: expected a number of runs, as in last=2")
-    found: list[Path] = []
+    found: list[Run] = []
     for word in words:
-        found += begun_in(Path(word).expanduser()) or [find(word)]
+        found += started(jobs(Path(word).expanduser())) or [Run(find(word))]
     if values["sweep"]:
-        found += begun_in(find_sweep(values["sweep"]))
+        found += started(jobs(find_sweep(values["sweep"])))
     if last:
-        found += [folder for folder in begun() if (folder / "config.yaml").is_file()][-int(last) :]
-    found = list({folder.resolve(): folder for folder in found}.values())
+        found += started(every())[-int(last) :]
+    found = list({run.folder.resolve(): run for run in found}.values())
     if len(found) < 2:
-        there = f"there is only {shown(found[0])}" if found else "there is nothing"
+        there = f"there is only {shown(found[0].folder)}" if found else "there is nothing"
         raise ConfigError(f"dltrain compare: {there} to compare; name two runs, or say last=2 or sweep=last")
     return found
 

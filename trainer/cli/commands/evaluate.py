@@ -71,7 +71,7 @@ def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[s
     from trainer.build import parts
     from trainer.data import description
     from trainer.data.fingerprint import fingerprints
-    from trainer.runs.folder import read_json
+    from trainer.runs.index import Run
     from trainer.trained.model import with_data
 
     cfg = with_data(model.cfg, overrides)
@@ -81,7 +81,7 @@ def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[s
             f"{model.folder}: its data is not what it was: the training split has other values, classes or sizes; "
             "data.path= or data= measures it as other data, read as the training data was"
         )
-    noted = read_json(model.folder / "environment.json").get("data", {}).get("test")
+    noted = Run(model.folder).environment.get("data", {}).get("test")
     if noted and noted != fingerprints(loaders)["test"]:
         return loaders.test, ["this test split is not the run's: other values, or in another order"]
     return loaders.test, []

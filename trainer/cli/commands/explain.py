@@ -7,13 +7,12 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import SLOTS
 from trainer.config.schema import names_of
 from trainer.errors import ConfigError
 from trainer.explain.node import Node
-from trainer.runs import index
-from trainer.runs.folder import read_json
+from trainer.runs.index import Run, find, new_folder
 
 USAGE = Usage(
     settings={"run": Setting("a run folder, last or best: its model, with its best weights", "")},
@@ -44,9 +43,10 @@ def main(given: Settings) -> None:
     else:
         from trainer.trained.model import config_of
 
-        folder = index.find(given.values["run"])
-        cfg = config_of(folder)
-        explain(cfg, _names_of(folder, cfg), folder / "checkpoints")
+        run = Run(find(given.values["run"]))
+        cfg = config_of(run.folder)
+        called = {slot: str(cfg[slot]["_target_"]).rpartition(".")[2].lower() for slot in SLOTS}
+        explain(cfg, called | run.names, run.files.checkpoints)
 
 
 def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -> None:
@@ -86,9 +86,3 @@ def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
 
         graph_picture(rows, f"{what}\none batch, forward from top to bottom", picture)
     print(f"\npicture    {shown(picture)}")
-
-
-def _names_of(folder: Path, cfg: DictConfig) -> dict[str, str]:
-    """What was chosen for a run; of one that has not ended, what is called."""
-    called = {slot: str(cfg[slot]["_target_"]).rpartition(".")[2].lower() for slot in SLOTS}
-    return called | read_json(folder / "summary.json").get("names", {})

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from trainer.cli.settings import Setting, Settings, Usage, new_folder
-from trainer.config.check import checked
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import without
 from trainer.config.schema import names_of
 from trainer.errors import ConfigError, NumericalError
+from trainer.runs.index import new_folder
 
 if TYPE_CHECKING:
     from trainer.engine.lr_range import Curve
@@ -47,6 +47,8 @@ def main(given: Settings) -> None:
             f"dltrain find-lr: lowest={lowest:g} highest={highest:g} steps={steps:g}: expected lowest below highest, "
             f"and a whole number of at least {FEWEST_STEPS} steps"
         )
+    from trainer.config.check import checked
+
     cfg, _ = checked(given.overrides, given.config_dir)
     names = names_of(cfg.hydra)
     curve = measure(cfg, lowest, highest, int(steps))

@@ -7,12 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from trainer.cli.settings import Setting, Settings, Usage, new_folder
+from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import parse_line, without
 from trainer.errors import CheckpointError, ConfigError, DltrainError
 from trainer.runs.diff import config, differing, place
-from trainer.runs.index import ROOT, Run, find, look
-from trainer.runs.record import overrides_of
+from trainer.runs.index import ROOT, Run, find, look, new_folder
 from trainer.runs.resume import command_of
 from trainer.view.table import Column, say, show
 from trainer.view.words import number, shown
@@ -74,8 +73,9 @@ def _again(before: Run) -> Run:
     """
     origin = Path(str(before.environment.get("folder", ".")))
     origin = origin if origin.is_dir() else Path.cwd()
+    command = _command(before.folder)
     folder = new_folder("again", origin / ROOT)
-    arguments = [*_command(before.folder), f"hydra.run.dir={folder.relative_to(origin)}"]
+    arguments = [*command, f"hydra.run.dir={folder.relative_to(origin)}"]
     say(f"in {origin}: dltrain {shlex.join(arguments)}", "")
     sys.stdout.flush()
     process = subprocess.Popen([sys.executable, "-m", "trainer.cli", *arguments], cwd=origin)
@@ -98,7 +98,7 @@ def _command(folder: Path) -> list[str]:
     Raises:
         CheckpointError: the folder does not say.
     """
-    overrides = without(overrides_of(folder), "resume", "hydra.run.dir")
+    overrides = without(Run(folder).overrides, "resume", "hydra.run.dir")
     flags = [word for word in command_of(folder) if word.startswith("-") or parse_line(word).value is None]
     return [*(flag for flag in flags if flag not in ("-m", "--multirun")), *overrides]
 

@@ -11,16 +11,15 @@ from typing import Any
 
 from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import SLOTS
-from trainer.errors import ConfigError, FileSystemError
-from trainer.runs.folder import MetricsFile
-from trainer.runs.index import ROOT, STATES, Run, every, every_job, find_sweep, objective, sweeps
+from trainer.errors import CheckpointError, ConfigError, FileSystemError
+from trainer.runs.index import ROOT, STATES, Run, every, find_sweep, jobs, sweeps
 from trainer.view.table import Column, say, show
 from trainer.view.words import duration, number, shown
 
 ORDERS: dict[str, Callable[[Run], Any]] = {
-    "when": lambda run: run.begun,
+    "when": lambda run: run.started,
     "what": lambda run: [str(run.names.get(slot)) for slot in ("model", *SLOTS)],
-    "metric": lambda run: (str(run.summary.get("monitor")), *_or_first(objective(run.summary))),
+    "metric": lambda run: (str(run.summary.get("monitor")), *_or_first(run.objective)),
     "time": lambda run: _or_first(run.seconds),
     "state": lambda run: STATES.index(run.state),
 }
@@ -56,7 +55,7 @@ def main(given: Settings) -> None:
         raise ConfigError(f"dltrain runs: last={last}: expected a number of rows, 1 or more")
     if root != ROOT and not root.is_dir():
         raise FileSystemError(f"root={root}: there is no such folder ({root.absolute()})")
-    found = every_job(find_sweep(values["sweep"], root)) if values["sweep"] else every(root)
+    found = jobs(find_sweep(values["sweep"], root)) if values["sweep"] else every(root)
     chosen = sorted((run for run in found if _is_asked_for(run, values)), key=ORDERS[values["sort"]])
     chosen = chosen[-int(last) :] if last else chosen
     if values["json"] == "true":
@@ -67,9 +66,8 @@ def main(given: Settings) -> None:
     else:
         say(_none_of(found, root))
     if not values["sweep"] and (known := sweeps(root)):
-        num_jobs = sum(1 for _ in root.glob("sweeps/*/*/*/environment.json"))
-        newest = f"the newest: dltrain runs sweep={shown(known[-1])}"
-        say(f"and {num_jobs:,} jobs of {len(known):,} sweep{'s' * (len(known) > 1)}; {newest}")
+        newest = f"the newest: dltrain runs sweep={shown([*known][-1])}"
+        say(f"and {sum(known.values()):,} jobs of {len(known):,} sweep{'s' * (len(known) > 1)}; {newest}")
 
 
 def _is_asked_for(run: Run, values: dict[str, str]) -> bool:
@@ -91,7 +89,7 @@ def _columns(runs: list[Run]) -> list[Column]:
     names = [str(run.summary.get("monitor", "")) for run in runs]
     width = max(map(len, names))
     return [
-        Column("when", [f"{run.begun:%Y-%m-%d %H:%M}" for run in runs], keep=1),
+        Column("when", [f"{run.started:%Y-%m-%d %H:%M}" for run in runs], keep=1),
         Column("model", [str(run.names.get("model", "")) for run in runs], keep=2),
         Column("data", [str(run.names.get("data", "")) for run in runs], keep=2),
         Column("validation", [f"{n:{width}} {v}" if v else "" for n, v in zip(names, best, strict=True)], True, keep=6),
@@ -120,11 +118,8 @@ def _or_first(value: float | None) -> tuple[bool, float]:
 
 def _epoch(run: Run) -> tuple[int, int] | None:
     """The epochs that a run in progress has behind it, and how many they are to be."""
-    with suppress(OSError, ValueError, TypeError, StopIteration):
-        config = (run.folder / "config.yaml").read_text(encoding="utf-8").splitlines()
-        epochs = next(int(line.removeprefix("epochs: ")) for line in config if line.startswith("epochs: "))
-        rows = MetricsFile(run.folder / "metrics.csv").rows()
-        return int(rows[-1]["epoch"]) if rows else 0, epochs
+    with suppress(CheckpointError, KeyError, ValueError, TypeError):
+        return int(run.history[-1]["epoch"]) if run.history else 0, int(run.config["epochs"])
     return None
 
 
@@ -132,7 +127,7 @@ def _record(run: Run) -> dict[str, Any]:
     epoch = _epoch(run) if run.state == "running" else None
     return {
         "run": str(run.folder),
-        "begun": run.begun.isoformat(timespec="seconds"),
+        "begun": run.started.isoformat(timespec="seconds"),
         "state": run.state,
         **{slot: run.names.get(slot) for slot in SLOTS},
         "metric": run.summary.get("monitor"),

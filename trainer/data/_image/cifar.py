@@ -30,6 +30,7 @@ MD5 = {  # as in torchvision.datasets.CIFAR10, whose import takes a second
     "test_batch": "40351d587109b95175f43aff81a1287e",
     "batches.meta": "5ff9c542aee3614f3951f8cda6e48888",
 }
+MIRRORS = ["https://www.cs.toronto.edu/~kriz/"]
 PACKED_MD5 = "c58f30108f718f92721af3b95e74349a"
 LARGEST = 40_000_000  # bytes; the originals have about 31 million
 
@@ -42,7 +43,8 @@ def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
     """
     folder, archive = root / FOLDER, root / PACKED
     if not archive.exists() and not any((folder / name).exists() for name in MD5):
-        _download.download("CIFAR10", root, folder=root, files=f"{PACKED}, or the folder {FOLDER} that it holds,")
+        wanted = f"{PACKED}, or the folder {FOLDER} that it holds,"
+        _download.download("CIFAR10", MIRRORS, {PACKED: PACKED_MD5}, root, files=wanted)
     missing = [name for name in MD5 if not (folder / name).exists()]
     if missing and not archive.exists():
         raise DataError(f"{folder / missing[0]}: not found, and neither is {archive}")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data import _download
+from trainer.data._download import looks, md5, write_whole
 from trainer.errors import DataError
 
 CHUNK = 1 << 20  # bytes
@@ -52,7 +52,7 @@ def read_idx(folder: Path, name: str, *, num_dims: int) -> Idx:
     digest = hashlib.sha256(head)
     digest.update(body)
     if file == packed:
-        _download.write_whole(path, head + body)
+        write_whole(path, head + body)
     elif packed.exists():
         _compare(path, packed, zlib.crc32(body, zlib.crc32(head)), len(head) + len(body))
     return Idx(torch.frombuffer(body, dtype=torch.uint8).reshape(shape), digest.hexdigest())
@@ -65,7 +65,7 @@ def _parse(stream: BinaryIO | gzip.GzipFile, num_dims: int, *, limit: int) -> tu
     found = int.from_bytes(head[:4], "big")
     if found != magic or len(head) < size:
         raise ValueError(
-            f"not the IDX file that it should be: magic 0x{found:08x} (expected 0x{magic:08x}){_download.looks(head)}"
+            f"not the IDX file that it should be: magic 0x{found:08x} (expected 0x{magic:08x}){looks(head)}"
         )
     shape = tuple(int(n) for n in np.frombuffer(head, ">u4", offset=4))
     expected = math.prod(shape)
@@ -85,11 +85,11 @@ def _why(packed: Path, error: Exception) -> str:
     content = packed.read_bytes()
     known = dict(getattr(getattr(datasets, packed.parent.parent.name, None), "resources", [])).get(packed.name)
     if not content.startswith(b"\x1f\x8b"):
-        what = f"not a gzip file{_download.looks(content)}"
+        what = f"not a gzip file{looks(content)}"
     else:
         what = str(error) if isinstance(error, ValueError) else f"incomplete or damaged ({error})"
     original = f", and the original {known}" if known else ""
-    return f"{what}; it has {len(content):,} bytes, MD5 {_download.md5(content)}{original}"
+    return f"{what}; it has {len(content):,} bytes, MD5 {md5(content)}{original}"
 
 
 def _compare(path: Path, packed: Path, crc32: int, size: int) -> None:

@@ -1,14 +1,22 @@
-"""What a run hands to TensorBoard as it is: pictures, precision against recall, and which curves share a chart."""
+"""What a run hands to TensorBoard: which curves share a chart, pictures, PR curves, HParams, Markdown for its text."""
 
 from __future__ import annotations
 
+import shlex
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from google.protobuf.struct_pb2 import Struct
 from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 from torch.utils.tensorboard.summary import custom_scalars, pr_curve
 
+from trainer.config.keys import flat
+from trainer.view.layers import Layer
 from trainer.view.outcome import Outcome
 
 CLASSES = 20  # that get a curve
@@ -45,3 +53,47 @@ def pr_curves(outcome: Outcome, step: int) -> Iterator[tuple[int, Summary]]:
     for number in chosen:
         name = spec.class_names[number] if spec.class_names else str(number)
         yield step, pr_curve(f"precision_recall/{name}", (targets == number).numpy(), chances[number].numpy())
+
+
+def session_start(hyper_parameters: Mapping[str, bool | float | str]) -> Summary:
+    """The values of the columns of HParams.
+
+    No list of the columns goes with them, since the first that is found would hold for all runs: they are put
+    together from all, those that differ first.
+    """
+    values = Struct()
+    values.update(hyper_parameters)
+    info = SessionStartInfo(hparams=values.fields, start_time_secs=time.time())
+    return _session(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=info))
+
+
+def session_end(status: int) -> Summary:
+    """How a run ended; `status` is one of those in `tensorboard.plugins.hparams.api_pb2`."""
+    info = SessionEndInfo(status=status, end_time_secs=time.time())
+    return _session(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
+
+
+def _session(tag: str, content: HParamsPluginData) -> Summary:
+    return Summary(value=[Summary.Value(tag=tag, metadata=metadata.create_summary_metadata(content))])
+
+
+def code(source: str) -> str:
+    """Text as it stands, in Markdown."""
+    return "\n".join(f"    {line}" for line in source.splitlines())
+
+
+def layers(rows: Sequence[Layer]) -> str:
+    """The model table as Markdown, a row per layer."""
+    body = [(row.name, row.kind, str(row.shape), f"{row.num_parameters:,}") for row in rows]
+    return _table(("layer", "kind", "output", "parameters"), body)
+
+
+def environment(found: Mapping[str, Any]) -> str:
+    """A row for each value as Markdown, those in mappings with dotted keys."""
+    values = {key: shlex.join(value) if key == "command" else str(value) for key, value in flat(found).items()}
+    return _table(("what", "value"), [*values.items()])
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rows = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in row)} |" for row in rows)

@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from trainer.view.board import projector, session, summaries, text
+from trainer.view.board import projector, summaries
 from trainer.view.board.histograms import histograms
 from trainer.view.board.silent import Board
 from trainer.view.layers import Layer
@@ -39,7 +39,7 @@ class Basic(Board):
         # The dashboard joins a run's hyper-parameters with its scalars only if they lie in the same folder, where
         # SummaryWriter.add_hparams does not write them.
         if not self.goes_on:
-            self._add(0, session.begun(hyper_parameters))
+            self._add(0, summaries.session_start(hyper_parameters))
             self._add(0, summaries.layout(results))
         for file in folder.glob(f"events*{FAILED}"):
             file.unlink()
@@ -55,7 +55,7 @@ class Basic(Board):
         self, model: nn.Module, sample: Tensor, layers: Sequence[Layer], config: str, environment: Mapping[str, Any]
     ) -> None:
         """The config."""
-        self.writer.add_text("config", text.code(config), self.start)
+        self.writer.add_text("config", summaries.code(config), self.start)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Tag -> value, as one event: a SummaryWriter call for each takes ten times as long."""
@@ -68,14 +68,14 @@ class Basic(Board):
     def end(self, step: int, results: Mapping[str, float]) -> None:
         """The results that the hyper-parameters led to, on disk."""
         self.scalars(step, results)
-        self._add(step, session.ended(STATUS_SUCCESS))
+        self._add(step, summaries.session_end(STATUS_SUCCESS))
         self.flush()
 
     def fail(self) -> None:
         """Said in a file of its own: the first end of a run that TensorBoard reads is kept, and this may go on."""
         with suppress(OSError):
             writer = SummaryWriter(str(self.folder), filename_suffix=FAILED)
-            writer._get_file_writer().add_summary(session.ended(STATUS_FAILURE), 0)
+            writer._get_file_writer().add_summary(summaries.session_end(STATUS_FAILURE), 0)
             writer.close()
             self.flush()
 
@@ -92,8 +92,8 @@ class Full(Basic):
     ) -> None:
         """Config, environment and layers as text; at its first start also the graph."""
         super().describe(model, sample, layers, config, environment)
-        self.writer.add_text("environment", text.environment(environment), self.start)
-        self.writer.add_text("model", text.layers(layers), self.start)
+        self.writer.add_text("environment", summaries.environment(environment), self.start)
+        self.writer.add_text("model", summaries.layers(layers), self.start)
         if not self.goes_on:
             self._graph(model, sample)
 

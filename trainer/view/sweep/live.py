@@ -93,13 +93,16 @@ class Screen:
         """The best rows, how far the sweep is, and what runs; as much as the terminal has room for."""
         assert self.live
         width, height = self.live.console.size
-        running = [event for event in self.jobs.values() if event["event"] == "started"][:MOST_RUNNING]
-        most = max(1, min(MOST_ROWS, height - len(running) - 9))
+        every = [event for event in self.jobs.values() if event["event"] == "started"]
+        running = every[: max(1, min(MOST_RUNNING, height // 4))]
         now = datetime.now(timezone.utc)
         said = [
             f"running  {what(event, self.constant)}  {duration((now - _time(event)).total_seconds())}"
             for event in running
         ]
+        if more := len(every) - len(running):
+            said.append(f"and {more} more")
+        most = max(1, min(MOST_ROWS, height - len(said) - 9))
         return [
             *tables(self.board, width, self.live.console.color_system is not None, most),
             "",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.config.keys import key_values
 from trainer.errors import naming
-from trainer.runs.index import begun_in
+from trainer.runs.index import jobs, started
 from trainer.runs.leaderboard import Group, Leaderboard, Row, leaderboard
 from trainer.view import overlay, style
 from trainer.view.comparison import sides
@@ -33,7 +33,7 @@ MOST_MEANS = 12  # values of a key, of which each has a mean
 def draw_sweep(sweep: Path, place: Path) -> None:
     """The metric against the keys and, if at least two jobs have some, the curves; of each a line that says so."""
     draw_board(sweep, place / "leaderboard.png")
-    drawn = [side for side in sides(begun_in(sweep)) if side.history]
+    drawn = [side for side in sides(started(jobs(sweep))) if side.history]
     if len(drawn) > 1:
         say(f"picture      {shown(overlay.draw(drawn, place / 'compare.png'))}")
 

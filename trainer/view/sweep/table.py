@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from trainer.runs.folder import RunFolder
 from trainer.runs.leaderboard import Leaderboard, leaderboard
 from trainer.view.sweep.files import save
 from trainer.view.sweep.text import (
@@ -117,7 +118,7 @@ def failures(board: Leaderboard, width: int | None) -> list[str]:
     for number, event in list(board.failed.items())[:MOST_FAILURES]:
         what = f"job {number}  {' '.join(differing(event['overrides'], board))}"
         why = one_line(str(event.get("error", "")))
-        log = f"  {shown(board.folder / event['folder'] / 'train.log')}"  # never broken: it is to be copied
+        log = f"  {shown(RunFolder(board.folder / event['folder']).log)}"  # never broken: it is to be copied
         found += [*wrapped([what], width), *wrapped([f"  {why}"], width, indent="  "), log]
     hidden = len(board.failed) - MOST_FAILURES
     return [*found, f"and {hidden} more: see leaderboard.md"] if hidden > 0 else found

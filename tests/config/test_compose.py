@@ -1,0 +1,122 @@
+"""A run's config is composed once, and is what Hydra itself would have made of the command line."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf import OmegaConf
+
+from trainer.config.check import checked, checked_all
+from trainer.config.command_line import parse
+from trainer.config.compose import launch
+from trainer.config.schema import Config
+from trainer.errors import ConfigError
+
+TINY = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=1", "plots=off", "tensorboard=off")
+MINE = """# @package _global_
+defaults:
+  - override /model: linear
+optim: {lr: 0.05}
+metrics: ["${hydra:runtime.choices.model}", "${hydra:job.override_dirname}", "${hydra:runtime.output_dir}"]
+"""
+
+
+@pytest.fixture
+def compositions(monkeypatch):
+    """The overrides of every config that Hydra composes."""
+    found = []
+    compose = ConfigLoaderImpl.load_configuration
+
+    def counted(self, config_name, overrides, *arguments, **more):
+        found.append(list(overrides))
+        return compose(self, config_name, overrides, *arguments, **more)
+
+    monkeypatch.setattr(ConfigLoaderImpl, "load_configuration", counted)
+    return found
+
+
+@pytest.fixture
+def conf(tmp_path):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    (tmp_path / "conf" / "experiment" / "mine.yaml").write_text(MINE)
+    return "conf"
+
+
+def test_a_run_composes_its_config_once(dltrain, compositions, conf):
+    assert dltrain(*TINY, "optim.nesterov=true", "optim.momentum=0.5").code == 0
+    assert len(compositions) == 1
+    assert dltrain(*TINY, "hydra.run.dir=named").code == 0
+    assert dltrain("--config-dir", conf, *TINY, "dry_run=true").code == 0
+    assert len(compositions) == 3
+    assert dltrain("resume=named", "epochs=2").code == 0
+    assert len(compositions) == 5  # once to read resume, and once for the run that it names
+
+
+def test_parts_that_several_runs_choose_are_composed_once(compositions):
+    runs = [[f"model={model}", f"seed={seed}"] for model in ("mlp", "linear") for seed in range(3)]
+    configs = [*checked_all(runs)]
+    assert len(compositions) == 2
+    assert [cfg.seed for cfg, _ in configs] == [0, 1, 2] * 2
+    assert [cfg.hydra.overrides.task for cfg, _ in configs] == runs
+
+
+def test_the_command_line_of_the_process_stays(dltrain, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["somebody", "else's"])
+    assert dltrain(*TINY).code == 0
+    assert dltrain("--cfg", "job").code == 0
+    assert sys.argv == ["somebody", "else's"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [*TINY, "+seed=3", "data.noise=0.5"],
+        ["--config-dir=conf", "experiment=mine", "augment={flip: 0.5}", "optim.amsgrad=true"],
+    ],
+)
+def test_a_run_gets_the_config_and_the_files_that_hydra_would_give_it(dltrain, tmp_path, monkeypatch, conf, arguments):
+    found = []
+
+    def keep(cfg, *_):
+        # What ${hydra:...} stands for is known within the job alone.
+        found.append((cfg, OmegaConf.to_container(cfg, resolve=True)))
+
+    monkeypatch.setattr("trainer.cli.start.run_job", keep)
+    assert dltrain(*arguments, "hydra.run.dir=a").code == 0
+    plus = {"+seed=3": "seed=3", "optim.amsgrad=true": "++optim.amsgrad=true"}
+    launch(parse([*(plus.get(word, word) for word in arguments), "hydra.run.dir=b"]), keep)
+    (ours, our_values), (theirs, their_values) = found
+    assert ours == theirs
+    assert str(our_values) == str(their_values).replace(f"{tmp_path}/b", f"{tmp_path}/a")
+    assert OmegaConf.get_type(ours) is Config
+    assert OmegaConf.is_struct(ours)
+    for name in ("config", "overrides"):
+        assert (tmp_path / f"a/.hydra/{name}.yaml").read_bytes() == (tmp_path / f"b/.hydra/{name}.yaml").read_bytes()
+    ours, theirs = (yaml.safe_load((tmp_path / f"{run}/.hydra/hydra.yaml").read_text())["hydra"] for run in "ab")
+    assert ours["overrides"].pop("hydra") == ["hydra.run.dir=a"]
+    assert theirs["overrides"].pop("hydra") == ["hydra.run.dir=b", "hydra.mode=RUN"]
+    assert ours["job"].pop("name") == "dltrain"
+    assert theirs["job"].pop("name") == Path(__file__).stem  # the file of the function that it calls
+    assert (ours["run"], theirs["run"]) == ({"dir": "a"}, {"dir": "b"})
+    ours["run"], ours["runtime"]["output_dir"] = theirs["run"], theirs["runtime"]["output_dir"]
+    assert ours == theirs
+
+
+def test_an_error_of_a_run_is_raised(dltrain, tmp_path, monkeypatch):
+    def fail(*_):
+        raise ConfigError("as it is")
+
+    monkeypatch.setattr("trainer.cli.start.run_job", fail)
+    outcome = dltrain(*TINY)
+    assert (outcome.code, outcome.err) == (2, "dltrain: error[2]: as it is\n")
+    assert not [*tmp_path.glob("outputs/*/*")]
+
+
+@pytest.mark.parametrize(
+    "line", ["hydra.job.chdir=true", "hydra.mode=MULTIRUN", "hydra.verbose=true", "hydra.output_subdir=x"]
+)
+def test_what_only_hydras_own_way_to_run_would_do_is_refused(line):
+    with pytest.raises(ConfigError, match="is not what came along"):
+        checked([line])

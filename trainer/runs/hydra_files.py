@@ -1,0 +1,25 @@
+"""The files in .hydra/ of a run's folder, as Hydra itself would write them. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from trainer.errors import naming
+from trainer.runs.folder import RunFolder
+
+
+def write(folder: Path, cfg: DictConfig) -> None:
+    """Write the config of a run, Hydra's node of it, and the overrides that made it.
+
+    Raises:
+        FileSystemError: they cannot be written.
+    """
+    run = RunFolder(folder)
+    of_run = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    parts = {"config": of_run, "hydra": OmegaConf.masked_copy(cfg, "hydra"), "overrides": cfg.hydra.overrides.task}
+    with naming(run.hydra):
+        run.hydra.mkdir(exist_ok=True)
+        for name, part in parts.items():
+            (run.hydra / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
