@@ -18,8 +18,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import torch
 
 from trainer import cli
+from trainer.cli.commands import COMMANDS
 
-DRAWING = ("test_pictures", "test_board", "test_board_end", "test_search", "test_scratch")
+UNLESS_ASKED = ("plots=off", "tensorboard=basic")  # drawing takes longer than a tiny run
 
 
 class Outcome(NamedTuple):
@@ -36,20 +37,20 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture
-def dltrain(tmp_path, monkeypatch, capsys, request):
+def dltrain(tmp_path, monkeypatch, capsys):
     """Run a command line in an empty folder; the outcome's folder is that of the newest run.
 
-    Only the tests of pictures and of TensorBoard draw: it takes longer than a tiny run.
+    A run that starts draws only what its command line names. One that is resumed does as it did.
     """
-    if request.module.__name__ not in DRAWING:
-        monkeypatch.setattr("trainer.view.pictures.draw", lambda *_: {})
-        monkeypatch.setattr("trainer.view.board.writing.Full.show", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setenv("COLUMNS", "120")
 
     def command(*arguments: str) -> Outcome:
-        code = cli.run(arguments)
+        keys = {line.partition("=")[0] for line in arguments}
+        starts = not {*COMMANDS, "resume"} & keys or "resume=auto" in arguments
+        unless_asked = [line for line in UNLESS_ASKED if line.partition("=")[0] not in keys] if starts else []
+        code = cli.run([*arguments, *unless_asked])
         for handler in logging.getLogger().handlers[:]:
             if isinstance(handler, logging.FileHandler):
                 handler.close()

@@ -25,21 +25,16 @@ def before_batch(number, act):
 
 
 def end_of(folder):
-    """Return a finished run's weights, training state, metrics, test results and TensorBoard scalars, but no clock."""
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # imported where it is needed
-
+    """Return a finished run's weights, training state, best weights, metrics and test results, without the clock."""
     last = folder / "checkpoints" / "last"
     state = torch.load(last / "state.pt", weights_only=True)
     rows = list(csv.DictReader((folder / "metrics.csv").read_text().splitlines()))
-    events = EventAccumulator(str(folder / "tensorboard")).Reload() if (folder / "tensorboard").is_dir() else None
-    tags = events.Tags()["scalars"] if events else []
     return {
         "weights": {file.name: load_file(file) for file in last.glob("*.safetensors")},
         "state": {key: value for key, value in state.items() if key != "seconds"},
         "best": load_file(folder / "checkpoints" / "best" / "model.safetensors"),
         "metrics.csv": [{key: value for key, value in row.items() if key != "seconds"} for row in rows],
         "test": json.loads((folder / "summary.json").read_text())["test"],
-        "tensorboard": {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in tags},
     }
 
 

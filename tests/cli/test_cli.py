@@ -138,7 +138,7 @@ def test_a_run_is_a_folder_with_all_that_it_was(dltrain):
     assert OmegaConf.load(outcome.folder / "config.yaml").seed == 3
     environment = json.loads((outcome.folder / "environment.json").read_text())
     assert environment["packages"]["torch"] == version("torch")
-    assert environment["command"] == ["dltrain", *FAST, "seed=3"]
+    assert environment["command"] == ["dltrain", *FAST, "seed=3", "plots=off", "tensorboard=basic"]
     rows = read_rows(outcome)
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "80"), ("2", "160")]
     summary = outcome.summary
@@ -516,33 +516,23 @@ def test_completion_knows_the_options(tmp_path):
     assert done.stdout.split() == ["model=resnet", "model=resnet18"], done.stderr
 
 
-def test_an_interrupted_run_says_so(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "said"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_run_that_is_stopped_says_so_in_one_line(tmp_path, number, code, said):
     command = [sys.executable, "-m", "trainer.cli", "model=mlp", "epochs=100000"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     for line in process.stdout:
         if "epoch" in line:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert err.startswith("dltrain: error[130]: interrupted in epoch ")
+    assert process.returncode == code
+    assert err.startswith(f"dltrain: error[{code}]: {said} in epoch ")
     assert "and saved; continue with dltrain resume=outputs/" in err
     assert err.count("\n") == 1
     (folder,) = tmp_path.glob("outputs/2*/*")
     assert json.loads((folder / "summary.json").read_text())["status"] == "interrupted"
-
-
-def test_a_terminated_run_says_so(tmp_path):
-    command = [sys.executable, "-m", "trainer.cli", "model=mlp", "epochs=100000"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for line in process.stdout:
-        if "epoch" in line:
-            break
-    process.terminate()
-    _, err = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert err.startswith("dltrain: error[143]: terminated in epoch ")
-    assert err.count("\n") == 1
 
 
 def test_a_terminal_shows_a_bar_and_keeps_the_rows(tmp_path):

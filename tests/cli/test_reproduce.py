@@ -32,7 +32,7 @@ def verdicts(text):
 
 
 def test_the_same_bits_pass_and_other_data_fails_with_its_name(dltrain, table):
-    run_arguments = ("data=csv", f"data.path='{table}'", "data.target=y", "model=mlp", "epochs=2", "plots=off")
+    run_arguments = ("data=csv", f"data.path='{table}'", "data.target=y", "model=mlp", "epochs=2")
     first = dltrain(*run_arguments)
     assert first.code == 0, first.err
     outcome = dltrain("reproduce", f"run={first.folder}")
@@ -53,7 +53,7 @@ def test_the_same_bits_pass_and_other_data_fails_with_its_name(dltrain, table):
 
 
 def test_an_altered_result_fails_unless_it_is_tolerated(dltrain, monkeypatch):
-    first = dltrain("model=linear", "epochs=1", "plots=off")
+    first = dltrain("model=linear", "epochs=1")
     again, altered = first.summary, first.summary
     second = Run(first.folder)
     second.summary = again
@@ -73,7 +73,7 @@ def test_an_altered_result_fails_unless_it_is_tolerated(dltrain, monkeypatch):
 
 
 def test_a_job_of_a_sweep_is_run_alone(dltrain, tmp_path):
-    dltrain("-m", "model=linear", "optim.lr=0.001,0.01", "+optim.amsgrad=true", "epochs=1", "plots=off")
+    dltrain("-m", "model=linear", "optim.lr=0.001,0.01", "+optim.amsgrad=true", "epochs=1")
     (job,) = tmp_path.glob("outputs/sweeps/*/*/1")
     arguments = reproduce._command(job)
     assert "-m" not in arguments
@@ -83,7 +83,7 @@ def test_a_job_of_a_sweep_is_run_alone(dltrain, tmp_path):
 
 
 def test_a_run_that_has_not_finished_is_refused_with_the_cure(dltrain):
-    first = dltrain("model=linear", "epochs=1", "plots=off")
+    first = dltrain("model=linear", "epochs=1")
     (first.folder / "summary.json").unlink()
     outcome = dltrain("reproduce", "run=last")
     assert outcome.code == 4
@@ -92,7 +92,7 @@ def test_a_run_that_has_not_finished_is_refused_with_the_cure(dltrain):
 
 
 def test_a_run_without_its_overrides_cannot_be_run_again(dltrain, tmp_path):
-    first = dltrain("model=linear", "epochs=1", "plots=off")
+    first = dltrain("model=linear", "epochs=1")
     shutil.rmtree(first.folder / ".hydra")
     outcome = dltrain("reproduce", "run=last")
     assert outcome.code == 4
@@ -133,7 +133,7 @@ def test_images_in_files_are_known_by_their_names_and_sizes(dltrain, tmp_path):
         (tmp_path / "photos" / name).mkdir(parents=True)
         for number in range(10):
             Image.new("L", (8, 8), number).save(tmp_path / "photos" / name / f"{number}.png")
-    arguments = ("data=image_folder", "data.path=photos", "data.workers=0", "model=linear", "epochs=1", "plots=off")
+    arguments = ("data=image_folder", "data.path=photos", "data.workers=0", "model=linear", "epochs=1")
 
     def noted():
         return json.loads((dltrain(*arguments).folder / "environment.json").read_text())["data"]

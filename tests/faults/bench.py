@@ -19,8 +19,9 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
+import resuming
 import torch
-from resuming import different, end_of
+from resuming import different
 
 from trainer import cli
 
@@ -65,6 +66,15 @@ def forked(folder: Path, arguments: list[str], fault: Fault = lambda: None, kill
             os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
+
+
+def end_of(folder: Path) -> dict:
+    """Return what a finished run leaves behind, TensorBoard's scalars included."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # only where trials run
+
+    events = EventAccumulator(str(folder / "tensorboard")).Reload()
+    scalars = {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    return {**resuming.end_of(folder), "tensorboard": scalars}
 
 
 def words(folder: Path) -> str:

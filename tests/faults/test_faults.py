@@ -1,8 +1,9 @@
 """Runs are killed, damaged and starved; see bench.py.
 
-pytest -n 0 -m faults                          # some trials of each, some minutes; what CI runs
-pytest -n 0 -m faults tests/faults --full      # all trials, half an hour; writes docs/RELIABILITY.md
-DLTRAIN_DATA=... pytest ...                    # with the cost of checkpoints for an epoch of MNIST
+    pytest -n 0 -m faults                          # some trials of each, some minutes; what CI runs
+    pytest -n 0 -m faults tests/faults --full      # all trials, half an hour; writes docs/RELIABILITY.md
+
+With DLTRAIN_DATA, all trials include the cost of checkpoints for an epoch of MNIST.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from bench import BEGIN, ROOT, TINY, Bench, Fault, forked, words
-from resuming import before_batch, different, end_of
+from bench import BEGIN, ROOT, TINY, Bench, Fault, end_of, forked, words
+from resuming import before_batch, different
 
 from trainer.engine import loop
 from trainer.engine.stopping import Watched

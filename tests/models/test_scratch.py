@@ -45,7 +45,7 @@ def test_it_learns_like_torchs_mlp_step_by_step(activation, in_shape, out_featur
 
 def test_runs_of_both_give_the_same_results(dltrain):
     data = ("data=diabetes", "epochs=3", "precision=fp64", "clip=1", "ema=0.9")
-    ours = dltrain(*data, "model=scratch", "loss=squared_error").summary
+    ours = dltrain(*data, "model=scratch", "loss=squared_error", "plots=auto", "tensorboard=full").summary
     theirs = dltrain(*data, "model=mlp", "model.hidden=[16]", "model.activation=sigmoid", "model.dropout=0").summary
     assert ours["test"] == pytest.approx(theirs["test"], rel=1e-9)
     assert ours["num_parameters"] == theirs["num_parameters"]

@@ -1,6 +1,7 @@
 """Gradient-free searches choose what trying one candidate after another would choose."""
 
 import math
+import re
 from contextlib import nullcontext
 from itertools import pairwise, product
 
@@ -224,6 +225,25 @@ def test_a_model_that_vmap_cannot_evaluate_is_rejected_in_one_line(layer, why):
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("search", "options", "message"),
+    [
+        (GridSearch, {"ranges": [1, 0, 0.1]}, "[1, 0, 0.1]: expected [from, to, step]"),
+        (GridSearch, {"ranges": [0, 1]}, "ranges=[0, 1]: expected 3 numbers"),
+        (GridSearch, {"ranges": [[0, 1, "a"]]}, "expected 3 numbers"),
+        (RandomSearch, {"draws": 0}, "draws=0: expected at least 1"),
+        (RandomSearch, {"lr": 0}, "lr=0: expected a number above 0"),
+        (RandomSearch, {"bounds": [1, 0]}, "bounds: [1, 0]: expected [from, to]"),
+        (DirectionSearch, {"shrink": 1}, "shrink=1: expected a factor between 0 and 1"),
+        (DirectionSearch, {"tries": 0}, "tries=0: expected at least 1"),
+        (DirectionSearch, {"shortest": 0}, "shortest=0: expected a length above 0"),
+    ],
+)
+def test_an_option_out_of_range_is_refused(search, options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        search(parameters(1), **options)
+
+
 RUN = ("data=diabetes", "model=linear")
 
 
@@ -241,16 +261,7 @@ RUN = ("data=diabetes", "model=linear")
         ),
         (["optim=random_search", "optim.bounds=[[0,1],[0,1]]"], "bounds has 2 lists, and the model has 11 weights"),
         (["optim=random_search", "model=scratch"], "this Scratch does not allow it"),
-        (["optim=grid_search", "optim.ranges=[1,0,0.1]"], "[1, 0, 0.1]: expected [from, to, step]"),
         (["optim=grid_search", "optim.ranges=[0,1,0]"], "[0, 1, 0]: expected [from, to, step]"),
-        (["optim=grid_search", "optim.ranges=[0,1]"], "ranges=[0, 1]: expected 3 numbers"),
-        (["optim=grid_search", "optim.ranges=[[0,1,a]]"], "expected 3 numbers"),
-        (["optim=random_search", "optim.draws=0"], "draws=0: expected at least 1"),
-        (["optim=random_search", "optim.lr=0"], "lr=0: expected a number above 0"),
-        (["optim=random_search", "optim.bounds=[1,0]"], "bounds: [1, 0]: expected [from, to]"),
-        (["optim=direction_search", "optim.shrink=1"], "shrink=1: expected a factor between 0 and 1"),
-        (["optim=direction_search", "optim.tries=0"], "tries=0: expected at least 1"),
-        (["optim=direction_search", "optim.shortest=0"], "shortest=0: expected a length above 0"),
     ],
 )
 def test_an_invalid_search_is_rejected_before_a_run_starts(dltrain, arguments, message):
@@ -280,6 +291,7 @@ def test_the_loss_of_a_search_falls_from_epoch_to_epoch(dltrain):
     "options", [["precision=bf16"], ["precision=fp64"], ["compile=true"], ["accumulate=2", "clip=1"]]
 )
 def test_other_settings_work_with_a_search(dltrain, options):
-    outcome = dltrain("data=iris", "model=logistic", "optim=random_search", "epochs=5", *options)
+    drawn = ("plots=auto", "tensorboard=full")
+    outcome = dltrain("data=iris", "model=logistic", "optim=random_search", "epochs=5", *drawn, *options)
     assert outcome.code == 0, outcome.err
     assert outcome.summary["test"]["accuracy"] > 0.8

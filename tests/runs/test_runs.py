@@ -147,7 +147,7 @@ def test_an_empty_folder_is_one_friendly_line(dltrain, tmp_path):
 
 
 def test_jobs_of_a_sweep_are_counted_and_shown_when_asked_for(dltrain):
-    dltrain("-m", "model=linear", "seed=1,2", "epochs=1", "plots=off")
+    dltrain("-m", "model=linear", "seed=1,2", "epochs=1")
     outcome = dltrain("runs")
     assert "and 2 jobs of 1 sweep" in outcome.out
     folder = outcome.out.rsplit("sweep=", 1)[1].strip()

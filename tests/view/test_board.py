@@ -79,7 +79,7 @@ def sessions(get):
 
 
 def test_scalars_graph_text_and_hyper_parameters_of_a_run(dltrain, serve):
-    outcome = dltrain("model=mlp", "model.hidden=[16]", "epochs=3", "seed=4", "log_every=10")
+    outcome = dltrain("model=mlp", "model.hidden=[16]", "epochs=3", "seed=4", "log_every=10", "tensorboard=full")
     get = serve(outcome.folder.parent.parent)
     (run,) = tags = get("plugin/scalars/tags")
     assert run == f"{outcome.folder.parent.name}/{outcome.folder.name}/tensorboard"
@@ -119,7 +119,7 @@ def test_scalars_graph_text_and_hyper_parameters_of_a_run(dltrain, serve):
 
 
 def test_basic_has_scalars_hyper_parameters_and_the_config(dltrain, serve, tmp_path):
-    dltrain("model=logistic", "epochs=1", "limit_batches=2", "tensorboard=basic")
+    dltrain("model=logistic", "epochs=1", "limit_batches=2")
     get = serve(tmp_path / "outputs")
     names, ((_, metrics),) = sessions(get)[0], list(zip(*sessions(get)[1:], strict=True))
     assert "optim.lr" in names
@@ -133,7 +133,7 @@ def test_basic_has_scalars_hyper_parameters_and_the_config(dltrain, serve, tmp_p
 
 def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered(dltrain, serve, tmp_path):
     axes = ["data=digits,diabetes", "model=mlp,linear", "optim.lr=1e-3,1e-2,1e30"]
-    dltrain("-m", *axes, "epochs=1", "limit_batches=2", "log_every=1", "tensorboard=basic", "plots=off")
+    dltrain("-m", *axes, "epochs=1", "limit_batches=2", "log_every=1")
     (folder,) = tmp_path.glob("outputs/sweeps/*/*")
     assert dltrain(f"resume={folder / '0'}", "epochs=2").code == 0  # not a second session
     get, get_fast = serve(folder), serve(folder, "auto")
@@ -189,7 +189,7 @@ def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered
 
 
 def test_a_resumed_run_ends_once_at_its_last_step(dltrain, serve):
-    dltrain("model=logistic", "epochs=2")
+    dltrain("model=logistic", "epochs=2", "tensorboard=full")
     outcome = dltrain("resume=last", "epochs=4")
     get = serve(outcome.folder)
     run = "tensorboard"
@@ -317,7 +317,7 @@ def test_off_writes_nothing_and_imports_nothing(tmp_path):
 
 
 def test_the_files_of_a_wide_model_stay_small(dltrain):
-    outcome = dltrain("model=mlp", "model.hidden=[2048,2048]", "limit_batches=2", "epochs=1")
+    outcome = dltrain("model=mlp", "model.hidden=[2048,2048]", "limit_batches=2", "epochs=1", "tensorboard=full")
     files = [file for file in (outcome.folder / "tensorboard").rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 20e6
     rows = (outcome.folder / "tensorboard" / "projector" / "vectors.tsv").read_text().splitlines()

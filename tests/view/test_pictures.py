@@ -125,7 +125,7 @@ def test_the_schedule_shows_the_learning_rates_of_the_run(dltrain, monkeypatch):
     seen = []
     monkeypatch.setattr(pictures, "draw", lambda which, folder, outcome, say: seen.append(outcome) or {})
     command = ["model=linear", "data=diabetes", "epochs=2", "scheduler=linear", "scheduler.warmup=0"]
-    dltrain(*command, "optim=sgd", "optim.lr=0.4", "data.batch_size=full")
+    dltrain(*command, "optim=sgd", "optim.lr=0.4", "data.batch_size=full", "plots=auto")
     assert drawn("schedule", seen[0]).axes[0].lines[0].get_xydata().tolist() == [[1, 0.2], [2, 0]]
 
 
@@ -422,7 +422,7 @@ def test_every_picture_is_drawn_without_a_warning_or_does_not_apply(run, tmp_pat
 
 
 def test_a_run_prints_where_its_pictures_are(dltrain):
-    outcome = dltrain("model=linear", "data=diabetes", "epochs=2")
+    outcome = dltrain("model=linear", "data=diabetes", "epochs=2", "plots=auto")
     names = {file.stem for file in (outcome.folder / "plots").glob("*.png")}
     assert names == {"curves", "schedule", "predictions", "residuals", "weights", "distances", "surface"}
     assert f"pictures      {outcome.folder.relative_to(outcome.folder.parents[2])}/plots ({len(names)})" in outcome.out
@@ -430,7 +430,7 @@ def test_a_run_prints_where_its_pictures_are(dltrain):
 
 @pytest.mark.parametrize("asked", ["off", "false", "[]", "null"])
 def test_without_pictures_there_is_no_folder(dltrain, asked):
-    outcome = dltrain("model=linear", "data=diabetes", "epochs=1", f"plots={asked}", "tensorboard=basic")
+    outcome = dltrain("model=linear", "data=diabetes", "epochs=1", f"plots={asked}")
     assert outcome.code == 0
     assert not (outcome.folder / "plots").exists()
     assert "pictures" not in outcome.out
@@ -461,7 +461,7 @@ def test_a_picture_that_fails_is_reported_and_the_run_continues(dltrain, monkeyp
         raise RuntimeError("no colour left")
 
     monkeypatch.setitem(pictures.PICTURES, "curves", fails)
-    outcome = dltrain("model=linear", "data=diabetes", "epochs=1")
+    outcome = dltrain("model=linear", "data=diabetes", "epochs=1", "plots=auto")
     assert outcome.code == 0
     assert outcome.summary["status"] == "finished"
     assert outcome.out.count("warning: could not draw curves: RuntimeError: no colour left") == 1
@@ -471,8 +471,8 @@ def test_a_picture_that_fails_is_reported_and_the_run_continues(dltrain, monkeyp
 
 
 def test_pictures_do_not_change_the_results(dltrain, one_thread):
-    first = dltrain("model=mlp", "data=iris", "epochs=2").summary
-    second = dltrain("model=mlp", "data=iris", "epochs=2", "plots=off", "tensorboard=basic").summary
+    first = dltrain("model=mlp", "data=iris", "epochs=2", "plots=auto", "tensorboard=full").summary
+    second = dltrain("model=mlp", "data=iris", "epochs=2").summary
     assert (first["test"], first["best"]) == (second["test"], second["best"])
 
 
