@@ -159,7 +159,7 @@ def test_an_invalid_number_of_jobs_is_refused(dltrain, value):
 @pytest.mark.parametrize(
     ("lines", "part"),
     [
-        (["sweep.jobs=2", "hydra/launcher=ray"], "sweep.jobs=2 is for this machine"),
+        (["sweep.jobs=2", "hydra/launcher=ray"], "give sweep.jobs=1"),
         (["sweep.jobs=1,2"], "applies to the whole sweep"),
     ],
 )

@@ -59,11 +59,11 @@ def launcher(flags: Namespace, target: str, folder: Path, workers: Workers) -> I
     given += ["hydra/hydra_logging=disabled", f"hydra.sweep.dir={quoted(str(folder))}"]
     if target == BASIC:
         with Pool(workers) as pool:
-            yield _Here(flags, given, pool)
+            yield _Subprocesses(flags, given, pool)
     else:
         with launcher_process(folder) as call:
             most = workers.at_once if target.endswith(".LocalLauncher") else None  # submitit would start them all
-            yield _Elsewhere(flags, given, call, owner(folder), workers.threads, most)
+            yield _Plugin(flags, given, call, owner(folder), workers.threads, most)
 
 
 def _is_over(plan: Plan, number: int) -> bool:
@@ -71,7 +71,7 @@ def _is_over(plan: Plan, number: int) -> bool:
 
 
 @dataclass
-class _Here:
+class _Subprocesses:
     flags: Namespace
     given: list[str]
     pool: Pool
@@ -98,7 +98,7 @@ class _Here:
 
 
 @dataclass
-class _Elsewhere:
+class _Plugin:
     flags: Namespace
     given: list[str]
     call: Callable[[Callable[[], None]], None]  # in the launcher's process

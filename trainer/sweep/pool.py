@@ -56,7 +56,7 @@ class Pool:
         for running in self.running.values():  # of an error, such as submitit's when the time of a job is nearly up
             running.process.terminate()
         for running in self.running.values():
-            running.process.join()
+            exit_code(running.process)
             running.job.close()
         for number, handler in self.before.items():
             signal.signal(number, handler)

@@ -98,7 +98,8 @@ def start(task: Task, threads: int = 0, gpu: str = "") -> ForkServerProcess:
         gpu: the only one that it sees; "": all that this process sees.
     """
     plain = OmegaConf.masked_copy(task.cfg, [str(key) for key in task.cfg if key != "hydra"])
-    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})
+    limits = {"OMP_NUM_THREADS": str(threads or ""), "CUDA_VISIBLE_DEVICES": gpu}
+    environment = os.environ | {name: value for name, value in limits.items() if value}
     process = context().Process(target=_work, args=(task._replace(cfg=plain), threads, environment))
     process.start()
     return process

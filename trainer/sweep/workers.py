@@ -18,25 +18,28 @@ def workers(cfg: DictConfig, num_jobs: int) -> Workers:
     Raises:
         ConfigError: an invalid setting of a launcher, or `sweep.jobs` where the launcher has its own.
     """
-    kind = cfg.hydra.launcher._target_.rpartition(".")[-1]
+    target, choice = cfg.hydra.launcher._target_, cfg.hydra.runtime.choices["hydra/launcher"]
+    kind, gpus = target.rpartition(".")[-1], list[str]()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     given = os.environ.get("OMP_NUM_THREADS", "")
     limit = int(given) if given.isdigit() else 0
     if kind in ("RayLauncher", "SlurmLauncher") and cfg.sweep.jobs != 1:
-        raise ConfigError(f"sweep.jobs={cfg.sweep.jobs} is for this machine: the {kind} has its own settings")
+        raise ConfigError(
+            f"sweep.jobs={cfg.sweep.jobs} divides this machine; hydra/launcher={choice} has its own settings, "
+            "give sweep.jobs=1"
+        )
     if kind == "SlurmLauncher":
         return Workers(min(_count(cfg, "array_parallelism", num_jobs), num_jobs), _count(cfg, "cpus_per_task", 0))
-    is_here, gpus = cfg.hydra.launcher._target_ == BASIC, list[str]()
-    if is_here and cfg.sweep.jobs == 1:
-        return Workers()
-    if is_here and cfg.device in ("auto", "cuda"):
-        gpus = _gpus()
     if kind == "RayLauncher":
         each, cores = _count(cfg, "ray.remote.num_cpus", 1), _count(cfg, "ray.init.num_cpus", cores)
         if each > cores:
             raise ConfigError(f"hydra.launcher.ray.remote.num_cpus={each}: ray has {cores}, and would wait for ever")
         at_once = cores // each
+    elif target == BASIC and cfg.sweep.jobs == 1:
+        return Workers()
     else:
+        if target == BASIC and cfg.device in ("auto", "cuda"):
+            gpus = _gpus()
         at_once = (len(gpus) or cores // (limit or 1)) if cfg.sweep.jobs == "auto" else cfg.sweep.jobs
     at_once = max(1, min(at_once, num_jobs))
     return Workers(at_once, max(1, min(cores // at_once, limit or cores)), gpus)
