@@ -23,6 +23,7 @@ from torch import nn
 
 from trainer.data.tensors import DataSpec
 from trainer.errors import ConfigError, DltrainError, nearest
+from trainer.optim._plain import create
 from trainer.schedules import Schedule
 
 MODULES = {  # slot -> where its targets may be defined, beside the user's working folder
@@ -141,7 +142,10 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
     names = [*inspect.signature(call).parameters, *(["num_classes"] if _takes_any(call) else [])]  # as in torchvision
     given = {key: value for key, value in given.items() if slot != "data" or key not in LOADER_KEYS}
     try:
-        return call(**{key: value for key, value in known.items() if key in names} | given)
+        given = {key: value for key, value in known.items() if key in names} | given
+        if isinstance(call, type) and issubclass(call, torch.optim.Optimizer):
+            return create(call, **given)
+        return call(**given)
     except (DltrainError, OSError, MemoryError):
         raise
     except Exception as error:

@@ -17,7 +17,8 @@ def seed_everything(seed: int, deterministic: bool) -> None:
     torch.manual_seed(seed)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # to say so imports torch's compiler, for 1.2 s
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def random_state() -> dict[str, Any]:

@@ -27,7 +27,6 @@ from trainer.job import run_job
 
 PRELOAD = [  # what most jobs import
     "trainer.train",
-    "torch._dynamo",
     "sklearn.datasets",
     "sklearn.linear_model",
     "matplotlib.figure",

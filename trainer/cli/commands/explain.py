@@ -48,15 +48,17 @@ def main(arguments: list[str]) -> None:
         explain(cfg, _names_of(folder, cfg), folder / "checkpoints")
 
 
-def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -> None:
+def explain(cfg: DictConfig, names: dict[str, str], checkpoints: Path | None = None) -> None:
     """Explain the model of a config as it is at the start of a run or, with the checkpoints of one, at its best."""
     from trainer.build import parts
+    from trainer.engine import memory
     from trainer.engine.numerics import choose_precision
     from trainer.engine.randomness import seed_everything
     from trainer.explain.marks import marked
     from trainer.explain.record import record
     from trainer.runs import checkpoints
 
+    memory.keep()
     parts.check(cfg)
     device = parts.device(cfg.device)
     autocast, _ = choose_precision(cfg.precision, device)
@@ -65,9 +67,9 @@ def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -
     inputs, targets = (part[:MOST_EXAMPLES] for part in next(iter(data.train)))
     model = parts.model(cfg, spec, inputs[:2])
     loss = parts.loss(cfg, spec, data.train.targets)
-    if saved:
-        best = checkpoints.Store(saved).read("best")
-        checkpoints.load_weights(model, best.weights["model"], saved / "best")
+    if checkpoints:
+        best = checkpoints.Store(checkpoints).read("best")
+        checkpoints.load_weights(model, best.weights["model"], checkpoints / "best")
     nodes = marked(record(model, loss, inputs, targets, autocast))
     _show(nodes, names, len(inputs))
 

@@ -60,10 +60,12 @@ def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve
     """Run the test with all that the config says, but for the learning rate and its schedule."""
     from trainer.build import parts
     from trainer.build import update as build_update
+    from trainer.engine import memory
     from trainer.engine.lr_range import range_test
     from trainer.engine.numerics import choose_precision
     from trainer.engine.randomness import seed_everything
 
+    memory.keep()
     parts.check(cfg)
     device = parts.device(cfg.device)
     autocast, scaler = choose_precision(cfg.precision, device)
