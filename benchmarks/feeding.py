@@ -17,7 +17,7 @@ PASSES = """
 import sys, time, torch
 from trainer.engine import numerics
 from trainer.models import cnn, mlp, resnet
-numerics.keep_freed_memory()
+numerics.settle_memory()
 torch.set_num_threads(2)
 images = torch.randn(10_000, 1, 28, 28)
 models = {"mlp": mlp.MLP, "simple_cnn": cnn.SimpleCNN, "resnet": resnet.ResNet}

@@ -14,7 +14,6 @@ from trainer.data import description
 from trainer.data.fingerprint import fingerprints
 from trainer.engine.baselines import baselines
 from trainer.engine.loop import evaluate, fit
-from trainer.engine.numerics import keep_freed_memory
 from trainer.engine.stopping import Ending
 from trainer.errors import Halt, Halted, Stopped, never
 from trainer.files import write_json
@@ -37,7 +36,6 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
         DltrainError: anything the user can fix.
         Halted: `halt` returned true.
     """
-    keep_freed_memory()
     pictures.check(cfg.plots)  # a wrong name is reported before any data is read
     warnings: list[str] = []
     store = Store(run.checkpoints, cfg.checkpoint.keep)

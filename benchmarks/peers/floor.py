@@ -57,7 +57,7 @@ def main() -> None:
     if given.kept:
         from trainer.engine import numerics
 
-        numerics.keep_freed_memory()
+        numerics.settle_memory()
     torch.manual_seed(0)
     options = task.Options(given.model, given.batch, given.epochs, given.data, given.samples, given.test, 0, None)
     is_line = given.model == "line"

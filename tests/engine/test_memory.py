@@ -10,7 +10,7 @@ CODE = """
 import resource, sys, torch
 from trainer.engine import numerics
 if sys.argv[1] == "keep":
-    numerics.keep_freed_memory()
+    numerics.settle_memory()
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
@@ -37,4 +37,4 @@ def test_nothing_happens_without_glibc(monkeypatch):
 
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(numerics.ctypes, "CDLL", lambda _: pytest.fail("asked for a library"))
-    numerics.keep_freed_memory()
+    numerics.settle_memory()

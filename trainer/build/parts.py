@@ -22,7 +22,7 @@ from trainer.config.targets import arguments_of, component
 from trainer.data.augment import Augment
 from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
 from trainer.engine.loop import Loss
-from trainer.engine.numerics import choose_precision, seed_everything
+from trainer.engine.numerics import choose_precision, seed_everything, settle_memory
 from trainer.errors import ConfigError, reason
 from trainer.losses import auto, check_fit
 from trainer.models.adapt import GreyToColour
@@ -52,6 +52,7 @@ def assemble(cfg: DictConfig) -> Parts:
     Raises:
         DltrainError: anything the user can fix.
     """
+    settle_memory()
     check(cfg)
     where = device(cfg.device)
     autocast, scaler = choose_precision(cfg.precision, where)

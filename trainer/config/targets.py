@@ -148,7 +148,12 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
     names = [*inspect.signature(call).parameters, *(["num_classes"] if _takes_any(call) else [])]  # as in torchvision
     given = {key: value for key, value in given.items() if slot != "data" or key not in LOADER_KEYS}
     try:
-        return call(**{key: value for key, value in known.items() if key in names} | given)
+        given = {key: value for key, value in known.items() if key in names} | given
+        if slot == "optim":
+            from trainer.optim._plain import create
+
+            return create(call, **given)  # type: ignore[arg-type]
+        return call(**given)
     except (DltrainError, OSError, MemoryError):
         raise
     except Exception as error:

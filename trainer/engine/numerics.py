@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import platform
 import random
@@ -51,7 +52,8 @@ def seed_everything(seed: int, deterministic: bool) -> None:
     torch.manual_seed(seed)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(deterministic)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports torch's compiler: 1.2 s
+        torch.use_deterministic_algorithms(deterministic)
 
 
 def random_state() -> dict[str, Any]:
@@ -77,12 +79,16 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def keep_freed_memory() -> None:
-    """Make glibc keep freed memory; elsewhere do nothing. Call before the first large tensor is made.
+def settle_memory() -> None:
+    """Exempt imports from garbage collection, and make glibc keep freed memory. Call before the first large tensor.
 
+    The command line starts with collection off (see cli/__init__.py); this turns it on, and leaves it alone elsewhere.
     By default glibc returns the memory of large tensors to the kernel at once and asks for it again at the next step:
-    page faults then take up to a third of the time.
+    page faults then take up to a third of the time. Without glibc, nothing changes.
     """
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
     if platform.libc_ver()[0] != "glibc":
         return
     with contextlib.suppress(OSError, AttributeError):

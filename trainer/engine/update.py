@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from functools import cache, partial
+from types import MethodType
 from typing import Any, Protocol
 
 import torch
@@ -62,8 +62,10 @@ class Update:
         self.loss = self._no_loss = torch.zeros(())
         self.keeps_tensors = False
         self._clipped_norm: Tensor | None = None
-        self._change = _step_of(optimizer)
-        needs = inspect.signature(optimizer.step).parameters.get("closure")
+        step = optimizer.step
+        # An optimizer's own methods may hold it weakly, see optim/_plain.py, and at each step that takes a microsecond.
+        self._change = MethodType(step.__func__, optimizer) if isinstance(step, MethodType) else step
+        needs = inspect.signature(step).parameters.get("closure")
         self.reevaluates = needs is not None and needs.default is inspect.Parameter.empty
         if self.reevaluates and self.is_scaled:
             raise ValueError(
@@ -91,10 +93,9 @@ class Update:
 
     def backward(self, loss: Tensor, share: float = 1.0) -> None:
         """Add the gradient of a mean `loss`, shape `()`, that stands for `share` of the update's examples."""
-        self.loss = loss.detach() if share == 1 else self.loss + share * loss.detach()
-        # A cached root gradient: torch would make a new tensor of ones at every call.
-        scaled = self.scaler.scale(loss) if self.is_scaled else loss
-        scaled.backward(_constant(share, loss.dtype, loss.device))
+        part = loss if share == 1 else share * loss  # `loss.backward(share)` would import sympy, to compare the shapes
+        self.loss = part.detach() if share == 1 else self.loss + part.detach()
+        (self.scaler.scale(part) if self.is_scaled else part).backward()
 
     def step(self, evaluate: Callable[[], Tensor]) -> None:
         """Change the weights by the accumulated gradient.
@@ -196,22 +197,6 @@ class Update:
         loss = evaluate()
         self._clip()
         return loss
-
-
-def _step_of(optimizer: Optimizer) -> Callable[[], Any]:
-    """The step of an optimizer of torch without what is wrapped around it, for a profiler and for hooks.
-
-    That takes half of the time that a small model's step does. A scheduler of torch wants to be told of each step, and
-    hangs a function on the optimizer for it.
-    """
-    if not type(optimizer).__module__.startswith("torch.optim.") or "step" in vars(optimizer):
-        return optimizer.step
-    return torch.no_grad()(partial(inspect.unwrap(type(optimizer).step), optimizer))
-
-
-@cache
-def _constant(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.full((), value, dtype=dtype, device=device)
 
 
 def _average(model: nn.Module, decay: float) -> torch.optim.swa_utils.AveragedModel:

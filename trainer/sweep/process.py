@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 PRELOAD = [  # what most jobs import
     "trainer.train",
-    "torch._dynamo",
     "sklearn.datasets",
     "sklearn.linear_model",
     "matplotlib.figure",

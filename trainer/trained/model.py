@@ -97,7 +97,7 @@ def load(run: str, device: str = "") -> Trained:
         CheckpointError: no such run, or one whose files are missing, damaged or of another version.
         ConfigError: its model is nothing that can be built here, or the device does not exist.
     """
-    numerics.keep_freed_memory()
+    numerics.settle_memory()
     folder = index.find(run)
     cfg = config_of(folder)
     store = checkpoints.Store(RunFolder(folder).checkpoints)

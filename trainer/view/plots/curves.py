@@ -40,7 +40,8 @@ def curves(outcome: Outcome) -> Figure | None:
     groups = [group for group in groups if group]
     first = measured[min(1, len(measured) - 1)]
     head = f"validation {first} {_best(outcome)[f'val/{first}']:.4g} in epoch {outcome.best_epoch}"
-    picture, panels = style.figure(title(outcome, head), 1 + len(groups), width=4.4 if len(groups) < 2 else 3.4)
+    width = 4.4 if len(groups) < 2 else 3.4
+    picture, panels = style.figure(title(outcome, head), 1 + len(groups), width=width, left=0.8)
     _updates(panels[0], outcome)
     for panel, group in zip(panels, [["loss"], *groups], strict=True):
         for name, colour in zip(group, (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE), strict=False):
