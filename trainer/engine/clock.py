@@ -13,8 +13,8 @@ PARTS = (*IN_UPDATE, "evaluation", "logging", "checkpoints")
 class Clock:
     """`lap` books all the time since the last one on a part of the run.
 
-    A GPU works on behind the host's back. There, one update in `every` waits for it at each lap, and the time of the
-    others is divided as these were.
+    A GPU works on behind the host's back. There, one update in `every` waits for it at each lap, and before, and the
+    time of the others is divided as these were. The tenth does, too: a run may have no more.
     """
 
     def __init__(self, device: torch.device, every: int = 50) -> None:
@@ -31,13 +31,18 @@ class Clock:
         """All since the last call was spent on `part`."""
         if self.wait and part in IN_UPDATE:
             self.num_updates += part == "data"
-            if self.num_updates % self.every:
-                part = "others"
-            else:
+            if self._is_measured(self.num_updates):
                 self.wait()
+            else:
+                if part == "update" and self._is_measured(self.num_updates + 1):
+                    self.wait()  # what it is behind with belongs to this one
+                part = "others"
         now = time.perf_counter()
         self.booked[part] += now - self.last
         self.last = now
+
+    def _is_measured(self, number: int) -> bool:
+        return number % self.every == 0 or number == 10
 
     @property
     def learning_s(self) -> float:

@@ -13,8 +13,9 @@ from trainer.errors import ConfigError
 def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextManager, GradScaler]:
     """The autocast context of the forward pass, and a gradient scaler that does nothing outside fp16.
 
-    `fp32` is exact IEEE single precision, also in CUDA's matrix products and convolutions; `tf32` lets CUDA
-    round their inputs to 10 bits; `bf16` and `fp16` run the forward pass in 16 bits (Micikevicius et al. 2018).
+    `fp32` is exact IEEE single precision, also in CUDA's matrix products, convolutions and recurrent layers; `tf32`
+    lets CUDA round their inputs to 10 bits; `bf16` and `fp16` run the forward pass in 16 bits (Micikevicius et al.
+    2018).
     `fp64` is double precision throughout, weights and data included: what a search along a line needs to converge.
 
     Raises:
@@ -27,9 +28,9 @@ def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextMa
     if name == "fp64" and device.type == "mps":
         raise ConfigError(f"precision=fp64: device={device.type} has no double precision; device=cpu has")
     if device.type == "cuda":
-        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = (  # type: ignore[attr-defined]
-            "tf32" if name == "tf32" else "ieee"
-        )
+        # Not by the newer `fp32_precision`: torch.compile reads these, and torch raises where both have been set.
+        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = name == "tf32"  # of convolutions and recurrent layers
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name)
     autocast = torch.autocast(device.type, dtype=dtype) if dtype else nullcontext()
     return autocast, GradScaler("cuda", enabled=name == "fp16")
