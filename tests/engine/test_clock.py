@@ -34,11 +34,36 @@ def test_unmeasured_updates_are_divided_like_the_measured():
         for part, seconds in zip(IN_UPDATE, (0.0, 0.004, 0.008, 0.0), strict=True):
             time.sleep(seconds)
             clock.lap(part)
-    assert len(waits) == 2 * len(IN_UPDATE)
+    assert len(waits) == 2 * (1 + len(IN_UPDATE))  # before an update that is measured, too
     seconds = clock.seconds
     assert sum(seconds.values()) == pytest.approx(sum(clock.booked.values()))
     assert sum(seconds.values()) >= 6 * 0.012
     assert 1.3 < seconds["backward"] / seconds["forward"] < 2.5
+
+
+def test_a_gpus_backlog_is_not_booked_on_the_measured_update():
+    clock, behind = Clock(CPU, every=3), [0.0]
+
+    def wait():
+        time.sleep(behind[0])
+        behind[0] = 0.0
+
+    clock.wait = wait
+    for _ in range(6):
+        for part in IN_UPDATE:
+            behind[0] += 0.004
+            clock.lap(part)
+    assert clock.seconds["data"] == pytest.approx(clock.seconds["forward"], rel=0.5)
+
+
+def test_a_run_with_few_updates_has_shares_too():
+    clock = Clock(CPU, every=50)
+    clock.wait = lambda: None
+    for _ in range(12):
+        for part in IN_UPDATE:
+            time.sleep(0.001)
+            clock.lap(part)
+    assert all(clock.seconds[part] > 0 for part in IN_UPDATE)
 
 
 def test_a_run_reports_where_its_time_went(dltrain):

@@ -75,12 +75,15 @@ def _fastest(cfg: DictConfig, model: nn.Module) -> dict[str, bool]:
     call, given = arguments_of(cfg, "optim")
     known = inspect.signature(call).parameters
     kind = next((parameter.device.type for parameter in model.parameters()), "none")
-    if not {"foreach", "fused"} <= known.keys() or {"foreach", "fused", "differentiable"} & given.keys():
+    if {"foreach", "fused", "differentiable"} & given.keys():
         return {}
+    if kind == "cuda":  # Adagrad's fused one is for CPUs; a graph can have what is on the GPU alone
+        wanted = {"fused": call is not torch.optim.Adagrad, "capturable": bool(cfg.compile)}
+        return {key: True for key, on in wanted.items() if on and key in known.keys() - given.keys()}
     is_plain = call is torch.optim.SGD and not given.get("momentum")
-    if kind not in ("cpu", "cuda") or cfg.compile or (is_plain and kind == "cpu"):
-        return {"foreach": False} if kind == "cpu" else {}
-    return {"fused": True}
+    if kind != "cpu" or not {"foreach", "fused"} <= known.keys():
+        return {}
+    return {"foreach": False} if cfg.compile or is_plain else {"fused": True}
 
 
 def warnings(update: Update, steps_per_epoch: int) -> list[str]:

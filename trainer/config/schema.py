@@ -99,7 +99,7 @@ class Config:
         most=1,
         never=(1,),
     )
-    compile: bool = knob(False, "one graph of forward, backward and optimizer, by torch.compile")
+    compile: bool = knob(False, "one graph of forward, backward and optimizer: a CUDA graph, or torch.compile's")
     channels_last: Any = knob(
         "auto", "channels of images last in memory; auto does that in 16 bits", choices=("auto", "true", "false")
     )

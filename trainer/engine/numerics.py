@@ -23,9 +23,9 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.
 def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextManager, GradScaler]:
     """Return the autocast context of the forward pass, and a gradient scaler that is active in fp16 only.
 
-    `fp32` is exact IEEE single precision, also in CUDA's matrix products and convolutions; `tf32` lets CUDA
-    round their inputs to 10 bits; `bf16` and `fp16` run the forward pass in 16 bits (Micikevicius et al. 2018).
-    `fp64` is double precision throughout, weights and data included; line searches need it to converge.
+    `fp32` is exact IEEE single precision, also in CUDA's matrix products, convolutions and recurrent layers; `tf32`
+    lets CUDA round their inputs to 10 bits; `bf16` and `fp16` run the forward pass in 16 bits (Micikevicius et al.
+    2018). `fp64` is double precision throughout, weights and data included; line searches need it to converge.
 
     Raises:
         ConfigError: the device does not support the precision, which is never changed silently.
@@ -37,9 +37,9 @@ def choose_precision(name: str, device: torch.device) -> tuple[AbstractContextMa
     if name == "fp64" and device.type == "mps":
         raise ConfigError(f"precision=fp64: device={device.type} has no double precision; try device=cpu")
     if device.type == "cuda":
-        torch.backends.cuda.matmul.fp32_precision = torch.backends.cudnn.conv.fp32_precision = (  # type: ignore[attr-defined]
-            "tf32" if name == "tf32" else "ieee"
-        )
+        # Not the newer `fp32_precision`: torch.compile reads these, and torch raises if both have been set.
+        torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+        torch.backends.cudnn.allow_tf32 = name == "tf32"  # of convolutions and recurrent layers
     dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name)
     autocast = torch.autocast(device.type, dtype=dtype) if dtype else nullcontext()
     return autocast, GradScaler("cuda", enabled=name == "fp16")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 from collections.abc import Callable
@@ -56,7 +57,7 @@ class Update:
         self.accumulate, self.clip = accumulate, clip
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.model = model
-        self.average = _average(model, ema) if ema else None
+        self.average = Average(model, ema) if ema else None
         self.num_steps = 0  # updates made
         self.num_skipped = 0  # updates left out because a gradient overflowed in fp16
         self.loss = self._no_loss = torch.zeros(())
@@ -127,6 +128,7 @@ class Update:
             parameter.grad = torch.zeros_like(parameter)
         for group in self.optimizer.param_groups:
             group["lr"] = torch.tensor(float(group["lr"]), device=self.parameters[0].device)
+        self.optimizer._warned_capturable_if_run_uncaptured = True  # else it warns
 
     def was_made(self, loss: Tensor, clipped_norm: Tensor | None) -> None:
         """Record an update made elsewhere: its loss and, if it clips, the gradient norm before.
@@ -142,7 +144,7 @@ class Update:
         self.num_steps += 1
         self.scheduler.step()
         if self.average:
-            self.average.update_parameters(self.model)
+            self.average.update()
 
     def _check_loss(self, what: str) -> None:
         if self.loss.is_cpu and not self.is_scaled and not math.isfinite(self.loss):
@@ -157,7 +159,7 @@ class Update:
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "scaler": self.scaler.state_dict(),
-            "num_averaged": int(self.average.n_averaged) if self.average else 0,
+            "num_averaged": self.average.num_averaged if self.average else 0,
             "num_steps": self.num_steps,
             "num_skipped": self.num_skipped,
         }
@@ -168,7 +170,7 @@ class Update:
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average:
-            self.average.n_averaged.fill_(state["num_averaged"])
+            self.average.num_averaged = state["num_averaged"]
         self.num_steps, self.num_skipped = state["num_steps"], state["num_skipped"]
 
     def end_epoch(self, improved: bool) -> None:
@@ -199,12 +201,25 @@ class Update:
         return loss
 
 
-def _average(model: nn.Module, decay: float) -> torch.optim.swa_utils.AveragedModel:
-    """Exponential moving average of the weights; early on it forgets faster, so that the start leaves no trace."""
+class Average:
+    """Exponential moving average of the weights; early on it forgets faster, so that the start leaves no trace.
+
+    Buffers, such as batch norm's, are copied. torch's `AveragedModel` counts in a tensor, so that each of its updates
+    waits for the GPU.
+    """
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.module, self.decay = copy.deepcopy(model), decay
+        self.num_averaged = 0
+        self.averages: list[Tensor] = list(self.module.parameters())
+        self.weights: list[Tensor] = list(model.parameters())
+        self.buffers = list(zip(self.module.buffers(), model.buffers(), strict=True))
 
     @torch.no_grad()
-    def average(averages: Any, weights: Any, num_averaged: Any) -> None:
-        forget = 1 - min(decay, (1 + float(num_averaged)) / (10 + float(num_averaged)))
-        torch._foreach_lerp_(averages, weights, forget)
-
-    return torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=average)
+    def update(self) -> None:
+        """Move towards the current weights; the first time, copy them."""
+        keep = min(self.decay, (1 + self.num_averaged) / (10 + self.num_averaged)) if self.num_averaged else 0.0
+        torch._foreach_lerp_(self.averages, self.weights, 1 - keep)
+        for buffer, present in self.buffers:
+            buffer.copy_(present)
+        self.num_averaged += 1
