@@ -59,7 +59,7 @@ class Update:
         self.model = model
         self.average = Average(model, ema) if ema else None
         self.num_steps = 0  # updates made
-        self.num_skipped = 0  # updates left out because a gradient overflowed in fp16
+        self.num_skipped = 0  # updates skipped because a gradient overflowed in fp16
         self.loss = self._no_loss = torch.zeros(())
         self.keeps_tensors = False
         self._clipped_norm: Tensor | None = None
@@ -93,7 +93,7 @@ class Update:
         self.loss = self._no_loss
 
     def backward(self, loss: Tensor, share: float = 1.0) -> None:
-        """Add the gradient of a mean `loss`, shape `()`, that stands for `share` of the update's examples."""
+        """Add the gradient of a mean `loss`, shape `()`, over `share` of the update's examples."""
         part = loss if share == 1 else share * loss  # `loss.backward(share)` would import sympy, to compare the shapes
         self.loss = part.detach() if share == 1 else self.loss + part.detach()
         (self.scaler.scale(part) if self.is_scaled else part).backward()
@@ -154,7 +154,7 @@ class Update:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the weights: optimizer, schedule, scaler, counters."""
+        """Return everything but the weights: optimizer, schedule, scaler, counters."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -165,7 +165,7 @@ class Update:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there; the weights, and their average, are loaded apart."""
+        """Continue from a saved state; the weights and their average are loaded separately."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
