@@ -7,9 +7,9 @@ from contextlib import suppress
 from itertools import product
 from typing import Any
 
-from trainer.config.check import checking
+from trainer.config.check import Checker
 from trainer.config.compose import open_hydra, parse_all
-from trainer.config.keys import is_of_hydra, value_of
+from trainer.config.keys import is_of_hydra, key_of, value_of
 from trainer.errors import ConfigError
 
 SEARCH = "hydra/sweeper=optuna"
@@ -29,7 +29,7 @@ def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list
                 axes.append([f"{key}={end}" for end in _ends(line, override.value())])
                 continue
             sweeps = override.is_discrete_sweep()
-            if sweeps and (is_of_hydra(key) or key.lstrip("+").startswith("sweep.")):
+            if sweeps and (is_of_hydra(key) or key_of(key).startswith("sweep.")):
                 raise ConfigError(f"{line}: {key} applies to the whole sweep; give it one value")
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
             if not axes[-1]:
@@ -78,9 +78,9 @@ def check_jobs(axes: list[list[str]], config_dir: str | None = None, config_name
         ConfigError: one whose values do not go together, with its overrides.
     """
     kept = [axis[:1] if all(number(line) is not None for line in axis) else axis for axis in axes]
-    with checking(config_dir, config_name) as check:
-        for job in product(*kept):
-            try:
-                check(job)
-            except ConfigError as error:
-                raise ConfigError(f"{' '.join(job)}: {error}") from error
+    checker = Checker(config_dir, config_name)
+    for job in product(*kept):
+        try:
+            checker.check(job)
+        except ConfigError as error:
+            raise ConfigError(f"{' '.join(job)}: {error}") from error
