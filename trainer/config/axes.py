@@ -7,7 +7,7 @@ from contextlib import suppress
 from itertools import product
 from typing import Any
 
-from trainer.config.check import checking
+from trainer.config.check import Checker
 from trainer.config.compose import open_hydra, parse_all
 from trainer.config.keys import is_of_hydra, key_of, value_of
 from trainer.errors import ConfigError
@@ -78,9 +78,9 @@ def check_jobs(axes: list[list[str]], config_dir: str | None = None, config_name
         ConfigError: one whose values do not go together, with its overrides.
     """
     kept = [axis[:1] if all(number(line) is not None for line in axis) else axis for axis in axes]
-    with checking(config_dir, config_name) as check:
-        for job in product(*kept):
-            try:
-                check(job)
-            except ConfigError as error:
-                raise ConfigError(f"{' '.join(job)}: {error}") from error
+    checker = Checker(config_dir, config_name)
+    for job in product(*kept):
+        try:
+            checker.check(job)
+        except ConfigError as error:
+            raise ConfigError(f"{' '.join(job)}: {error}") from error

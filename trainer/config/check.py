@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -43,27 +42,30 @@ FIXED: dict[str, Any] = {  # keys of Hydra's node -> the only value that is allo
 Checked = tuple[DictConfig, list[str]]
 
 
-@contextmanager
-def checking(config_dir: str | None, config_name: str) -> Iterator[Callable[[Sequence[str]], Checked]]:
-    """Yield a function that does what `checked` says; parts that several runs choose are composed once."""
-    with open_hydra(config_dir):
-        composed = cache(lambda *choices: hydra.compose(config_name, list(choices), return_hydra_config=True))
-        is_ours = not config_dir and config_name == "config"
+@dataclass
+class Checker:
+    """Composes and checks the configs of runs. Parts that several of them choose are composed once."""
 
-        def check(overrides: Sequence[str]) -> Checked:
+    config_dir: str | None = None
+    config_name: str = "config"
+    composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # choices -> their config
+
+    def check(self, overrides: Sequence[str]) -> Checked:
+        """Do what `checked` does."""
+        with open_hydra(self.config_dir), in_one_line():
             parsed = parse_all(overrides)
             choices = [override for override in parsed if _is_choice(override)]
-            with in_one_line():
-                cfg = copy.deepcopy(composed(*(override.input_line for override in choices)))
-                values = [_checked_value(override, cfg) for override in parsed if override not in choices]
-                set_values(cfg, choices, values)
-                if not is_ours or any(map(is_of_hydra, overrides)):
-                    _check_hydra(cfg.hydra)
-                    check_launcher(_raw(cfg.hydra.launcher), overrides)
-                _check_knobs(cfg)
-            return cfg, [str(override.input_line) for override in (*choices, *values)]
-
-        yield check
+            lines = tuple(str(override.input_line) for override in choices)
+            if lines not in self.composed:
+                self.composed[lines] = hydra.compose(self.config_name, list(lines), return_hydra_config=True)
+            cfg = copy.deepcopy(self.composed[lines])
+            values = [_checked_value(override, cfg) for override in parsed if override not in choices]
+            set_values(cfg, choices, values)
+            if self.config_dir or self.config_name != "config" or any(map(is_of_hydra, overrides)):
+                _check_hydra(cfg.hydra)
+                check_launcher(_raw(cfg.hydra.launcher), overrides)
+            _check_knobs(cfg)
+        return cfg, [*lines, *(str(override.input_line) for override in values)]
 
 
 def checked(overrides: Sequence[str], config_dir: str | None = None, config_name: str = "config") -> Checked:
@@ -75,16 +77,15 @@ def checked(overrides: Sequence[str], config_dir: str | None = None, config_name
     Raises:
         ConfigError: a key that does not exist, or a value that cannot be; with the nearest names.
     """
-    with checking(config_dir, config_name) as check:
-        return check(overrides)
+    return Checker(config_dir, config_name).check(overrides)
 
 
 def checked_all(
     runs: Sequence[Sequence[str]], config_dir: str | None = None, config_name: str = "config"
 ) -> list[Checked]:
     """Return `checked` of each of several runs."""
-    with checking(config_dir, config_name) as check:
-        return [check(overrides) for overrides in runs]
+    checker = Checker(config_dir, config_name)
+    return [checker.check(overrides) for overrides in runs]
 
 
 def _is_choice(override: Override) -> bool:
