@@ -35,11 +35,12 @@ class Page(NamedTuple):
     title: str
     text: str
     script: str
+    folder: Path = ROOT / "docs"
 
     @property
     def kept(self) -> Path:
         """The tables as they were measured last."""
-        return ROOT / "docs" / f"{self.name.lower()}.json"
+        return self.folder / f"{self.name.lower()}.json"
 
 
 PERFORMANCE = Page(
