@@ -128,5 +128,5 @@ def _check_search(cfg: DictConfig, axes: list[list[str]]) -> None:
     try:
         from trainer.sweep.search import check
     except ModuleNotFoundError as error:
-        raise ConfigError(f"{SEARCH}: {error.name} is missing; pip install 'dltrain[optuna]'") from error
+        raise ConfigError(f"{SEARCH}: {error.name} is missing; pip install optuna") from error
     check(cfg, axes)
