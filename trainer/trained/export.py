@@ -65,7 +65,7 @@ def write(model: nn.Module, sample: Tensor, form: str, path: Path) -> None:
         with _silence():
             writer(model, sample, path)
     except ImportError as error:
-        raise ConfigError(f"format={form} needs {error.name}: pip install 'dltrain[export]'") from error
+        raise ConfigError(f"format={form} needs {error.name}: pip install onnx onnxruntime onnxscript") from error
     except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError(f"format={form}: {type(model).__name__} cannot be written: {reason}") from error
