@@ -94,7 +94,7 @@ def test_a_picture_that_fails_is_no_failure_of_the_sweep(dltrain, monkeypatch):
     monkeypatch.setattr(picture, "draw_sweep", lambda sweep, place: 1 / 0)
     outcome = dltrain("-m", "model=linear", "seed=1,2", "epochs=1", "plots=auto")
     assert outcome.code == 0
-    assert "warning: no picture of the sweep: division by zero" in outcome.err
+    assert "warning: could not draw the sweep: division by zero" in outcome.err
 
 
 @pytest.mark.parametrize(

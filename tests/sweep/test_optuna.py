@@ -96,7 +96,7 @@ def test_a_search_that_is_killed_again_and_again_has_the_trials_of_an_unbroken_o
     assert found == expected
     assert [(t.state, t.values) for t in trials(broken)] == [(t.state, t.values) for t in trials(whole)]
     assert {t.state for t in trials(whole)} == {TrialState.COMPLETE, TrialState.FAIL}
-    # Asked for more, it goes on as one that was begun with more.
+    # Extended, it continues like one that was started with more.
     assert run(broken, sampler, Launcher(broken, objective), n_trials=21, n_jobs=n_jobs)[:18] == expected
 
 

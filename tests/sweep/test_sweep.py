@@ -21,9 +21,9 @@ from trainer.runs.ledger import Ledger
 QUICK = ["data=iris", "epochs=1", "plots=off", "tensorboard=off"]
 SPOKEN = {  # what the model does -> what is said of it
     "leaves": "signal 11",
-    "server": "the process that begins the jobs was",
+    "server": "the process that starts jobs, was killed",
     "kill": "signal 9",
-    "vanish": "ended with 0",
+    "vanish": "exited with code 0",
     "exit": "SystemExit(4)",
     "interrupt": "KeyboardInterrupt()",
     "memory": "data.batch_size=16",
@@ -198,7 +198,7 @@ def test_seeds_are_one_row_with_mean_and_deviation(sweep):
         (["model=mlp", "model.hidden=[8],8"], 2, "model.hidden=8"),
         (["model=mlp", "optim=adam,grid_search"], 2, "optim=grid_search"),
         (["model=linear", "seed=range(3,3)"], 2, "no value"),
-        (["model=mlp", "data=digits,diabetes", "sweep.prune=median"], 2, "nothing compares"),
+        (["model=mlp", "data=digits,diabetes", "sweep.prune=median"], 2, "these cannot be compared"),
         (["model=linear", "seed=1,2", "hydra.sweep.subdir=x"], 2, "hydra.sweep.dir"),
         (["model=linear", "data=csv", "data.path=a.csv,b.csv", "data.target=y"], 3, "a.csv"),
     ],
@@ -210,7 +210,7 @@ def test_what_cannot_run_stops_the_sweep_before_it_begins(sweep, tmp_path, swept
     assert not list(tmp_path.glob("outputs/sweeps/*/*"))
 
 
-def test_a_sweep_is_gone_on_with_as_it_was_begun(sweep, tmp_path, monkeypatch):
+def test_a_sweep_resumes_as_it_was_started(sweep, tmp_path, monkeypatch):
     begun = ["model=bad", "log_every=5,6", "seed=1,2", *QUICK, "hydra.sweep.dir=a sweep"]
     assert sweep(*begun).code == 0
     folder, conf = tmp_path / "a sweep", tmp_path / "conf" / "model" / "bad.yaml"
@@ -224,7 +224,7 @@ def test_a_sweep_is_gone_on_with_as_it_was_begun(sweep, tmp_path, monkeypatch):
     assert "all 4 jobs have ended" in sweep("resume=a sweep").out
     for other in ("seed=1,2,3", "seed=2,1", "log_every=7,8", "log_every=7", "epochs=2", "optim.lr=1"):
         done = sweep("resume=a sweep", other)
-        assert (done.code, f"{other} is not how" in done.err) == (4, True)
+        assert (done.code, f"was started without {other}" in done.err) == (4, True)
     conf.write_text("_target_: bad.Bad\nhow: 1\n")
     done = sweep("resume=a sweep", "sweep.retry=true")
     assert (done.code, "has changed: model.how: 0 -> 1" in done.err) == (4, True)

@@ -1,4 +1,4 @@
-"""A job of a sweep: run in a process of its own, unless it has ended before."""
+"""A job of a sweep, run in a subprocess unless it has already ended."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ from trainer.sweep.resume import config_hash
 
 
 class Plan(NamedTuple):
-    """What every job of a sweep is told; plain, since it goes to other processes."""
+    """What every job of a sweep needs to know; plain data, since it is sent to other processes."""
 
     folder: Path
-    flags: list[str]  # of the command line that are no overrides
+    flags: list[str]  # command-line flags, without overrides
     fail_fast: bool
     retry: bool
     prune: str  # off, halving or median
     factor: int  # of halving
-    as_begun: dict[str, str]  # keys that are set otherwise than when the sweep was begun -> their override then, or ""
-    rung: int = 0  # the epoch that the jobs are to come to; 0: their end
-    owner: str = ""  # who started the sweep, where a launcher has workers of its own
-    threads: int = 0  # of a job there; 0: as many as torch takes
+    as_started: dict[str, str]  # keys changed on resume -> their original override, "" if there was none
+    rung: int = 0  # epoch at which jobs pause; 0: they run to the end
+    owner: str = ""  # process that started the sweep, for launchers with their own workers
+    threads: int = 0  # per job there; 0: torch's default
 
 
 def job_of_a_worker(plan: Plan, cfg: DictConfig) -> float:
-    """Run a job of Hydra's, in a worker of a launcher.
+    """Run a job in a launcher's worker.
 
     Raises:
-        SweepError: the sweep has been stopped. Hydra hands this on when all workers have ended their jobs.
+        SweepError: the sweep was stopped. Hydra reraises this once all workers have ended their jobs.
     """
     if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a user's own model is a module in the folder that they work in
+        sys.path.append(os.getcwd())  # a user's own model is a module in the working folder
     wanted = partial(is_wanted, plan.folder, plan.owner)
     with suppress(Stopped):
         if wanted():
             return job_of_hydra(plan, cfg, wanted)
-    raise SweepError("the sweep has been stopped")
+    raise SweepError("the sweep was stopped")
 
 
 def job_of_hydra(plan: Plan, cfg: DictConfig, wanted: Callable[[], bool] = lambda: True) -> float:
-    """Run the job that Hydra has started; return its objective, NaN if it failed.
+    """Run the job that Hydra started; return its objective, NaN if it failed.
 
     Raises:
         Stopped: a signal came, or the job was no longer wanted.
@@ -74,7 +74,7 @@ def job_of_hydra(plan: Plan, cfg: DictConfig, wanted: Callable[[], bool] = lambd
 
 
 def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, overrides: Sequence[str]) -> Job:
-    """Run one job, unless it has ended before. What becomes of it is in the ledger.
+    """Run one job, unless it has already ended, and record the outcome in the ledger.
 
     Raises:
         Stopped: a signal came.
@@ -88,8 +88,8 @@ def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, over
     if before.get("event") == "failed":
         RunFolder(folder).forget()
         before = {}
-    as_begun = [plan.as_begun.get(key_of(line), line) for line in overrides]
-    about = {"overrides": [*filter(None, as_begun)], "hash": config_hash(cfg), "folder": folder.name}
+    as_started = [plan.as_started.get(key_of(line), line) for line in overrides]
+    about = {"overrides": [*filter(None, as_started)], "hash": config_hash(cfg), "folder": folder.name}
     ledger.append("started", job=number, **about)
     start = time.monotonic()
 
@@ -106,7 +106,7 @@ def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, over
     if code not in (0, Halted.code) or "best" not in summary:
         ledger.append("failed", job=number, seconds=spent(), code=code, error=why(code, summary))
         return
-    objective = float(summary["best"][summary["monitor"]])  # one that is no number is text there
+    objective = float(summary["best"][summary["monitor"]])  # NaN is text there
     reached = {"objective": objective, "metric": summary["monitor"], "epoch": summary["epochs"]}
     event = "finished" if code == 0 else "paused" if plan.rung else "pruned"
     ledger.append(event, job=number, seconds=spent(), **reached)
@@ -115,14 +115,14 @@ def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, over
 
 
 def without_pictures(cfg: DictConfig) -> DictConfig:
-    """A job's config: with `plots=auto` a sweep has pictures of its own, and its jobs have none."""
+    """Turn `plots=auto` off: the sweep draws its own pictures."""
     if cfg.plots == "auto":
         cfg.plots = "off"
     return cfg
 
 
 def is_over(job: Event, plan: Plan) -> bool:
-    """Whether nothing is left to do of a job, for now."""
+    """Return whether a job has nothing left to do for now."""
     event = job.get("event")
     waits = event == "paused" and job["epoch"] >= plan.rung > 0
     return waits or event in ("finished", "pruned") or (event == "failed" and not plan.retry)
@@ -138,16 +138,16 @@ def _halt(plan: Plan, ledger: Ledger, folder: Path) -> Halt | None:
 
 
 def _wait_for_the_end_of(folder: Path) -> None:
-    """A job that was killed with its sweep may need a moment for that, or is still saving what it has."""
+    """Wait for a job that was killed with its sweep: it may still be saving."""
     deadline = time.monotonic() + 60
     while index.is_running(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 
 def why(code: int, summary: Mapping) -> str:
-    """What ended a job, in a line."""
+    """Return in one line why a job ended."""
     if code < 0:
         return f"killed by signal {-code}" + ("; out of memory?" if code == -9 else "")
     if code == SERVER_KILLED:
-        return "killed, or the process that begins the jobs was"
-    return str(summary.get("error") or f"the process ended with {code}")
+        return "the job, or the process that starts jobs, was killed"
+    return str(summary.get("error") or f"the process exited with code {code}")

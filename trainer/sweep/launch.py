@@ -1,7 +1,7 @@
-"""Jobs run in subprocesses of this process, or are handed to the launcher of Hydra's that the config names.
+"""Run jobs in subprocesses, or through the Hydra launcher that the config names.
 
-Hydra's own way to a launcher is through a sweeper that makes all jobs of a grid and launches them once. Here jobs are
-launched when their turn comes: what is left of a sweep that is resumed, at a rung, or the next of a search.
+A Hydra sweeper launches all jobs of a grid at once. Here jobs are launched when their turn comes: those left of a
+resumed sweep, those of a rung, or the next trial of a search.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from trainer.sweep.pool import Job, Pool, Workers
 
 
 class Launcher(Protocol):
-    """Runs jobs; what becomes of them is in the ledger.
+    """Runs jobs, whose outcome is recorded in the ledger.
 
-    Every method raises `Stopped` once a signal has come and the jobs have saved what they have.
+    After a signal, every method raises `Stopped` once the jobs have saved.
     """
 
     def submit(self, plan: Plan, number: int, overrides: Sequence[str]) -> None:
-        """Have a job run, unless it has ended before, in the folder of that number."""
+        """Run a job in the folder of that number, unless it has already ended."""
 
     def wait(self, number: int) -> None:
         """Wait for the end of a job."""
@@ -50,7 +50,7 @@ class Launcher(Protocol):
 
 @contextmanager
 def launcher(flags: Namespace, target: str, folder: Path, workers: Workers) -> Iterator[Launcher]:
-    """Yield the launcher that the config names; jobs of the basic one run in subprocesses of this process.
+    """Yield the launcher that the config names; the basic one runs jobs in subprocesses.
 
     Raises:
         SweepError: the launcher failed.
@@ -62,7 +62,7 @@ def launcher(flags: Namespace, target: str, folder: Path, workers: Workers) -> I
             yield _Subprocesses(flags, given, pool)
     else:
         with launcher_process(folder) as call:
-            most = workers.at_once if target.endswith(".LocalLauncher") else None  # submitit would start them all
+            most = workers.at_once if target.endswith(".LocalLauncher") else None  # submitit would start all of them
             yield _Plugin(flags, given, call, owner(folder), workers.threads, most)
 
 
@@ -90,7 +90,7 @@ class _Subprocesses:
         self.pool.drain()
 
     def _job(self, cfg: DictConfig, plan: Plan, number: int, overrides: Sequence[str]) -> Job:
-        """Write what Hydra writes of a run, and run it."""
+        """Write .hydra/ as Hydra would, and run the job."""
         folder = plan.folder / str(number)
         folder.mkdir(parents=True, exist_ok=True)
         hydra_files.write(folder, cfg)
@@ -104,8 +104,8 @@ class _Plugin:
     call: Callable[[Callable[[], None]], None]  # in the launcher's process
     owner: str
     threads: int
-    most: int | None  # jobs that are handed on together; None: all
-    jobs: dict[int, list[str]] = field(default_factory=dict)  # that wait for it
+    most: int | None  # jobs per batch; None: all
+    jobs: dict[int, list[str]] = field(default_factory=dict)  # not launched yet
 
     def submit(self, plan: Plan, number: int, overrides: Sequence[str]) -> None:
         self.task = partial(job_of_a_worker, plan._replace(owner=self.owner, threads=self.threads))
@@ -132,7 +132,7 @@ def _launch(
     task: Callable[[DictConfig], float],
     jobs: list[list[str]],
 ) -> None:
-    """Have the launcher call `task` with the config of each job. `settings` are of Hydra, and hold for all of them."""
+    """Have the launcher call `task` with each job's config. `settings` configure Hydra for all of them."""
     with open_hydra(config_dir):
         shell = GlobalHydra.instance().hydra
         assert shell
@@ -140,4 +140,4 @@ def _launch(
         context = HydraContext(config_loader=shell.config_loader, callbacks=Callbacks())
         launcher = Plugins.instance().instantiate_launcher(hydra_context=context, task_function=task, config=cfg)
         for done in launcher.launch(jobs, 0):
-            done.return_value  # noqa: B018 - raises what a worker has raised
+            done.return_value  # noqa: B018 - raises what a worker raised

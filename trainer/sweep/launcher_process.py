@@ -1,9 +1,9 @@
-"""A launcher of Hydra's in a process of its own, and how its workers learn that they have to stop.
+"""Run a Hydra launcher in a process of its own, and tell its workers when to stop.
 
-Ctrl-C in a terminal reaches the process that started the sweep, and that one alone: the launchers would kill the jobs.
-That process says in the sweep's lock file that it wants no more. A worker looks there while its job runs, and has it
-save and stop. So a sweep ends in one way under every launcher and on every machine, and also where the process was
-killed: the lock is free then.
+Ctrl-C in a terminal reaches only the process that started the sweep, because the launchers would kill the jobs. That
+process then marks the sweep's lock file. A worker checks the file while its job runs, and makes the job save and stop.
+So a sweep ends the same way under every launcher and on every machine, even if the process was killed: its lock is then
+free.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from trainer.errors import Stopped, SweepError
 from trainer.runs import index
 from trainer.runs.folder import RunFolder
 
-STOPS = ", stopping"  # behind what the lock says
+STOPS = ", stopping"  # appended to the owner's lock
 EVERY_S, PATIENCE_S = 0.1, 30
 LOG = "launcher.log"
 
 
 def owner(folder: Path) -> str:
-    """Who has locked the folder of a sweep, and since when."""
+    """Return who locked the folder of a sweep, and since when."""
     return RunFolder(folder).lock.read_text(encoding="utf-8")
 
 
 def is_wanted(folder: Path, began: str) -> bool:
-    """Whether the owner still wants results. From another machine only what it wrote can be seen."""
+    """Return whether the owner still wants results. From another machine only the lock file can be read."""
     return owner(folder) == began and (f" on {platform.node()}, " not in began or index.is_running(folder))
 
 
@@ -69,7 +69,7 @@ def launcher_process(folder: Path) -> Iterator[Callable[[Callable[[], None]], No
             has_said = False
             while len(came) < 2 and not ours.poll(EVERY_S):
                 if came and not has_said:
-                    print("stopping: the jobs that run are saved; once more leaves at once", flush=True)
+                    print("stopping: running jobs save first; press again to leave at once", flush=True)
                     has_said = True
             is_done = len(came) < 2 and ours.recv()
         if came:
@@ -91,7 +91,7 @@ def launcher_process(folder: Path) -> Iterator[Callable[[Callable[[], None]], No
 
 
 def _serve(tasks: connection.Connection, log: str) -> None:
-    """Do what is asked for, until nothing more is; end with the process that started the sweep."""
+    """Run each function received, until there are no more; end with the process that started the sweep."""
     os.setsid()
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(file, 1)

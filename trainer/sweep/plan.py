@@ -1,4 +1,4 @@
-"""Which jobs a sweep has, and in which order they are launched: all of a grid, some of it, or one after the other."""
+"""Which jobs a sweep has, and in which order they run: a whole grid, part of it, or one trial after another."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 
 
 class Course(Protocol):
-    """What the jobs of a sweep are."""
+    """The jobs of a sweep."""
 
     @property
     def num_jobs(self) -> int:
-        """How many there are."""
+        """Number of jobs."""
 
     @property
     def share(self) -> float:
-        """Of the epochs of all jobs, how much is trained."""
+        """Fraction of all jobs' epochs that is trained."""
 
     def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
-        """Have them run, `at_once` at a time, but for those that have ended."""
+        """Run those that have not ended, `at_once` at a time."""
 
 
 @dataclass
 class Grid:
-    """Every combination of values; with rungs in as many rounds, each with those that have come so far."""
+    """Every combination of values. With rungs, each round continues the jobs that reached its rung."""
 
     jobs: list[list[str]]  # the overrides of each
     rungs: list[int]  # epochs
@@ -49,25 +49,25 @@ class Grid:
 
     @property
     def num_jobs(self) -> int:
-        """All there are."""
+        """Number of jobs."""
         return len(self.jobs)
 
     def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
-        """As `Course` says."""
+        """See `Course`."""
         ledger = Ledger(plan.folder)
         passed = {event["epoch"] for event in ledger.rungs()}
         for rung in [*(rung for rung in self.rungs if rung not in passed), 0]:
             for number, overrides in self._left(ledger).items():
                 launcher.submit(plan._replace(rung=rung), number, overrides)
             launcher.drain()
-            plan = plan._replace(retry=False)  # once is enough
+            plan = plan._replace(retry=False)  # retry once
             if plan.fail_fast and ledger.has_failed():
                 return
             if rung:
                 prune(plan.folder, rung, plan.factor)
 
     def _left(self, ledger: Ledger) -> dict[int, list[str]]:
-        """Without the seeds of a configuration that is out at a rung; the median stops each job for itself."""
+        """Return the jobs left, without configurations pruned at a rung; the median rule stops single jobs."""
         pruned = [number for number, job in ledger.jobs().items() if job["event"] == "pruned"] if self.rungs else []
         out = {configuration(self.jobs[number]) for number in pruned}
         return {number: lines for number, lines in enumerate(self.jobs) if configuration(lines) not in out}
@@ -75,7 +75,7 @@ class Grid:
 
 @dataclass
 class Search:
-    """Values that Optuna proposes, one job after the other."""
+    """Values that Optuna proposes, one trial after another."""
 
     overrides: list[str]
     options: DictConfig
@@ -83,7 +83,7 @@ class Search:
     share: float = 1.0
 
     def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
-        """As `Course` says."""
+        """See `Course`."""
         from trainer.sweep.search import search
 
         search(self.overrides, self.options, launcher, plan, at_once)
@@ -91,7 +91,7 @@ class Search:
 
 @dataclass
 class Plugin:
-    """What another sweeper of Hydra's makes of the values; it launches the jobs itself."""
+    """Another of Hydra's sweepers, which launches the jobs itself."""
 
     flags: Namespace
     overrides: list[str]
@@ -99,22 +99,22 @@ class Plugin:
     share: float = 1.0
 
     def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
-        """As `Course` says."""
+        """See `Course`."""
         overrides = [*self.overrides, f"{FOLDER}={quoted(str(plan.folder))}"]
         launch(Namespace(**vars(self.flags) | {"overrides": overrides}), partial(job_of_hydra, plan))
 
 
 def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[list[str]]) -> Course:
-    """Of the sweep that these overrides, which stand for these axes, ask for.
+    """Return the jobs that these overrides, parsed into `axes`, ask for.
 
     Raises:
-        ConfigError: it asks for what cannot be.
+        ConfigError: the settings do not fit together.
     """
     if "n_trials" in cfg.hydra.sweeper:
         _check_search(cfg, axes)
         of_jobs = [line for line in overrides if not is_of_hydra(line)]
         return Search(of_jobs, cfg.hydra.sweeper, cfg.hydra.sweeper.n_trials)
-    jobs = [list(job) for job in product(*axes)]  # of a search they may be more than there is memory
+    jobs = [list(job) for job in product(*axes)]  # for a search there may be too many to hold in memory
     if cfg.hydra.sweeper._target_ == GRID:
         return Grid(jobs, *planned(cfg, jobs))
     if cfg.hydra.launcher._target_ != BASIC or cfg.sweep.jobs != 1:

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess  # Windows has none
 
 EVERY_S = 0.5
-Job = Generator[Task, int, None]  # yields what a subprocess is to train, and is sent the exit code of that
+Job = Generator[Task, int, None]  # yields what a subprocess trains, and is sent its exit code
 
 
 class Workers(NamedTuple):
-    """How a machine, or a cluster, is divided among jobs."""
+    """How a machine or cluster is divided among jobs."""
 
     at_once: int = 1  # jobs
-    threads: int = 0  # of each; 0: as many as torch takes by itself
-    gpus: Sequence[str] = ()  # that the jobs take in turn; none: each job sees what this process sees
+    threads: int = 0  # per job; 0: torch's default
+    gpus: Sequence[str] = ()  # assigned in turn; empty: each job sees what this process sees
 
 
 class _Running(NamedTuple):
@@ -37,9 +37,9 @@ class _Running(NamedTuple):
 class Pool:
     """Runs jobs, `workers.at_once` at a time. Use as a context manager, in the main thread.
 
-    Ctrl-C and SIGTERM are passed on, and the jobs save what they have; after a second one they do not finish their
-    update, and a third one kills them. Jobs that are no longer wanted are stopped in the same way. Every method raises
-    `Stopped` then, as soon as all jobs have ended; it is raised in each job, too.
+    Ctrl-C and SIGTERM are passed on, so that jobs save and stop; a second signal does not let them finish their update,
+    and a third kills them. Jobs that are no longer wanted are stopped the same way. Every method then raises `Stopped`
+    once all jobs have ended, and each job receives it too.
     """
 
     def __init__(self, workers: Workers, is_wanted: Callable[[], bool] = lambda: True) -> None:
@@ -53,7 +53,7 @@ class Pool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for running in self.running.values():  # of an error, such as submitit's when the time of a job is nearly up
+        for running in self.running.values():  # after an error, such as submitit's when a job's time is nearly up
             running.process.terminate()
         for running in self.running.values():
             exit_code(running.process)
@@ -62,13 +62,13 @@ class Pool:
             signal.signal(number, handler)
 
     def submit(self, number: int, job: Job) -> None:
-        """Start a job as soon as there is room for it."""
+        """Start a job as soon as a slot is free."""
         self._run_while(lambda: not self.slots)
         if task := next(job, None):
             slot, gpus = self.slots.pop(0), self.workers.gpus if task.cfg.device in ("auto", "cuda") else ()
             process = start(task, self.workers.threads, gpus[slot % len(gpus)] if gpus else "")
             self.running[process.sentinel] = _Running(number, job, process, slot)
-            for signum in self.came:  # during the start
+            for signum in self.came:  # that arrived during the start
                 tell(process, signum)
 
     def wait(self, number: int) -> None:

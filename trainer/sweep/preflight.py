@@ -1,4 +1,4 @@
-"""Before the first job of a sweep: a few batches through every combination of data, model and loss."""
+"""Try a few batches of every combination of data, model and loss before a sweep's first job."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from trainer.sweep.job import why, without_pictures
 from trainer.sweep.pool import Job, Pool, Workers
 from trainer.sweep.process import Task, warm_up
 
-COMBINED = ("data", "model", "loss", "experiment", "data.batch_size")  # which decide whether, and how fast, a job runs
+COMBINED = ("data", "model", "loss", "experiment", "data.batch_size")  # these decide whether and how fast a job runs
 NUM_BATCHES, MINUTES = 30, 0.02  # at most
 LEARNING = ("data", "forward", "backward", "update")
 PATIENCE_S = 20
@@ -76,11 +76,11 @@ def preflight(flags: Namespace, known: Mapping[str, DictConfig], workers: Worker
 
 
 def _check_comparable(cfg: DictConfig, compared: Collection[tuple[str, str]]) -> None:
-    """What stops or chooses jobs by their results has to compare all of them."""
+    """Raise if jobs that are pruned or chosen by their results cannot be compared."""
     by = "hydra/sweeper=optuna" if "n_trials" in cfg.hydra.sweeper else f"sweep.prune={cfg.sweep.prune}"
     if len(compared) > 1 and not by.endswith(("off", "False")):
         what = ", ".join(f"{metric} of {data}" for data, metric in sorted(compared))
-        raise ConfigError(f"{by} compares all jobs, and nothing compares {what}: make a sweep of each")
+        raise ConfigError(f"{by} compares all jobs, and these cannot be compared: {what}; use a sweep for each")
 
 
 def _shortened(cfg: DictConfig, drawn: bool) -> DictConfig:
@@ -94,7 +94,7 @@ def _shortened(cfg: DictConfig, drawn: bool) -> DictConfig:
 
 def _tried(cfg: DictConfig, sample: list[str], place: Path) -> Generator[Task, int, dict[str, Any]]:
     """Train a few batches of a job, in a folder for them; return the summary."""
-    shutil.rmtree(place, ignore_errors=True)  # a kill has left it
+    shutil.rmtree(place, ignore_errors=True)  # left by a kill
     place.mkdir()
     what = " ".join(sample)
     slow = threading.Timer(PATIENCE_S, print, [f"{what}: still at its first batches; Ctrl-C ends it"], {"flush": True})
@@ -104,7 +104,7 @@ def _tried(cfg: DictConfig, sample: list[str], place: Path) -> Generator[Task, i
         code = yield Task(cfg, place, dict.fromkeys(SLOTS, ""), ["dltrain", *sample])
         summary = read_json(RunFolder(place).summary)
         error, _, is_unexpected = why(code, summary).partition("; the traceback is in")
-        if is_unexpected:  # and what it is in is gone in a moment
+        if is_unexpected:  # show the traceback before its folder is deleted
             print(RunFolder(place).log.read_text(encoding="utf-8", errors="replace"), file=sys.stderr)
     finally:
         slow.cancel()
@@ -115,7 +115,7 @@ def _tried(cfg: DictConfig, sample: list[str], place: Path) -> Generator[Task, i
 
 
 def samples(axes: list[list[str]]) -> list[list[str]]:
-    """The jobs to try: all combinations of `COMBINED`, and every other value that is no number, once."""
+    """Return the jobs to try: all combinations of `COMBINED`, and every other non-numeric value once."""
     first = [axis[0] for axis in axes]
     found: list[list[str]] = [[]]
     for axis in axes:

@@ -27,7 +27,7 @@ from trainer.runs.folder import RunFolder, log_to
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, ForkServerProcess  # Windows has none
 
-PRELOAD = [  # what most jobs import
+PRELOAD = [  # imported by most jobs
     "trainer.train",
     "sklearn.datasets",
     "sklearn.linear_model",
@@ -51,11 +51,11 @@ class Task(NamedTuple):
 
 
 def context() -> ForkServerContext:
-    """Start the server unless it runs. It ignores Ctrl-C, which reaches it too, and ends with this process."""
+    """Start the server unless it runs. It ignores Ctrl-C and ends with this process."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(PRELOAD)
-    os.environ["PYTHONSAFEPATH"] = "1"  # a user's own trainer.py or random.py is not what is to be imported
-    resource_tracker.ensure_running()  # it would be started with the other, and let the signals through again
+    os.environ["PYTHONSAFEPATH"] = "1"  # never import a user's own trainer.py or random.py
+    resource_tracker.ensure_running()  # otherwise the server starts it, and unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         forkserver.ensure_running()
@@ -68,13 +68,13 @@ def context() -> ForkServerContext:
 
 
 def _end_server() -> None:
-    """Kill it: left alone it ends too, but tears torch down first, and who reads our output waits a second for that."""
+    """Kill the server: by itself it would tear torch down first, and whoever reads our output would wait a second."""
     with suppress(ProcessLookupError):
         os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
 
 
 def warm_up() -> int:
-    """Wait until the server has imported what it has to; return the number of CUDA devices, counted in a subprocess."""
+    """Wait until the server has finished its imports; return the number of CUDA devices, counted in a subprocess."""
     process = context().Process(target=_count_gpus)
     process.start()
     process.join()
@@ -112,7 +112,7 @@ def tell(process: ForkServerProcess, signum: int) -> None:
 
 
 def exit_code(process: ForkServerProcess) -> int:
-    """Wait for the end of a subprocess and end what it has started; its exit code, negative for a signal's."""
+    """Wait for a subprocess, kill what it started, and return its exit code, negative for a signal."""
     process.join()
     assert process.pid
     assert process.exitcode is not None
@@ -122,7 +122,7 @@ def exit_code(process: ForkServerProcess) -> int:
 
 
 def _end_with_parent() -> None:
-    """Be killed when the process that waits is, with whatever was started here, such as processes that read data."""
+    """Kill this process group, data workers included, when the parent process ends."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     connection.wait([parent.sentinel])
@@ -130,11 +130,11 @@ def _end_with_parent() -> None:
 
 
 def _work(task: Task, threads: int, environment: Mapping[str, str]) -> None:
-    """Train, as the target of the subprocess. The terminal is not its own: its output goes to its log."""
-    os.environ.update(environment)  # before CUDA is initialised, and as it is now: the server's is older
+    """Train: the target of the subprocess. Its output goes to its log, not to the terminal."""
+    os.environ.update(environment)  # before CUDA is initialised; the server's environment is older
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # with the process that it was forked from
-    os.setpgid(0, 0)  # Ctrl-C reaches the process that waits, and that one alone
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # along with the process it was forked from
+    os.setpgid(0, 0)  # Ctrl-C reaches only the process that waits
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(os.open(RunFolder(task.folder).log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)

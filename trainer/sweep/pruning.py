@@ -1,4 +1,4 @@
-"""Jobs that are not worth their time are stopped early.
+"""Stop unpromising jobs early.
 
 With `sweep.prune=halving` the better half of the configurations goes on at each rung, which is an epoch; with `median`
 a job stops once it is worse than most were at its age.
@@ -27,23 +27,23 @@ from trainer.runs.folder import RunFolder
 from trainer.runs.index import Run
 from trainer.runs.ledger import Event, Ledger
 
-STARTUP = 5  # jobs that have to be as old before the median of them counts, as in Optuna's MedianPruner
+STARTUP = 5  # jobs needed at the same age before their median counts, as in Optuna's MedianPruner
 
 
 @dataclass(frozen=True)
 class AtRung:
-    """Says of each epoch whether a job waits there for the others."""
+    """Returns after each epoch whether the job pauses there for the others."""
 
     epoch: int
 
     def __call__(self, epoch: int, best: float) -> bool:
-        """`best` is the best value of the monitored metric so far."""
+        """Return whether to halt; `best` is the best value of the monitored metric so far."""
         return epoch >= self.epoch
 
 
 @dataclass(frozen=True)
 class BelowMedian:
-    """Says of each epoch whether a job is worse than the median of the others at the same epoch."""
+    """Returns after each epoch whether the job is worse than the median of the others at that epoch."""
 
     sweep: Path
     folder: str  # of the job, in the sweep's
@@ -51,7 +51,7 @@ class BelowMedian:
     higher_is_better: bool
 
     def __call__(self, epoch: int, best: float) -> bool:
-        """`best` is the best value of the monitored metric so far, and so are those that it is compared with."""
+        """Return whether to halt; `best` is the best value so far, and so are the values it is compared with."""
         others = [Run(folder).history for folder in self.sweep.iterdir() if folder.name != self.folder]
         curves = [[row.get(f"val/{self.metric}", math.nan) for row in history] for history in others]
         sign = 1 if self.higher_is_better else -1
@@ -61,7 +61,7 @@ class BelowMedian:
 
 
 def planned(cfg: DictConfig, jobs: list[list[str]]) -> tuple[list[int], float]:
-    """The rungs of a sweep, and the share of its epochs that is trained; no rungs and all of it without halving.
+    """Return the rungs of a sweep and the fraction of its epochs that is trained; no rungs and 1 without halving.
 
     Raises:
         ConfigError: there is nothing to halve.
@@ -69,24 +69,24 @@ def planned(cfg: DictConfig, jobs: list[list[str]]) -> tuple[list[int], float]:
     if cfg.sweep.prune != "halving":
         return [], 1.0
     if len({line for job in jobs for line in job if line.startswith("epochs=")}) > 1:
-        raise ConfigError("sweep.prune=halving compares jobs after as many epochs: give epochs one value")
+        raise ConfigError("sweep.prune=halving compares jobs after equally many epochs: give epochs a single value")
     num_configurations = len({configuration(job) for job in jobs})
     found = rungs(cfg.epochs, num_configurations, cfg.sweep.factor)
     if not found:
         what = f"{num_configurations} configurations of epochs={cfg.epochs}"
-        raise ConfigError(f"sweep.prune=halving: nothing can be left out of {what}; it takes two of each, or more")
+        raise ConfigError(f"sweep.prune=halving: {what} leave nothing to prune; it takes at least two of each")
     return found, share(cfg.epochs, num_configurations, cfg.sweep.factor)
 
 
 def rungs(epochs: int, num_configurations: int, factor: int) -> list[int]:
-    """The epochs after which jobs wait for each other: epochs/factor^k, as long as there are configurations to drop."""
+    """Return the epochs after which jobs wait for each other: epochs/factor^k while some can be dropped."""
     most = int(math.log(num_configurations, factor) + 1e-9)
     found = {epochs // factor**k for k in range(1, most + 1)} - {0}
     return sorted(found)
 
 
 def share(epochs: int, num_configurations: int, factor: int) -> float:
-    """Of the epochs of all jobs, how much is trained."""
+    """Return the fraction of all jobs' epochs that is trained."""
     left, trained = num_configurations, 0
     for before, rung in pairwise([0, *rungs(epochs, num_configurations, factor), epochs]):
         trained += left * (rung - before)
@@ -95,13 +95,13 @@ def share(epochs: int, num_configurations: int, factor: int) -> float:
 
 
 def prune(sweep: Path, rung: int, factor: int) -> None:
-    """Of the configurations that have come to a rung, let the best one in `factor` go on; the ledger says which not."""
+    """Continue the best one in `factor` of the configurations at a rung; record the others as pruned in the ledger."""
     ledger = Ledger(sweep)
     outlook = ledger.outlook()
     assert outlook
     groups: dict[tuple, dict[int, Event]] = {}
     for number, job in ledger.jobs().items():
-        if job["event"] != "pruned" or job["epoch"] == rung:  # those of this rung were said before a kill
+        if job["event"] != "pruned" or job["epoch"] == rung:  # those of this rung were recorded before a kill
             groups.setdefault(configuration(job["overrides"]), {})[number] = job
 
     def score(jobs: dict[int, Event]) -> float:
@@ -112,7 +112,7 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
         return -math.inf if math.isnan(mean) else mean if outlook.higher_is_better else -mean
 
     passed = ledger.rungs()
-    num_left = passed[-1]["kept"] if passed else len(groups)  # those that failed on the way are not counted again
+    num_left = passed[-1]["kept"] if passed else len(groups)  # failed ones are not counted again
     kept = math.ceil(num_left / factor)
     ranked = sorted(groups.values(), key=score, reverse=True)
     for jobs in ranked[kept:]:
@@ -126,5 +126,5 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
 
 
 def configuration(overrides: Sequence[str]) -> tuple[str, ...]:
-    """What a job is but for its seed."""
+    """Return a job's overrides without its seed."""
     return tuple(without(overrides, "seed"))

@@ -1,4 +1,4 @@
-"""Going on with a sweep: which, the command line that began it, and whether it means what it meant then."""
+"""Resume a sweep: find it, restore its command line, and check that it still means the same."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 
 
 def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
-    """The folder of a sweep to go on with, and the command line that began it, with what may change as it is now.
+    """Return the folder of the sweep to resume, its command line with the new overrides, and the changed keys.
 
-    And the keys that have changed, with what they were: the leaderboard is to compare nothing but what is swept. Of a
-    sweep that begins there is no folder.
+    The changed keys map to their original override, since the leaderboard compares only what is swept. For a new sweep
+    the folder is None.
 
     Raises:
-        CheckpointError: there is none, or it was another sweep.
+        CheckpointError: there is no such sweep, or it was started with other values.
     """
     names = [value_of(line).strip("'\"") for line in flags.overrides if key_of(line) == "resume"]
     if not names:
@@ -40,20 +40,20 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
     folder = index.find_sweep(name, key="resume")
     header = Ledger(folder).header()
     if not {"command", "samples"} <= header.keys():
-        raise CheckpointError(f"{Ledger(folder).path}: does not say how the sweep was begun; start a new one")
-    if began_elsewhere(folder):
-        print(f"begun in {header.get('cwd')}; relative paths are looked for in {os.getcwd()} now", flush=True)
-    began = parse(header["command"])
-    began.config_dir = flags.config_dir or began.config_dir
+        raise CheckpointError(f"{Ledger(folder).path}: does not say how the sweep was started; start a new one")
+    if started_elsewhere(folder):
+        print(f"started in {header.get('cwd')}; relative paths now refer to {os.getcwd()}", flush=True)
+    started = parse(header["command"])
+    started.config_dir = flags.config_dir or started.config_dir
     given = {key_of(line): bare(line) for line in without(flags.overrides, "resume")}
-    kept = kept_of_launcher(began.overrides, flags.overrides)
+    kept = kept_of_launcher(started.overrides, flags.overrides)
     before = {key_of(line): bare(line) for line in kept}
     for key, line in given.items():
         is_free = key in FREE_IN_SWEEP or is_of_launcher(line)
-        if before.get(key) != line and (not is_free or _is_swept(line, before.get(key, line), began)):
-            raise CheckpointError(f"resume={name}: {line} is not how {folder} was begun; a new sweep may have it")
-    began.overrides = list((before | given).values())  # each in its place: the order is that of the jobs
-    return folder, began, {key: before.get(key, "") for key, line in given.items() if before.get(key) != line}
+        if before.get(key) != line and (not is_free or _is_swept(line, before.get(key, line), started)):
+            raise CheckpointError(f"resume={name}: {folder} was started without {line}; start a new sweep for it")
+    started.overrides = list((before | given).values())  # in their original order, which numbers the jobs
+    return folder, started, {key: before.get(key, "") for key, line in given.items() if before.get(key) != line}
 
 
 def _is_swept(line: str, before: str, flags: Namespace) -> bool:
@@ -66,27 +66,29 @@ def config_hash(cfg: DictConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def began_elsewhere(folder: Path) -> bool:
-    """Whether paths without a beginning mean something else now than when the sweep was begun."""
+def started_elsewhere(folder: Path) -> bool:
+    """Return whether relative paths mean something else now than when the sweep was started."""
     return Ledger(folder).header().get("cwd") != os.getcwd()
 
 
 def check_unchanged(folder: Path, hashes: Mapping[str, str], configs: Mapping[str, DictConfig]) -> None:
-    """Compare what the values of a sweep stand for with what they did when it was begun.
+    """Compare what a sweep's values mean now with what they meant when it was started.
 
     Raises:
         CheckpointError: it is not the same, and what it was.
     """
     known = Ledger(folder).header()["samples"]
-    if len(known) != len(hashes):  # such as a glob() that finds another file now
-        raise CheckpointError(f"resume={folder}: the sweep has {len(hashes)} values to check now, and had {len(known)}")
+    if len(known) != len(hashes):  # for example a glob() that matches another file now
+        raise CheckpointError(
+            f"resume={folder}: the sweep now has {len(hashes)} combinations to check; it had {len(known)}"
+        )
     for (line, was), now, cfg in zip(known.items(), hashes.values(), configs.values(), strict=True):
         if was != now:
-            raise CheckpointError(f"resume={folder}: what {line} stands for has changed{_changes(folder, was, cfg)}")
+            raise CheckpointError(f"resume={folder}: {line} means something else now{_changes(folder, was, cfg)}")
 
 
 def _changes(folder: Path, was: str, cfg: DictConfig) -> str:
-    """What is different now, where a job of the config that was has begun and so says what that is."""
+    """Return what changed, if a job with the old config has started and recorded it."""
     for event in Ledger(folder).jobs().values():
         if event["hash"] == was and RunFolder(folder / event["folder"]).config.is_file():
             return f": {'; '.join(differences(folder / event['folder'], cfg, NOT_HASHED).values())}"

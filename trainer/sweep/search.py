@@ -1,4 +1,4 @@
-"""A search: Optuna proposes the values of each job from what the jobs before have come to.
+"""Search: Optuna proposes the values of each job from the results of earlier ones.
 
 By Optuna's ask and tell, with the options of hydra-optuna-sweeper: that plugin begins at job 0 whenever it begins, and
 none of its releases takes both Hydra 1.3 and a current Optuna.
@@ -42,7 +42,7 @@ KINDS = {CategoricalDistribution: str, IntDistribution: int, FloatDistribution: 
 
 
 def check(cfg: DictConfig, axes: list[list[str]]) -> None:
-    """Check the options of a search before it begins.
+    """Check the options of a search before it starts.
 
     Raises:
         ConfigError: a value that cannot be, or nothing to search.
@@ -57,11 +57,11 @@ def check(cfg: DictConfig, axes: list[list[str]]) -> None:
     if all(len(axis) == 1 for axis in axes):
         raise ConfigError("nothing to search; give a key several values, as in 'optim.lr=tag(log,interval(1e-4,1e-1))'")
     if cfg.sweep.prune == "halving":
-        raise ConfigError("sweep.prune=halving needs all jobs at once, and a search has not; sweep.prune=median may do")
+        raise ConfigError("sweep.prune=halving needs all jobs from the start; use sweep.prune=median in a search")
 
 
 def search(overrides: list[str], options: DictConfig, launcher: Launcher, plan: Plan, at_once: int = 1) -> None:
-    """Run the trials, or what is left of them.
+    """Run the trials that are left.
 
     Trial n is proposed by what trials 0 to n - `at_once` have come to, so that as many run at a time; what the others
     have come to by then is not looked at, or a search that is resumed would propose something else. A trial that failed
@@ -73,7 +73,7 @@ def search(overrides: list[str], options: DictConfig, launcher: Launcher, plan: 
     study, running = _new_study(plan.folder), dict[int, Trial]()
 
     def tell_oldest() -> bool:
-        """Wait for the oldest trial and tell the study; False if it was not run, since another one has failed."""
+        """Wait for the oldest trial and tell the study; return False if it did not run because another one failed."""
         number = min(running)
         launcher.wait(number)
         known = ledger.jobs()
@@ -91,7 +91,7 @@ def search(overrides: list[str], options: DictConfig, launcher: Launcher, plan: 
 
 
 def _tell(study: optuna.Study, trial: Trial, job: Event) -> None:
-    """What became of a trial's job; one that was pruned counts by how far it came."""
+    """Return the outcome of a trial's job; a pruned one counts with the value it reached."""
     objective = float(job.get("objective", math.nan))
     if job.get("event") == "pruned":
         trial.report(objective, job["epoch"])
@@ -103,8 +103,8 @@ def _tell(study: optuna.Study, trial: Trial, job: Event) -> None:
 
 
 def _new_study(folder: Path) -> optuna.Study:
-    """In a file that Optuna's dashboard and its functions for pictures can read."""
-    for left in folder.glob(f"{STUDY}*"):  # the lock that a kill has left, too
+    """Return a study in a file that Optuna's dashboard and plotting functions can read."""
+    for left in folder.glob(f"{STUDY}*"):  # including a lock left by a kill
         left.unlink()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     outlook = Ledger(folder).outlook()
@@ -115,19 +115,19 @@ def _new_study(folder: Path) -> optuna.Study:
 
 
 def _ask(study: optuna.Study, space: Mapping[str, BaseDistribution], known: list[str] | None) -> Trial:
-    """The next trial, with a value for each key, that of the job which `known` has begun."""
+    """Return the next trial with a value for each key, taken from `known` if its job has already started."""
     if known:
         values = key_values(known)
         study.enqueue_trial({name: KINDS[type(space[name])](values[name]) for name in space})
     trial = study.ask()
-    trial.relative_params  # noqa: B018 - Sobol's sequence goes on with each point that is looked at, known or not
+    trial.relative_params  # noqa: B018 - Sobol's sequence advances with each point that is read, known or not
     for name, distribution in space.items():
         trial._suggest(name, distribution)
     return trial
 
 
 def _sampler(name: str, number: int, seed: int, **options: Any) -> BaseSampler:
-    """Of one trial: its random numbers do not depend on how many were drawn before it."""
+    """Return the sampler of one trial: its random numbers do not depend on earlier draws."""
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     if name == "tpe":
         return TPESampler(seed=own, **options)
@@ -139,7 +139,7 @@ def _sampler(name: str, number: int, seed: int, **options: Any) -> BaseSampler:
 
 
 def _distribution(override: Override) -> BaseDistribution:
-    """An interval or a range of whole numbers has an order; anything else is one of its values, as they are written."""
+    """Return the distribution of a key: intervals and integer ranges are ordered, anything else is categorical."""
     value = override.value()
     if isinstance(value, IntervalSweep):
         low, high, log = value.start, value.end, "log" in value.tags

@@ -1,4 +1,4 @@
-"""A sweep: begun or gone on with, its jobs launched as long as some are left, and its end."""
+"""Run a sweep: start or resume it, launch the jobs that are left, and report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from trainer.sweep.plan import FOLDER, Course, Grid, course
 from trainer.sweep.pool import Workers
 from trainer.sweep.preflight import preflight
 from trainer.sweep.process import context
-from trainer.sweep.resume import began_elsewhere, check_unchanged, config_hash, resumed
+from trainer.sweep.resume import check_unchanged, config_hash, resumed, started_elsewhere
 from trainer.sweep.workers import told, workers
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.table import report
@@ -41,32 +41,32 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     """Run every combination of values, or what is left of a sweep.
 
     Raises:
-        SweepError: jobs have failed.
+        SweepError: some jobs failed.
     """
-    context()  # imports for seconds, while there is something else to do here
-    folder, flags, as_begun = resumed(flags)
+    context()  # starts seconds of imports in the background
+    folder, flags, as_started = resumed(flags)
     configs, overrides = checked_sweep(flags)
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
         check_unchanged(folder, hashes, configs)
     given = [key_of(line) for line in overrides]
     if "hydra.sweep.subdir" in given:
-        raise ConfigError(f"hydra.sweep.subdir: the folders of jobs are their numbers; {FOLDER}=... names the sweep's")
+        raise ConfigError(f"hydra.sweep.subdir: job folders are numbered; use {FOLDER}=... to name the sweep's")
     axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
     way = course(cfg, flags, overrides, axes)
     if isinstance(way, Grid):
         check_jobs(axes, flags.config_dir, flags.config_name)
     target = cfg.hydra.launcher._target_
     share = workers(cfg, way.num_jobs)
-    trial = partial(preflight, flags, configs, share if target == BASIC else Workers())  # on this machine in any case
+    trial = partial(preflight, flags, configs, share if target == BASIC else Workers())  # always on this machine
     if cfg.sweep.jobs != 1:
         print(f"sweep.jobs={cfg.sweep.jobs}: {told(share)}")
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
             trial(Path(temporary))
-        print("dry run: a few batches went through every model with its data and loss; no file was left")
+        print("dry run: a few batches passed through every model with its data and loss; no files left behind")
         return
-    begun = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
+    started = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
     event = "resumed" if folder else "sweep"
     if not folder:
         folder = Path(OmegaConf.select(cfg, FOLDER))
@@ -78,22 +78,22 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         cfg.sweep.retry,
         str(cfg.sweep.prune),
         cfg.sweep.factor,
-        as_begun,
+        as_started,
     )
     with run_folder.lock(folder), _full_disk_in_a_line(folder):
         ledger = Ledger(folder)
-        ledger.append(event, command=command, jobs=way.num_jobs, **(begun if event == "sweep" else {}))
-        if not ledger.outlook() or began_elsewhere(folder):
+        ledger.append(event, command=command, jobs=way.num_jobs, **(started if event == "sweep" else {}))
+        if not ledger.outlook() or started_elsewhere(folder):
             _look_ahead(folder, trial, way, share.at_once)
         if not cfg.sweep.retry and way.num_jobs == sum(job["event"] in ENDED for job in ledger.jobs().values()):
-            print(f"{folder}: all {way.num_jobs} jobs have ended, nothing is left to do")
+            print(f"{folder}: all {way.num_jobs} jobs have ended, nothing left to do")
         with Screen(folder, way.num_jobs), launcher(flags, target, plan.folder, share) as jobs:
             way.run(jobs, plan, share.at_once)
     _end(folder, plan, cfg)
 
 
 def _look_ahead(folder: Path, trial: Callable[[Path], Outlook], way: Course, at_once: int) -> None:
-    """Try what can be tried in seconds; where that fails no job has begun, and nothing is left."""
+    """Try every kind of job for a few seconds; if that fails before any job started, delete the folder."""
     try:
         outlook = trial(folder)
     except BaseException:
@@ -106,7 +106,7 @@ def _look_ahead(folder: Path, trial: Callable[[Path], Outlook], way: Course, at_
 
 
 def _end(folder: Path, plan: Plan, cfg: DictConfig) -> None:
-    """Say and save what has been found."""
+    """Print and save the leaderboard and its pictures."""
     with _full_disk_in_a_line(folder):
         board = report(folder)
     if cfg.plots not in ("off", False):
@@ -115,13 +115,13 @@ def _end(folder: Path, plan: Plan, cfg: DictConfig) -> None:
     if "n_trials" in cfg.hydra.sweeper:
         say(f"best         {_best(board, plan.flags)}")
     if board.failed:
-        again_with = f"{shlex.quote(f'resume={folder}')} sweep.retry=true tries again"
-        raise SweepError(f"{len(board.failed)} of the jobs of {folder} failed; {again_with}")
+        again_with = f"{shlex.quote(f'resume={folder}')} sweep.retry=true retries them"
+        raise SweepError(f"{len(board.failed)} of the jobs in {folder} failed; {again_with}")
 
 
 @contextmanager
 def _full_disk_in_a_line(folder: Path) -> Iterator[None]:
-    """Hydra writes to each job's folder too, and the leaderboard is written."""
+    """Turn an OSError, such as a full disk, into one line: Hydra and the leaderboard write to the folder too."""
     try:
         yield
     except BrokenPipeError:
@@ -131,19 +131,19 @@ def _full_disk_in_a_line(folder: Path) -> Iterator[None]:
 
 
 def _best(board: Leaderboard, flags: list[str]) -> str:
-    """A command line that runs the job at the top of the leaderboard once more."""
+    """Return a command line that repeats the job at the top of the leaderboard."""
     best = board.groups[0].best if board.groups else None
     if not best:
-        return "none has finished"
+        return "no job has finished"
     chosen = [flag for flag in flags if flag != "--config-name=config"]
     return shlex.join(["dltrain", *chosen, *Ledger(board.folder).jobs()[best.number]["overrides"]])
 
 
 def _draw(folder: Path) -> None:
-    """Its leaderboard and the curves of its jobs as pictures; a sweep has not failed because that does."""
+    """Draw the leaderboard and the curves of the jobs; if drawing fails, the sweep has not failed."""
     from trainer.view.sweep.picture import draw_sweep
 
     try:
         draw_sweep(folder, folder)
     except Exception as error:
-        print(f"warning: no picture of the sweep: {error}", file=sys.stderr)
+        print(f"warning: could not draw the sweep: {error}", file=sys.stderr)

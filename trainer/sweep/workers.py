@@ -13,7 +13,7 @@ from trainer.sweep.process import warm_up
 
 
 def workers(cfg: DictConfig, num_jobs: int) -> Workers:
-    """Divide the cores, or the GPUs, among the jobs; with `sweep.jobs=auto` as many run at a time as fit.
+    """Divide the cores or GPUs among the jobs; `sweep.jobs=auto` runs as many at a time as fit.
 
     Raises:
         ConfigError: an invalid setting of a launcher, or `sweep.jobs` where the launcher has its own.
@@ -33,7 +33,7 @@ def workers(cfg: DictConfig, num_jobs: int) -> Workers:
     if kind == "RayLauncher":
         each, cores = _count(cfg, "ray.remote.num_cpus", 1), _count(cfg, "ray.init.num_cpus", cores)
         if each > cores:
-            raise ConfigError(f"hydra.launcher.ray.remote.num_cpus={each}: ray has {cores}, and would wait for ever")
+            raise ConfigError(f"hydra.launcher.ray.remote.num_cpus={each}: ray has {cores} and would wait forever")
         at_once = cores // each
     elif target == BASIC and cfg.sweep.jobs == 1:
         return Workers()
@@ -46,14 +46,14 @@ def workers(cfg: DictConfig, num_jobs: int) -> Workers:
 
 
 def told(found: Workers) -> str:
-    """Say how the machine is divided, in a line."""
+    """Describe in one line how the machine is divided."""
     jobs = "1 job" if found.at_once == 1 else f"{found.at_once} jobs"
     threads = f", {found.threads} thread{'s' * (found.threads > 1)} each" if found.threads else ""
     return f"{jobs} at a time{threads}" + (f", on GPU {', '.join(found.gpus[: found.at_once])}" if found.gpus else "")
 
 
 def _gpus() -> list[str]:
-    """Name those that this process sees, as CUDA_VISIBLE_DEVICES does."""
+    """Return the GPUs that this process sees, named as in CUDA_VISIBLE_DEVICES."""
     count, visible = warm_up(), os.environ.get("CUDA_VISIBLE_DEVICES")
     return visible.split(",")[:count] if visible else [str(number) for number in range(count)]
 
