@@ -100,7 +100,7 @@ def test_a_picture_that_fails_is_no_failure_of_the_sweep(dltrain, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "there is nothing to compare; name two runs"),
+        ([], 2, "no runs to compare; name two runs"),
         (["nowhere", "last"], 4, "there is no run at"),
         (["last=two"], 2, "expected a number of runs"),
         (["sweep=last"], 4, "there is no sweep"),

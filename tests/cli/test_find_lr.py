@@ -140,8 +140,8 @@ def test_a_run_is_the_same_before_and_after(dltrain, one_thread):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["optim=lbfgs"], "LBFGS finds the length of its steps by itself"),
-        (["optim=rprop"], "Rprop finds the length of its steps by itself"),
+        (["optim=lbfgs"], "LBFGS chooses its own step length"),
+        (["optim=rprop"], "Rprop chooses its own step length"),
         (["steps=9"], "at least 30 steps"),
         (["lowest=1", "highest=0.1"], "lowest below highest"),
         (["highest=much"], "highest=much: expected a number above 0"),

@@ -73,7 +73,7 @@ def test_sys_argv_is_left_alone(dltrain, monkeypatch):
     "arguments",
     [
         [*TINY, "+seed=3", "data.noise=0.5"],
-        ["--config-dir=conf", "experiment=mine", "augment={flip: 0.5}", "optim.amsgrad=true"],
+        ["--config-dir=conf", "experiment=mine", "augment={flip: 0.5}", "optim.amsgrad=true", *TINY[-2:]],
     ],
 )
 def test_a_run_gets_the_same_config_and_files_as_from_hydra(dltrain, tmp_path, monkeypatch, conf, arguments):

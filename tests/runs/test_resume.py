@@ -195,7 +195,9 @@ def test_a_run_goes_on_for_more_epochs_and_says_so(dltrain, one_thread):
     assert again.summary["epochs"] == 5
     rows = (again.folder / "metrics.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2", "3", "4", "5"]
-    assert dltrain(f"resume={first.folder}").out.strip().endswith("epochs=10 would go on")
+    assert (
+        dltrain(f"resume={first.folder}").out.strip().endswith("has already finished; pass epochs=10 to train longer")
+    )
 
 
 def test_the_command_that_began_a_run_goes_on_with_it(dltrain, stop_at, one_thread):

@@ -118,7 +118,7 @@ def test_sorting_and_choosing(dltrain, tmp_path):
     assert [name for name in ranked if name in "de"] == ["d", "e"]
     assert names(dltrain("runs", "--json", "model=resnet*", "sort=time")) == ["b", "c"]
     assert names(dltrain("runs", "--json", "state=finished", "last=2")) == ["d", "e"]
-    assert "none of all 6" in dltrain("runs", "model=mpl").out
+    assert "none of the 6 runs matches" in dltrain("runs", "model=mpl").out
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_sorting_and_choosing(dltrain, tmp_path):
         ("sort=metrics", 2, "expected one of when, what, metric, time, state"),
         ("modl=mlp", 2, "did you mean model"),
         ("last=0", 2, "expected a number of rows"),
-        ("root=nowhere", 6, "there is no such folder"),
+        ("root=nowhere", 6, "root=nowhere: no such folder"),
         ("sweep=last", 4, "there is no sweep in"),
         ("--jsn", 2, "did you mean json"),
     ],
@@ -142,7 +142,7 @@ def test_what_cannot_be_is_said_in_one_line(dltrain, argument, code, message):
 def test_an_empty_folder_is_one_friendly_line(dltrain, tmp_path):
     outcome = dltrain("runs")
     assert outcome.code == 0
-    assert outcome.out == f"no runs in {tmp_path}/outputs yet; dltrain begins one\n"
+    assert outcome.out == f"no runs in {tmp_path}/outputs yet; start one with dltrain\n"
     assert not list(tmp_path.iterdir())
 
 

@@ -68,7 +68,7 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
         return f"{module}.".startswith(tuple(f"{root}." for root in MODULES[slot])) or _is_user_module(module)
 
     refusal = ConfigError(
-        f"{slot}._target_={target}: expected one of {', '.join(MODULES[slot])} or a module in {Path.cwd()}"
+        f"{slot}._target_={target}: must come from {', '.join(MODULES[slot])} or a module in {Path.cwd()}"
     )
     words = target.split(".") if isinstance(target, str) else []
     if len(words) < 2 or not all(word.isidentifier() and not word.startswith("_") for word in words):
