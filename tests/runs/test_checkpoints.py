@@ -116,7 +116,7 @@ def test_a_name_that_leads_elsewhere_is_refused(store, tmp_path):
     save(store, 1)
     (tmp_path / "elsewhere").mkdir()
     (store.folder / "best").symlink_to("../elsewhere")
-    with pytest.raises(CheckpointError, match="no checkpoint beside it"):
+    with pytest.raises(CheckpointError, match=r"links to '../elsewhere', expected a checkpoint in the same folder"):
         store.read("best")
 
 

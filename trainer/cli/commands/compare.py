@@ -85,16 +85,15 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
         _say_json(record(leaderboard(sweep)) | {"elsewhere": elsewhere})
         return
     path = Path(output).expanduser() if output else sweep
-    draw_picture = picture.draw_sweep
-    if path.suffix == ".png":
-        draw_picture = picture.draw_board
+    is_picture = path.suffix == ".png"
+    if is_picture:
         show_board(leaderboard(sweep))
         say("")
     else:
         report(sweep, path)
     if elsewhere:
         say("code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere), "")
-    draw_picture(sweep, path)
+    (picture.draw_board if is_picture else picture.draw_sweep)(sweep, path)
 
 
 def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:

@@ -68,8 +68,8 @@ def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve
     made = parts.assemble(cfg)
     changes = update(cfg, made.model, steps, made.scaler)
     _check_optimizer(changes)
-    settings = {"autocast": made.autocast, "lowest": lowest, "highest": highest, "steps": steps}
-    return range_test(made.model, made.loss, made.data.train, changes, **settings)
+    parts_of_test = made.model, made.loss, made.data.train, changes
+    return range_test(*parts_of_test, autocast=made.autocast, lowest=lowest, highest=highest, steps=steps)
 
 
 def _check_optimizer(update: Update) -> None:
