@@ -1,4 +1,4 @@
-"""What several tests need: the command line in this process, and the real data where it is."""
+"""Shared fixtures: the command line in this process, and the real data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNLESS_ASKED = ("plots=off", "tensorboard=basic")  # drawing takes longer than a
 
 
 class Outcome(NamedTuple):
-    """How a command ended."""
+    """The result of a command; `folder` is that of the newest run."""
 
     code: int
     out: str
@@ -38,9 +38,9 @@ class Outcome(NamedTuple):
 
 @pytest.fixture
 def dltrain(tmp_path, monkeypatch, capsys):
-    """Run a command line in an empty folder; the outcome's folder is that of the newest run.
+    """Run command lines in an empty folder.
 
-    A run that starts draws only what its command line names. One that is resumed does as it did.
+    New runs draw nothing unless told to; resumed ones keep their settings.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
@@ -65,7 +65,7 @@ def dltrain(tmp_path, monkeypatch, capsys):
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of real data, named by DLTRAIN_DATA."""
+    """Return the folder of real data, DLTRAIN_DATA."""
     folder = Path(os.environ.get("DLTRAIN_DATA", "")).absolute()
     if not (folder / "MNIST").is_dir():
         pytest.skip("set DLTRAIN_DATA to a folder with MNIST/raw/*.gz")
@@ -74,7 +74,7 @@ def real_data() -> Path:
 
 @pytest.fixture
 def small_mnist(real_data, tmp_path) -> Path:
-    """A data.root with the first 1000 and 200 images of MNIST, packed, that may be written to."""
+    """Make a writable data.root with the first 1000 and 200 images of MNIST, gzipped."""
     raw = tmp_path / "root" / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for file in (real_data / "mnist_small" / "MNIST" / "raw").glob("*.gz"):
@@ -84,7 +84,7 @@ def small_mnist(real_data, tmp_path) -> Path:
 
 @pytest.fixture
 def one_thread():
-    """Sums in one order: two runs give the same bits."""
+    """Use one thread, so that sums have one order and runs are bit-identical."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

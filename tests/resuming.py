@@ -1,4 +1,4 @@
-"""Interrupt a run at an exact batch, and compare what a run leaves behind, to the last bit."""
+"""Interrupt a run at an exact batch, and compare the ends of runs bit by bit."""
 
 import csv
 import json
@@ -10,7 +10,7 @@ from trainer.engine.stopping import Watched
 
 
 def before_batch(number, act):
-    """Return a `Watched.__iter__` that calls `act()` before it yields the batch of that number, of all splits."""
+    """Return a `Watched.__iter__` that calls `act()` before it yields the batch of that number, counting all splits."""
     iterate, seen = Watched.__iter__, 0
 
     def counted(self):
@@ -50,5 +50,5 @@ def same(a, b):
 
 
 def different(a, b):
-    """Return the names of the parts in which two ends differ."""
+    """Return the names of the parts in which the ends of two runs differ."""
     return [part for part in a if not same(a[part], b[part])]

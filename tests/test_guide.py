@@ -36,7 +36,7 @@ def test_a_command_line_in_the_docs_composes(words, tmp_path):
     if flags.help:
         return
     if flags.multirun and "resume=last" in flags.overrides:
-        flags.overrides += ["hydra/sweeper=optuna"]  # as in the sweep that the guide resumes
+        flags.overrides += ["hydra/sweeper=optuna"]  # like the sweep that the guide resumes
     folder = str(tmp_path) if flags.config_dir else None
     for sample in sweep_samples(sweep_axes(flags.overrides, folder)) if flags.multirun else [flags.overrides]:
         checked(sample, folder)

@@ -1,4 +1,4 @@
-"""Rules about the code as a whole: who may import whom, and what an import costs."""
+"""Rules for the whole package: who may import whom, and what imports pull in."""
 
 import ast
 import re
@@ -33,7 +33,7 @@ def room_of(file):
 
 
 def imports(source, *, at_import_time=False):
-    """Yield the dotted names that a file imports: everywhere, or outside functions and TYPE_CHECKING alone."""
+    """Yield the dotted names that a file imports, everywhere or only outside functions and TYPE_CHECKING."""
     waiting = [ast.parse(source)]
     while waiting:
         node = waiting.pop()
@@ -64,12 +64,12 @@ def test_every_room_has_a_layer():
         ("omegaconf", {*LAYER} - {"engine", "data", "models", "optim", "losses", "schedules", "metrics", "errors"}),
     ],
 )
-def test_only_these_rooms_know_of_configs(package, rooms):
+def test_only_these_rooms_use_hydra_and_omegaconf(package, rooms):
     assert {room_of(f) for f, source in FILES.items() for i in imports(source) if i.split(".")[0] == package} <= rooms
 
 
 @pytest.mark.parametrize("file", [f for f in FILES if room_of(f) != "runs"], ids=str)
-def test_only_runs_knows_the_names_of_the_files_of_a_run(file):
+def test_only_runs_names_the_files_of_a_run(file):
     names = "config.yaml environment.json summary.json metrics.csv train.log checkpoints plots tensorboard sweep.jsonl"
     known = "|".join(map(re.escape, f"{names} .lock .hydra".split()))
     assert not re.findall(rf"""/ ?['"]?(?:{known})['"]""", FILES[file])
@@ -90,12 +90,12 @@ def test_only_runs_knows_the_names_of_the_files_of_a_run(file):
         "data",
     ],
 )
-def test_what_runs_before_training_imports_neither_torch_nor_pandas(module):
+def test_modules_used_before_training_import_neither_torch_nor_pandas(module):
     code = f"import sys, trainer.{module}; assert not {{'torch', 'pandas', 'sklearn', 'matplotlib'}} & {{*sys.modules}}"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_loop_prints_nothing_and_writes_nothing():
+def test_the_training_loop_neither_prints_nor_writes():
     for name in ("loop", "update", "meter"):
         source = FILES[Path("engine", f"{name}.py")]
         assert "print(" not in source
@@ -103,7 +103,7 @@ def test_the_loop_prints_nothing_and_writes_nothing():
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["--cfg", "job", "model=mlp", "optim.lr=0.1"]])
-def test_a_look_at_the_config_does_not_import_torch(arguments, tmp_path):
+def test_showing_help_or_the_config_does_not_import_torch(arguments, tmp_path):
     code = (
         "import sys; sys.argv = ['dltrain', *sys.argv[1:]]\n"
         "from trainer.cli import main\n"
@@ -143,6 +143,6 @@ def test_every_module_imports_on_windows_and_macos():
     names = [".".join(["trainer", *file.with_suffix("").parts]) for file in FILES if file.name[:2] != "__"]
     done = subprocess.run([sys.executable, "-c", ELSEWHERE, *names], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    not_tried = done.stdout.split()  # they import torch
+    not_tried = done.stdout.split()  # because they import torch
     assert len(not_tried) < 0.6 * len(names)
     assert not {i.split(".")[0] for source in FILES.values() for i in imports(source, at_import_time=True)} & POSIX

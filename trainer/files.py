@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and the JSON of runs: the one implementation of both."""
+"""Write files atomically, and read and write the JSON of runs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import Any
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; the file, folder or link made there replaces `path` when the block ends.
 
-    If the block raises or the process is killed, `path` stays as it was. The temporary name is that of the file behind
-    a dot and the number of the process, and keeps its ending. `durable` also syncs content and name to the disk.
+    If the block raises or the process is killed, `path` stays as it was. The temporary name is `.<process>-<name>`, so
+    that it keeps the suffix. `durable` also syncs content and name to the disk.
     """
     part = path.with_name(f".{os.getpid()}-{path.name}")
     try:
@@ -45,7 +45,7 @@ def sync(path: Path) -> None:
 
 
 def remove(*paths: Path) -> None:
-    """Delete files, links, and folders with all that is in them, as far as that is possible."""
+    """Delete files, links, and folders with their content; errors are ignored."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -55,7 +55,7 @@ def remove(*paths: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file; empty where there is no file, or none that can be read."""
+    """Return the object in a JSON file; empty if the file is missing or unreadable."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -64,14 +64,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write an object as JSON, whole or not at all; NaN and infinity become text."""
+    """Write an object as JSON, atomically; NaN and infinity become text."""
     text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False)
     with replacing(path) as part:
         part.write_text(f"{text}\n", encoding="utf-8")
 
 
 def finite(content: Any, *, null: bool = False) -> Any:
-    """Return `content` for JSON, which has no NaN or infinity: they become text or, for other programs, null."""
+    """Return `content` with NaN and infinity, which JSON lacks, as text or, for other programs, null."""
     if isinstance(content, dict):
         return {str(key): finite(value, null=null) for key, value in content.items()}
     if isinstance(content, (list, tuple)):

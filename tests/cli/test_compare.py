@@ -16,7 +16,7 @@ from trainer.view.sweep import picture
 
 @pytest.fixture
 def two(dltrain):
-    """Two runs that differ in one key, and what the command line said of the second."""
+    """Two runs that differ in one key."""
     first = dltrain("model=linear", "epochs=3", "optim.lr=0.001")
     second = dltrain("model=linear", "epochs=3", "optim.lr=0.01")
     return first, second
@@ -27,7 +27,7 @@ def cells(text, title):
     return line.removeprefix(title).split()
 
 
-def test_only_what_differs_is_said_and_the_better_one_is_marked(dltrain, two):
+def test_only_differences_are_shown_and_the_better_run_is_marked(dltrain, two):
     first, second = two
     outcome = dltrain("compare", str(first.folder), "last", "output=pictures of runs")
     assert outcome.code == 0, outcome.err
@@ -43,14 +43,14 @@ def test_only_what_differs_is_said_and_the_better_one_is_marked(dltrain, two):
         assert (picture == colour).all(2).sum() > 200
 
 
-def test_a_program_reads_the_same(dltrain, two):
+def test_json_has_the_same_content(dltrain, two):
     found = json.loads(dltrain("compare", "last=2", "--json").out)
     assert found["differs"] == {"optim.lr": [0.001, 0.01]}
     assert [run["test"] for run in found["runs"]] == [outcome.summary["test"] for outcome in two]
     assert [len(run["curve"]) for run in found["runs"]] == [3, 3]
 
 
-def test_packages_and_data_that_differ_are_listed_unless_the_config_says_why(dltrain, two):
+def test_differing_packages_and_data_are_listed_unless_the_config_explains_them(dltrain, two):
     path = two[0].folder / "environment.json"
     environment = json.loads(path.read_text())
     environment["packages"]["torch"] = "0.4.1"
@@ -69,20 +69,20 @@ def test_a_sweep_is_drawn_at_its_end_and_compared_by_its_folder(dltrain, tmp_pat
     for name in ("leaderboard.png", "compare.png"):
         assert (folder / name).is_file()
         assert f"picture      {folder.relative_to(tmp_path) / name}" in outcome.out
-    # The same table again, whichever way the sweep is named.
+    # However the sweep is named, the table is the same.
     table = outcome.out[outcome.out.index("    rank") : outcome.out.index("leaderboard  ")]
     for name in ("sweep=last", str(folder)):
         assert table in dltrain("compare", name, "output=x.png").out
     assert not list(tmp_path.glob("*.csv"))
     found = json.loads(dltrain("compare", str(folder), "--json").out)
     assert found["keys"] == ["model", "optim.lr"]
-    # What is used by run=best is what leads.
+    # run=best is the first row.
     assert dltrain("eval", "run=best").code == 0
     assert find("best").resolve() == Path(found["groups"][0]["best"]).resolve()
-    # With another run beside it, its jobs are runs as any others.
+    # Next to another run, its jobs are compared like any runs.
     dltrain("model=linear", "epochs=1")
     rows = dltrain("compare", str(folder), "last", "output=x.png").out.splitlines()
-    assert rows[0].split()[:2] == ["model", "optim.lr"]  # model.hidden came with the model
+    assert rows[0].split()[:2] == ["model", "optim.lr"]  # model.hidden differs only with the model
     assert [row.split()[:3] for row in rows[1:4]] == [
         ["A", "linear", "0.001"],
         ["B", "linear", "0.01"],
@@ -90,7 +90,7 @@ def test_a_sweep_is_drawn_at_its_end_and_compared_by_its_folder(dltrain, tmp_pat
     ]
 
 
-def test_a_picture_that_fails_is_no_failure_of_the_sweep(dltrain, monkeypatch):
+def test_a_failed_picture_does_not_fail_the_sweep(dltrain, monkeypatch):
     monkeypatch.setattr(picture, "draw_sweep", lambda sweep, place: 1 / 0)
     outcome = dltrain("-m", "model=linear", "seed=1,2", "epochs=1", "plots=auto")
     assert outcome.code == 0
@@ -100,21 +100,21 @@ def test_a_picture_that_fails_is_no_failure_of_the_sweep(dltrain, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "there is nothing to compare; name two runs"),
+        ([], 2, "no runs to compare; name two runs"),
         (["nowhere", "last"], 4, "there is no run at"),
         (["last=two"], 2, "expected a number of runs"),
         (["sweep=last"], 4, "there is no sweep"),
         (["swep=last"], 2, "did you mean sweep"),
     ],
 )
-def test_what_cannot_be_compared_is_said_in_one_line(dltrain, arguments, code, message):
+def test_an_invalid_comparison_gets_one_line(dltrain, arguments, code, message):
     outcome = dltrain("compare", *arguments)
     assert outcome.code == code
     assert message in outcome.err
     assert len(outcome.err.splitlines()) == 1
 
 
-def test_the_directions_are_those_of_the_metrics():
+def test_higher_is_better_agrees_with_the_metrics():
     assert {name: metric.higher_is_better for name, metric in METRICS.items()} | {"loss": False} == (HIGHER_IS_BETTER)
 
 
@@ -134,14 +134,14 @@ def test_a_sparkline_goes_from_the_lowest_to_the_highest_level():
     assert long == "".join(sorted(long, key="▁▂▃▄▅▆▇█".index))
 
 
-def test_half_a_row_of_a_run_that_was_killed_is_left_out(tmp_path):
+def test_the_incomplete_last_row_of_a_killed_run_is_ignored(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,step,val/loss\n1,10,0.5\n2,20,")
     (tmp_path / ".lock").touch()
     assert look(tmp_path).history == [{"epoch": 1, "step": 10, "val/loss": 0.5}]
 
 
 @pytest.mark.slow
-def test_the_sizes_of_batches_differ_as_their_recipe_says(dltrain, real_data, tmp_path):
+def test_batch_sizes_differ_as_their_recipe_says(dltrain, real_data, tmp_path):
     sweep = ("-m", "experiment=batch_sizes", "data.batch_size=full,32,1")
     assert dltrain(*sweep, f"data.root={real_data}").code == 0
     jobs = {size: tmp_path.glob(f"outputs/sweeps/*/*/{number}") for number, size in enumerate(["full", "32", "1"])}

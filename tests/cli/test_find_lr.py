@@ -1,4 +1,4 @@
-"""The learning-rate range test: where it stops on a quadratic, what it suggests, and that it trains as a run does."""
+"""The learning-rate range test: where it stops on a quadratic, what it suggests, and that it trains like a run."""
 
 import csv
 import math
@@ -18,7 +18,7 @@ from trainer.schedules import constant
 
 
 class Loader:
-    """One batch again and again, or batches of their own in each epoch."""
+    """Yields the same batches in every epoch."""
 
     def __init__(self, batches):
         self.batches, self.epoch = batches, 0
@@ -40,13 +40,13 @@ def trial(batches, lowest=1e-7, highest=10.0, steps=100, optimizer=torch.optim.S
 
 
 @pytest.mark.parametrize("curvature", [2.0, 20.0, 200.0])
-def test_it_stops_about_where_gradient_descent_on_a_quadratic_diverges_and_suggests_less(curvature):
-    """The Hessian of the mean of (x w - y)^2 is 2 x'x / N: for this x diagonal, from `curvature` downwards."""
+def test_it_stops_near_where_gradient_descent_on_a_quadratic_diverges_and_suggests_less(curvature):
+    """The Hessian of the mean of (x w - y)^2 is 2 x'x / N: diagonal for this x, largest entry `curvature`."""
     x = torch.linalg.qr(torch.randn(64, 4, generator=torch.Generator().manual_seed(0)))[0]
     x = x * (64 * curvature / 2 * torch.tensor([1, 0.5, 0.2, 0.1])).sqrt()
     diverges = 2 / curvature
     curve, _ = trial([(x, x @ torch.ones(4, 1) + 0.5)])
-    assert diverges < curve.lrs[-1] < 10 * diverges  # what has shrunk to nothing has to grow first
+    assert diverges < curve.lrs[-1] < 10 * diverges  # components that have vanished must grow first
     suggestions = [curve.lrs[index] for index in curve.suggestions().values()]
     assert len(suggestions) == 2
     assert all(diverges / 100 < lr < diverges for lr in suggestions)
@@ -77,12 +77,12 @@ def test_it_makes_the_updates_of_a_run_at_rates_that_rise_by_the_same_factor(opt
         with torch.no_grad():
             by_hand.weight -= lr * by_hand.weight.grad
         losses.append(float(value.detach()))
-    # 7 batches make two updates of three and one of the last, in a run; here passes follow one another.
+    # A run would make three updates of an epoch of 7 batches; here windows of three cross the ends of epochs.
     assert curve.losses == pytest.approx(losses)
     assert torch.allclose(model.weight, by_hand.weight)
 
 
-def test_the_smoothed_loss_is_the_weighted_mean_of_all_before():
+def test_the_smoothed_loss_is_an_exponentially_weighted_mean():
     curve, _ = trial(batches(), 1e-3, 1e-2, 40)
     for n in (1, 2, 40):
         weights = [0.9 ** (n - 1 - i) for i in range(n)]
@@ -90,17 +90,17 @@ def test_the_smoothed_loss_is_the_weighted_mean_of_all_before():
         assert curve.smoothed[n - 1] == pytest.approx(mean)
 
 
-def test_the_suggestion_lies_on_the_slope_of_a_step_and_there_is_none_on_a_plain():
+def test_the_suggestion_lies_on_the_slope_of_a_step_and_a_flat_curve_has_none():
     lrs = [10 ** (-7 + i / 12) for i in range(96)]
     step = [1 / (1 + math.exp((i - 50) / 4)) for i in range(96)]
     assert Curve(lrs, step, step).steepest == 50
     assert Curve(lrs, step, step).suggestions()["minimum / 10"] == 95 - 12
     for losses in ([1.0] * 96, [float(i) for i in range(96)]):
         assert Curve(lrs, losses, losses).suggestions() == {}
-    assert WINDOW < 30  # the fewest steps that may be asked for
+    assert WINDOW < 30  # the fewest steps allowed
 
 
-def test_a_loss_that_is_no_number_ends_it():
+def test_a_non_finite_loss_ends_the_test():
     x, y = torch.ones(4, 1), torch.full((4, 1), 1e10)
     curve, _ = trial([(x, y)], 1e-3, 1e30, 60)
     assert 2 < len(curve.lrs) < 60
@@ -108,7 +108,7 @@ def test_a_loss_that_is_no_number_ends_it():
     assert trial([(x, y * math.nan)])[0].lrs == []
 
 
-def test_the_command_prints_a_line_to_train_with_and_leaves_picture_and_numbers(dltrain):
+def test_the_command_prints_a_line_to_train_with_and_writes_picture_and_numbers(dltrain):
     given = ["model=mlp", "data=diabetes", "optim.lr=7", "model.hidden=[16,8]"]
     outcome = dltrain("find-lr", *given)
     assert (outcome.code, outcome.err) == (0, "")
@@ -130,7 +130,7 @@ def test_the_command_prints_a_line_to_train_with_and_leaves_picture_and_numbers(
     assert trained.summary["test"]["mse"] < trained.summary["baselines"]["mean"]["mse"]
 
 
-def test_a_run_is_the_same_before_and_after(dltrain, one_thread):
+def test_find_lr_does_not_affect_later_runs(dltrain, one_thread):
     given = ["model=mlp", "data=iris", "epochs=2"]
     before = dltrain(*given).summary["best"]
     assert dltrain("find-lr", *given, "steps=30").code == 0
@@ -140,8 +140,8 @@ def test_a_run_is_the_same_before_and_after(dltrain, one_thread):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["optim=lbfgs"], "LBFGS finds the length of its steps by itself"),
-        (["optim=rprop"], "Rprop finds the length of its steps by itself"),
+        (["optim=lbfgs"], "LBFGS chooses its own step length"),
+        (["optim=rprop"], "Rprop chooses its own step length"),
         (["steps=9"], "at least 30 steps"),
         (["lowest=1", "highest=0.1"], "lowest below highest"),
         (["highest=much"], "highest=much: expected a number above 0"),
@@ -149,7 +149,7 @@ def test_a_run_is_the_same_before_and_after(dltrain, one_thread):
         (["step=9"], "did you mean"),
     ],
 )
-def test_a_mistake_is_one_line_and_leaves_no_folder(dltrain, arguments, message):
+def test_a_mistake_gets_one_line_and_leaves_no_folder(dltrain, arguments, message):
     outcome = dltrain("find-lr", "data=iris", "model=mlp", *arguments)
     assert outcome.code == 2
     assert outcome.out == ""

@@ -13,7 +13,7 @@ from trainer.runs.index import Run
 
 @pytest.fixture
 def table(tmp_path):
-    """A file of 60 rows, of which the last can be changed."""
+    """Write a table of 60 rows."""
     path = tmp_path / "with space" / "table.csv"
     path.parent.mkdir()
     path.write_text("x,y\n" + "".join(f"{i},{3 * i + i % 7}\n" for i in range(60)))
@@ -22,7 +22,7 @@ def table(tmp_path):
 
 @pytest.fixture(autouse=True)
 def same_threads(one_thread, monkeypatch):
-    """The second run is a process of its own."""
+    """Set one thread for the second run too, which is a subprocess."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
 
@@ -31,7 +31,7 @@ def verdicts(text):
     return {line[0]: line[-1] for line in lines if line and line[-1] in ("PASS", "FAIL")}
 
 
-def test_the_same_bits_pass_and_other_data_fails_with_its_name(dltrain, table):
+def test_identical_results_pass_and_changed_data_fails_and_is_named(dltrain, table):
     run_arguments = ("data=csv", f"data.path='{table}'", "data.target=y", "model=mlp", "epochs=2")
     first = dltrain(*run_arguments)
     assert first.code == 0, first.err
@@ -52,7 +52,7 @@ def test_the_same_bits_pass_and_other_data_fails_with_its_name(dltrain, table):
     assert "error[1]" in outcome.err
 
 
-def test_an_altered_result_fails_unless_it_is_tolerated(dltrain, monkeypatch):
+def test_an_altered_result_fails_unless_within_tolerance(dltrain, monkeypatch):
     first = dltrain("model=linear", "epochs=1")
     again, altered = first.summary, first.summary
     second = Run(first.folder)
@@ -72,7 +72,7 @@ def test_an_altered_result_fails_unless_it_is_tolerated(dltrain, monkeypatch):
     assert verdicts(dltrain("reproduce", f"run={first.folder}").out)["test/loss"] == "FAIL"
 
 
-def test_a_job_of_a_sweep_is_run_alone(dltrain, tmp_path):
+def test_a_job_of_a_sweep_is_reproduced_as_a_single_run(dltrain, tmp_path):
     dltrain("-m", "model=linear", "optim.lr=0.001,0.01", "+optim.amsgrad=true", "epochs=1")
     (job,) = tmp_path.glob("outputs/sweeps/*/*/1")
     arguments = reproduce._command(job)
@@ -82,7 +82,7 @@ def test_a_job_of_a_sweep_is_run_alone(dltrain, tmp_path):
     assert (again.folder / "config.yaml").read_text() == (job / "config.yaml").read_text()
 
 
-def test_a_run_that_has_not_finished_is_refused_with_the_cure(dltrain):
+def test_an_unfinished_run_is_refused_with_the_command_that_finishes_it(dltrain):
     first = dltrain("model=linear", "epochs=1")
     (first.folder / "summary.json").unlink()
     outcome = dltrain("reproduce", "run=last")
@@ -91,7 +91,7 @@ def test_a_run_that_has_not_finished_is_refused_with_the_cure(dltrain):
     assert "dltrain resume=outputs/" in outcome.err
 
 
-def test_a_run_without_its_overrides_cannot_be_run_again(dltrain, tmp_path):
+def test_a_run_without_its_overrides_is_refused(dltrain, tmp_path):
     first = dltrain("model=linear", "epochs=1")
     shutil.rmtree(first.folder / ".hydra")
     outcome = dltrain("reproduce", "run=last")
@@ -101,7 +101,7 @@ def test_a_run_without_its_overrides_cannot_be_run_again(dltrain, tmp_path):
 
 
 @pytest.mark.parametrize("tolerance", ["-1", "some", "nan", "inf"])
-def test_a_tolerance_is_a_number(dltrain, tolerance):
+def test_an_invalid_tolerance_is_refused(dltrain, tolerance):
     assert "expected a relative difference" in dltrain("reproduce", "run=last", f"tolerance={tolerance}").err
 
 
@@ -111,7 +111,7 @@ def loaders(inputs, targets):
 
 
 @pytest.mark.parametrize("offset", [0, 3])
-def test_every_byte_of_the_data_is_in_its_fingerprint(offset):
+def test_the_fingerprint_covers_every_byte_of_the_data(offset):
     inputs = torch.randint(256, (1003, 1, 67, 67), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))[
         offset:
     ]
@@ -126,7 +126,7 @@ def test_every_byte_of_the_data_is_in_its_fingerprint(offset):
     assert fingerprints(loaders(inputs.reshape(len(inputs), -1), targets)) != before
 
 
-def test_images_in_files_are_known_by_their_names_and_sizes(dltrain, tmp_path):
+def test_the_fingerprint_of_image_files_covers_names_and_sizes(dltrain, tmp_path):
     from PIL import Image
 
     for name in ("cats", "dogs"):

@@ -1,4 +1,4 @@
-"""A run's config is composed once, and is what Hydra itself would have made of the command line."""
+"""A run's config is composed once, and equals what Hydra itself composes."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ metrics: ["${hydra:runtime.choices.model}", "${hydra:job.override_dirname}", "${
 
 @pytest.fixture
 def compositions(monkeypatch):
-    """The overrides of every config that Hydra composes."""
+    """Collect the overrides of every config that Hydra composes."""
     found = []
     compose = ConfigLoaderImpl.load_configuration
 
@@ -54,7 +54,7 @@ def test_a_run_composes_its_config_once(dltrain, compositions, conf):
     assert len(compositions) == 5  # once to read resume, and once for the run that it names
 
 
-def test_parts_that_several_runs_choose_are_composed_once(compositions):
+def test_choices_that_several_runs_share_are_composed_once(compositions):
     runs = [[f"model={model}", f"seed={seed}"] for model in ("mlp", "linear") for seed in range(3)]
     configs = [*checked_all(runs)]
     assert len(compositions) == 2
@@ -62,7 +62,7 @@ def test_parts_that_several_runs_choose_are_composed_once(compositions):
     assert [cfg.hydra.overrides.task for cfg, _ in configs] == runs
 
 
-def test_the_command_line_of_the_process_stays(dltrain, monkeypatch):
+def test_sys_argv_is_left_alone(dltrain, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["somebody", "else's"])
     assert dltrain(*TINY).code == 0
     assert dltrain("--cfg", "job").code == 0
@@ -73,14 +73,14 @@ def test_the_command_line_of_the_process_stays(dltrain, monkeypatch):
     "arguments",
     [
         [*TINY, "+seed=3", "data.noise=0.5"],
-        ["--config-dir=conf", "experiment=mine", "augment={flip: 0.5}", "optim.amsgrad=true"],
+        ["--config-dir=conf", "experiment=mine", "augment={flip: 0.5}", "optim.amsgrad=true", *TINY[-2:]],
     ],
 )
-def test_a_run_gets_the_config_and_the_files_that_hydra_would_give_it(dltrain, tmp_path, monkeypatch, conf, arguments):
+def test_a_run_gets_the_same_config_and_files_as_from_hydra(dltrain, tmp_path, monkeypatch, conf, arguments):
     found = []
 
     def keep(cfg, *_):
-        # What ${hydra:...} stands for is known within the job alone.
+        # ${hydra:...} resolves only within the job.
         found.append((cfg, OmegaConf.to_container(cfg, resolve=True)))
 
     monkeypatch.setattr("trainer.cli.start.run_job", keep)
@@ -98,13 +98,13 @@ def test_a_run_gets_the_config_and_the_files_that_hydra_would_give_it(dltrain, t
     assert ours["overrides"].pop("hydra") == ["hydra.run.dir=a"]
     assert theirs["overrides"].pop("hydra") == ["hydra.run.dir=b", "hydra.mode=RUN"]
     assert ours["job"].pop("name") == "dltrain"
-    assert theirs["job"].pop("name") == Path(__file__).stem  # the file of the function that it calls
+    assert theirs["job"].pop("name") == Path(__file__).stem  # the file of the function that Hydra calls
     assert (ours["run"], theirs["run"]) == ({"dir": "a"}, {"dir": "b"})
     ours["run"], ours["runtime"]["output_dir"] = theirs["run"], theirs["runtime"]["output_dir"]
     assert ours == theirs
 
 
-def test_an_error_of_a_run_is_raised(dltrain, tmp_path, monkeypatch):
+def test_an_error_in_a_run_is_reported(dltrain, tmp_path, monkeypatch):
     def fail(*_):
         raise ConfigError("as it is")
 
@@ -117,6 +117,6 @@ def test_an_error_of_a_run_is_raised(dltrain, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "line", ["hydra.job.chdir=true", "hydra.mode=MULTIRUN", "hydra.verbose=true", "hydra.output_subdir=x"]
 )
-def test_what_only_hydras_own_way_to_run_would_do_is_refused(line):
-    with pytest.raises(ConfigError, match="is not what came along"):
+def test_hydra_settings_that_have_no_effect_here_are_refused(line):
+    with pytest.raises(ConfigError, match=r"hydra\..* cannot be overridden"):
         checked([line])

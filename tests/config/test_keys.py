@@ -1,4 +1,4 @@
-"""Override lines are taken apart in one place."""
+"""Override lines are parsed in one place."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_a_deletion_keeps_its_prefix():
     assert [bare(line) for line in ("++a=1", "+a=1", "a=1", "~a")] == ["a=1", "a=1", "a=1", "~a"]
 
 
-def test_newer_lines_take_the_place_of_older_ones():
+def test_newer_lines_replace_older_ones():
     assert merged(["+a=1", "b=2", "a.b=3"], ["++a=4", "c=5"]) == ["b=2", "a.b=3", "++a=4", "c=5"]
     assert without(["+a=1", "b=2", "a.b=3", "~c"], "a", "c") == ["b=2", "a.b=3"]
 

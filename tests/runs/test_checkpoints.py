@@ -1,4 +1,4 @@
-"""The store of checkpoints by itself; tests/faults kills and starves whole runs."""
+"""The checkpoint store alone; tests/faults kills whole runs and fills their disk."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def names(store):
     return sorted(path.name for path in store.folder.iterdir())
 
 
-def test_what_was_saved_is_read(store):
+def test_a_saved_checkpoint_is_read_back(store):
     save(store, 7, 2.5, epoch=3)
     weights, state, about, _ = store.newest()
     assert torch.equal(weights["model"]["w"], torch.full((3,), 2.5))
@@ -33,7 +33,7 @@ def test_what_was_saved_is_read(store):
     assert (about["step"], about["epoch"]) == (7, 3)
 
 
-def test_the_last_and_those_before_it_stay(store):
+def test_the_last_checkpoint_and_keep_before_it_are_kept(store):
     for step in (1, 2, 3, 10):
         save(store, step)
     assert names(store) == ["last", "step-00000003", "step-00000010"]
@@ -43,7 +43,7 @@ def test_the_last_and_those_before_it_stay(store):
     assert names(store) == ["last", "step-00000011"]
 
 
-def test_the_best_stays_as_long_as_a_checkpoint_knows_of_it(store):
+def test_best_weights_are_kept_while_a_checkpoint_refers_to_them(store):
     first = store.save_best(1, {"w": torch.zeros(1)}, {})
     save(store, 1, best=first)
     second = store.save_best(2, {"w": torch.ones(1)}, {})
@@ -61,7 +61,7 @@ def test_the_same_step_may_be_saved_again(store):
     assert names(store) == ["last", "step-00000005-2", "step-00000005-3"]
 
 
-def test_files_have_the_permissions_of_the_user(store):
+def test_files_follow_the_umask(store):
     mask = os.umask(0)
     os.umask(mask)
     save(store, 1)
@@ -71,7 +71,7 @@ def test_files_have_the_permissions_of_the_user(store):
 
 @pytest.mark.parametrize("file", ["model.safetensors", "state.pt", "checkpoint.json"])
 @pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b"", lambda b: bytes([b[0] ^ 1]) + b[1:], None])
-def test_a_damaged_one_is_passed_over(store, file, damage):
+def test_a_damaged_checkpoint_is_skipped(store, file, damage):
     save(store, 1, 1.0)
     save(store, 2, 2.0)
     path = store.folder / "step-00000002" / file
@@ -84,7 +84,7 @@ def test_a_damaged_one_is_passed_over(store, file, damage):
         store.newest()
 
 
-def test_a_write_that_was_broken_off_is_in_nobodys_way(store):
+def test_leftovers_of_an_interrupted_write_are_deleted(store):
     (store.folder / ".step-00000001").mkdir(parents=True)
     (store.folder / ".step-00000001" / "state.pt").write_bytes(b"half")
     assert store.newest() is None
@@ -92,11 +92,11 @@ def test_a_write_that_was_broken_off_is_in_nobodys_way(store):
     assert names(store) == ["last", "step-00000001"]
 
 
-def test_where_none_was_written_there_is_none(store):
+def test_an_empty_store_has_no_newest_checkpoint(store):
     assert store.newest() is None
 
 
-def test_a_write_that_fails_leaves_what_was_there(store, monkeypatch):
+def test_a_failed_write_leaves_earlier_checkpoints_intact(store, monkeypatch):
     save(store, 1)
     before = names(store)
 
@@ -112,15 +112,15 @@ def test_a_write_that_fails_leaves_what_was_there(store, monkeypatch):
     assert store.newest().about["step"] == 1
 
 
-def test_a_name_that_leads_elsewhere_is_refused(store, tmp_path):
+def test_a_link_out_of_the_store_is_refused(store, tmp_path):
     save(store, 1)
     (tmp_path / "elsewhere").mkdir()
     (store.folder / "best").symlink_to("../elsewhere")
-    with pytest.raises(CheckpointError, match="no checkpoint beside it"):
+    with pytest.raises(CheckpointError, match=r"links to '../elsewhere', expected a checkpoint in the same folder"):
         store.read("best")
 
 
-def test_a_manifest_names_no_file_elsewhere(store):
+def test_a_manifest_with_a_path_outside_is_refused(store):
     save(store, 1)
     path = store.folder / "step-00000001" / "checkpoint.json"
     about = json.loads(path.read_text())
@@ -131,7 +131,7 @@ def test_a_manifest_names_no_file_elsewhere(store):
         store.read("step-00000001")
 
 
-def test_a_manifest_that_was_changed_is_noticed(store):
+def test_a_changed_manifest_is_detected(store):
     save(store, 1)
     path = store.folder / "step-00000001" / "checkpoint.json"
     path.write_text(path.read_text().replace('"step": 1', '"step": 3'))
@@ -139,7 +139,7 @@ def test_a_manifest_that_was_changed_is_noticed(store):
         store.read("step-00000001")
 
 
-def test_a_later_format_is_not_guessed_at(store, monkeypatch):
+def test_a_later_format_is_refused(store, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(sealed, "FORMAT", 2)
         save(store, 1)
@@ -154,7 +154,7 @@ def test_weights_of_another_model_are_named(tmp_path):
         load_weights(nn.Linear(2, 2), {"weight": torch.zeros(2, 2)}, tmp_path)
 
 
-def test_tied_weights_come_back_tied(store):
+def test_tied_weights_stay_tied(store):
     def tied():
         model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
         model[1].weight = model[0].weight
@@ -167,7 +167,7 @@ def test_tied_weights_come_back_tied(store):
     assert second[0].weight is second[1].weight
 
 
-def test_channels_last_weights_come_back_as_they_were(store):
+def test_channels_last_weights_stay_channels_last(store):
     model = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
     store.save_best(1, model.state_dict(), {})
     other = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)

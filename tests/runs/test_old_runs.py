@@ -75,7 +75,7 @@ def test_a_finished_run_is_exported_compared_and_trained_for_longer(dltrain, tmp
     assert [row["epoch"] for row in rows_of("finished/metrics.csv")] == ["1", "2", "3", "4"]
 
 
-def test_an_interrupted_run_is_resumed_to_the_end_of_the_unbroken_one(dltrain, tmp_path, release):
+def test_an_interrupted_run_resumes_to_the_end_of_an_uninterrupted_one(dltrain, tmp_path, release):
     command = json.loads(Path("interrupted/environment.json").read_text())["command"][1:-1]
     assert dltrain(*command, "hydra.run.dir=unbroken").code == 0
     resumed = dltrain("resume=interrupted")
@@ -89,7 +89,7 @@ def test_an_interrupted_run_is_resumed_to_the_end_of_the_unbroken_one(dltrain, t
         assert agree(weights_of("interrupted"), weights_of("unbroken"), exact)
 
 
-def test_an_interrupted_sweep_is_resumed_to_the_leaderboard_of_the_unbroken_one(dltrain, release):
+def test_an_interrupted_sweep_resumes_to_the_leaderboard_of_an_uninterrupted_one(dltrain, release):
     resumed = dltrain("-m", "resume=sweep")
     assert resumed.code == 0, resumed.err
     events = [json.loads(line) for line in Path("sweep/sweep.jsonl").read_text().splitlines()]

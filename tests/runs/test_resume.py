@@ -1,4 +1,4 @@
-"""A run that was interrupted and gone on with equals one that was not, to the last bit; and what is left out shows."""
+"""Resuming is bit-exact, and the tests notice any state that is not restored."""
 
 import csv
 import errno
@@ -46,7 +46,7 @@ CASES = {
 
 
 def overrides_of(case):
-    """The tiny run with the changes of a case; a model of another kind has no `hidden` list."""
+    """Return the overrides of the tiny run with those of a case; `hidden` is only for the default model."""
     changes = CASES[case]
     base = [o for o in TINY if not (o.startswith("model") and any(c.startswith("model=") for c in changes))]
     return base + [c for c in changes if not c.startswith("~")]
@@ -54,7 +54,7 @@ def overrides_of(case):
 
 @pytest.fixture
 def stop_at(monkeypatch):
-    """Send a signal to this process before the n-th batch, of all splits."""
+    """Send a signal to this process before the n-th batch, counting all splits."""
 
     def arm(batch, number=signal.SIGTERM):
         iterate = Watched.__iter__
@@ -65,7 +65,7 @@ def stop_at(monkeypatch):
 
 
 def interrupted(dltrain, stop_at, batch, *overrides):
-    """The end of a run that was stopped before that batch, and gone on with."""
+    """Stop a run before that batch, resume it, and return its end."""
     disarm = stop_at(batch)
     stopped = dltrain(*overrides)
     disarm()
@@ -80,7 +80,7 @@ def interrupted(dltrain, stop_at, batch, *overrides):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_run_that_was_interrupted_ends_as_one_that_was_not(dltrain, stop_at, one_thread, case):
+def test_resuming_is_bit_exact(dltrain, stop_at, one_thread, case):
     overrides = overrides_of(case)
     reference = end_of(dltrain(*overrides).folder)
     batch = 3 if case in ("lbfgs", "rprop", *SEARCHES) else 10
@@ -88,8 +88,8 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(dltrain, stop_at, o
 
 
 @pytest.mark.parametrize("batch", [1, 2, 6, 7, 8, 9, 13, 14, 20, 21])
-def test_it_may_be_interrupted_anywhere(dltrain, stop_at, one_thread, batch):
-    """An epoch has six batches of training and one of validation, and the first is looked at before it begins."""
+def test_resuming_is_bit_exact_wherever_the_run_was_interrupted(dltrain, stop_at, one_thread, batch):
+    """An epoch has six training batches and one of validation; the first is drawn once more before the first epoch."""
     overrides = [*overrides_of("dropout"), "checkpoint.every_steps=4"]
     reference = end_of(dltrain(*overrides).folder)
     assert different(interrupted(dltrain, stop_at, batch, *overrides), reference) == []
@@ -97,7 +97,7 @@ def test_it_may_be_interrupted_anywhere(dltrain, stop_at, one_thread, batch):
 
 @pytest.fixture
 def own_files(tmp_path):
-    """Overrides for a text to be read as tokens, and for images that are read while training."""
+    """Write texts and images; return overrides to train on them."""
     (tmp_path / "text.csv").write_text("".join(f"{'ab' * (i % 5 + 1)}{i % 3},{i % 3}\n" for i in range(90)))
     for number in range(40):
         folder = tmp_path / "images" / ("odd", "even")[number % 2]
@@ -120,7 +120,7 @@ def own_files(tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 @pytest.mark.parametrize("case", ["text", "images", "images by workers"])
-def test_files_are_read_on_where_they_were(dltrain, stop_at, one_thread, own_files, case):
+def test_resuming_continues_reading_files_where_it_stopped(dltrain, stop_at, one_thread, own_files, case):
     overrides = [*own_files[case], "epochs=2", "model.dropout=0.3", "checkpoint.min_seconds=0"]
     reference = end_of(dltrain(*overrides).folder)
     assert different(interrupted(dltrain, stop_at, 11, *overrides), reference) == []
@@ -137,7 +137,7 @@ LEFT_OUT = {
 
 
 @pytest.mark.parametrize("item", LEFT_OUT)
-def test_what_is_not_restored_shows(dltrain, stop_at, one_thread, monkeypatch, item):
+def test_state_that_is_not_restored_is_noticed(dltrain, stop_at, one_thread, monkeypatch, item):
     overrides = [*overrides_of("dropout"), *(["optim=sgd", "optim.lr=1e-9"] if item == "best" else [])]
     reference = end_of(dltrain(*overrides).folder)
     owner, name, instead = LEFT_OUT[item]
@@ -161,7 +161,7 @@ def test_what_is_not_restored_shows(dltrain, stop_at, one_thread, monkeypatch, i
     assert different(end_of(outcome.folder), reference) != []
 
 
-def test_patience_goes_on_where_it_was(dltrain, stop_at, one_thread):
+def test_patience_is_resumed(dltrain, stop_at, one_thread):
     overrides = [*overrides_of("dropout"), "optim=sgd", "optim.lr=1e-9", "epochs=9", "patience=3"]
     reference = dltrain(*overrides)
     assert reference.summary["epochs"] == 4
@@ -169,7 +169,7 @@ def test_patience_goes_on_where_it_was(dltrain, stop_at, one_thread):
     assert different(interrupted(dltrain, stop_at, 17, *overrides), expected) == []
 
 
-def test_the_random_state_is_all_of_it():
+def test_the_random_state_covers_every_generator():
     numerics.seed_everything(3, deterministic=False)
     state = numerics.random_state()
 
@@ -186,7 +186,7 @@ def test_the_random_state_is_all_of_it():
     assert draws() == first
 
 
-def test_a_run_goes_on_for_more_epochs_and_says_so(dltrain, one_thread):
+def test_a_finished_run_can_be_resumed_for_more_epochs(dltrain, one_thread):
     overrides = overrides_of("dropout")
     first = dltrain(*overrides)
     again = dltrain("resume=last", "epochs=5")
@@ -195,10 +195,12 @@ def test_a_run_goes_on_for_more_epochs_and_says_so(dltrain, one_thread):
     assert again.summary["epochs"] == 5
     rows = (again.folder / "metrics.csv").read_text().splitlines()
     assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2", "3", "4", "5"]
-    assert dltrain(f"resume={first.folder}").out.strip().endswith("epochs=10 would go on")
+    assert (
+        dltrain(f"resume={first.folder}").out.strip().endswith("has already finished; pass epochs=10 to train longer")
+    )
 
 
-def test_the_command_that_began_a_run_goes_on_with_it(dltrain, stop_at, one_thread):
+def test_resume_auto_resumes_with_the_command_that_started_the_run(dltrain, stop_at, one_thread):
     overrides = [*overrides_of("dropout"), "resume=auto"]
     reference = end_of(dltrain(*overrides).folder)
     disarm = stop_at(10)
@@ -208,7 +210,7 @@ def test_the_command_that_began_a_run_goes_on_with_it(dltrain, stop_at, one_thre
     again = dltrain(*overrides)
     assert again.folder == stopped.folder
     assert different(end_of(again.folder), reference) == []
-    assert dltrain(*overrides).folder != again.folder, "what has finished is not gone on with"
+    assert dltrain(*overrides).folder != again.folder, "a finished run is not resumed"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def test_the_command_that_began_a_run_goes_on_with_it(dltrain, stop_at, one_thre
         ("seed=1", "seed: 0 -> 1"),
     ],
 )
-def test_what_changes_the_meaning_of_a_run_is_refused(dltrain, change, line):
+def test_changes_that_affect_results_are_refused_on_resume(dltrain, change, line):
     overrides = ["data=digits", "model=mlp", "limit_batches=2", "epochs=1"]
     folder = dltrain(*overrides).folder
     outcome = dltrain("resume=last", change)
@@ -229,7 +231,7 @@ def test_what_changes_the_meaning_of_a_run_is_refused(dltrain, change, line):
     assert (folder / "checkpoints" / "last").exists()
 
 
-def test_a_run_that_is_not_there_is_named(dltrain):
+def test_a_missing_run_is_named_with_the_last_one(dltrain):
     assert dltrain("resume=last").code == 4
     folder = dltrain(*overrides_of("dropout")).folder
     outcome = dltrain("resume=outputs/nowhere")
@@ -249,7 +251,7 @@ def test_two_processes_do_not_share_a_folder(dltrain):
     assert dltrain("resume=last", "epochs=5").code == 0
 
 
-def test_damaged_checkpoints_are_passed_over_and_that_is_said(dltrain, one_thread):
+def test_damaged_checkpoints_are_skipped_with_a_warning(dltrain, one_thread):
     overrides = overrides_of("dropout")
     reference = end_of(dltrain(*overrides, "epochs=4").folder)
     folder = dltrain(*overrides).folder
@@ -268,7 +270,7 @@ def test_damaged_checkpoints_are_passed_over_and_that_is_said(dltrain, one_threa
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's writer
-def test_a_folder_that_is_taken_away_is_said(dltrain, monkeypatch):
+def test_a_run_folder_deleted_during_training_is_reported(dltrain, monkeypatch):
     append = saver.Saver.end_of_epoch
 
     def gone(self, report, improved):
@@ -292,7 +294,7 @@ def test_a_run_may_have_any_name(dltrain, tmp_path, one_thread, name):
     assert json.loads((tmp_path / "runs" / name / "summary.json").read_text())["epochs"] == 2
 
 
-def test_running_out_of_memory_names_what_makes_the_same_updates(dltrain, monkeypatch):
+def test_running_out_of_memory_suggests_a_smaller_batch_with_the_same_updates(dltrain, monkeypatch):
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
@@ -302,14 +304,14 @@ def test_running_out_of_memory_names_what_makes_the_same_updates(dltrain, monkey
     assert "data.batch_size=16 accumulate=4 makes the same updates" in outcome.err
 
 
-def test_what_is_printed_of_an_error_has_no_control_characters(dltrain):
+def test_error_messages_contain_no_control_characters(dltrain):
     outcome = dltrain("data=csv", "data.target=y", "data.path='\x1b[31mred.csv'")
     assert outcome.code == 3
     assert "\x1b" not in outcome.err
     assert "\\x1b[31mred.csv" in outcome.err
 
 
-def test_half_a_row_in_the_metrics_ends_no_run(dltrain, monkeypatch):
+def test_a_metrics_row_that_cannot_be_written_does_not_stop_the_run(dltrain, monkeypatch):
     write, broken = csv.writer, []
 
     def half(file):
@@ -330,7 +332,7 @@ def test_half_a_row_in_the_metrics_ends_no_run(dltrain, monkeypatch):
     assert [row["epoch"] for row in run_folder.MetricsFile(outcome.folder / "metrics.csv").rows()] == [1, 3, 4]
 
 
-def test_results_are_there_whatever_becomes_of_the_pictures(dltrain, monkeypatch):
+def test_results_are_saved_even_if_drawing_is_interrupted(dltrain, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
 
@@ -341,7 +343,7 @@ def test_results_are_there_whatever_becomes_of_the_pictures(dltrain, monkeypatch
     assert outcome.summary["test"]["accuracy"] > 0.5
 
 
-def test_a_run_that_goes_on_is_not_called_finished_meanwhile(dltrain, stop_at):
+def test_a_resumed_run_does_not_count_as_finished_until_its_end(dltrain, stop_at):
     outcome = dltrain("model=logistic", "epochs=1", "data.batch_size=100")
     assert outcome.summary["status"] == "finished"
     release = stop_at(5)

@@ -176,7 +176,7 @@ def test_data_that_has_changed_is_noticed(dltrain, tmp_path):
     table_file(tmp_path / "table.csv", rows=81)
     refused = dltrain("eval")
     assert refused.code == 3
-    assert "its data is not what it was" in refused.err
+    assert "its data has changed" in refused.err
 
 
 @pytest.mark.parametrize(

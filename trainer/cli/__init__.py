@@ -1,6 +1,6 @@
-"""The command line. Nothing here imports torch: help, completion and a look at a config come at once.
+"""The command line. Nothing here imports torch, so that help, completion and --cfg are instant.
 
-Hydra is imported where it composes: it takes longer than a table of a thousand runs.
+Hydra is imported only to compose: importing it takes longer than listing a thousand runs.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ log = logging.getLogger("dltrain")
 
 
 class Terminated(BaseException):
-    """SIGTERM has come."""
+    """SIGTERM was received."""
 
 
 def main() -> None:
-    """The `dltrain` command; exits with the codes of trainer/errors.py."""
-    # Imports create 200,000 objects and no garbage, and looking for it takes a quarter of a small run's CPU time.
-    # Whatever trains or predicts turns collection on (engine/numerics.py); a last look at the end is skipped too.
+    """Run the `dltrain` command, and exit with the codes of trainer/errors.py."""
+    # Imports create 200,000 objects and no garbage, and collecting it takes a quarter of a small run's CPU time.
+    # Training and prediction turn collection on (engine/numerics.py); the last collection at exit is skipped too.
     gc.disable()
     signal.signal(signal.SIGTERM, _terminate)
     _open_streams()
-    logging.raiseExceptions = False  # a log that cannot be written is said by the console, once
+    logging.raiseExceptions = False  # the console reports a log that cannot be written, once
     threading.excepthook = _log_thread
     code = run(sys.argv[1:])
     gc.freeze()
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """What a service has closed leads nowhere: else files that are opened would be taken for the terminal."""
+    """Open closed standard streams as /dev/null; otherwise the next file opened would become stdout or stderr."""
     while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(handle, True)
     os.close(handle)
@@ -55,8 +55,8 @@ def _open_streams() -> None:
 
 
 def _log_thread(ended: threading.ExceptHookArgs) -> None:
-    """What ended a thread, such as TensorBoard's writer, reaches the run when it writes next."""
-    log.error("a thread has ended: %s: %s", ended.exc_type.__name__, ended.exc_value)
+    """Log what ended a thread, such as TensorBoard's writer; the run sees it at its next write."""
+    log.error("a thread failed: %s: %s", ended.exc_type.__name__, ended.exc_value)
 
 
 def _terminate(*_: object) -> NoReturn:
@@ -64,8 +64,8 @@ def _terminate(*_: object) -> NoReturn:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Do what a command line asks for; return the exit code, after a line on stderr if it is not 0."""
-    sys.path.append(os.getcwd())  # a user's own model is a module in the folder that they work in
+    """Execute a command line and return its exit code; an error prints one line on stderr."""
+    sys.path.append(os.getcwd())  # a user's own model is a module in the working folder
     try:
         _dispatch(list(arguments))
     except DltrainError as error:
@@ -76,7 +76,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(143, "terminated")
     except Stopped as stopped:
         return _fail(stopped.code, str(stopped))
-    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of our output, such as `head`, is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
@@ -120,7 +120,7 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def _run_command(name: str, *arguments: str) -> None:
-    """Print the help of a command, or have its module do it."""
+    """Run a command, or print its help."""
     module, about = COMMANDS[name]
     command = importlib.import_module(f"trainer.cli.commands.{module}")
     if HELP & {*arguments}:
@@ -130,6 +130,6 @@ def _run_command(name: str, *arguments: str) -> None:
 
 
 def _refuse_unknown_command(word: str = "", *_: str) -> None:
-    """Raise ConfigError for a first word that is nearly a command, naming it."""
+    """Raise ConfigError if the first word is nearly a command."""
     if parse_line(word).value is None and (near := get_close_matches(word, COMMANDS, 1)):
         raise ConfigError(f"{word!r}: unknown command; did you mean dltrain {near[0]}?")

@@ -1,4 +1,4 @@
-"""What `dltrain --help` prints: the parts to choose from and the knobs to set, a line each."""
+"""Print `dltrain --help`: the components to choose from and the knobs to set, one per line."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from trainer.config.schema import KNOBS, groups
 
 
 def usage(arguments: Sequence[str]) -> str:
-    """Return all of it, with the options of the user's own folder where the arguments name one."""
+    """Return the help text, including the options in --config-dir if the arguments name one."""
     parser = ArgumentParser(add_help=False)
     parser.add_argument("--config-dir", "-cd")
     config_dir = parser.parse_known_args(arguments)[0].config_dir
     lines = [
         "dltrain trains any model on any data with any loss and any optimizer, all chosen by name.",
         "",
-        "  dltrain                                          the default: digits with a small CNN, in seconds",
-        "  dltrain model=resnet data=mnist epochs=3         choose parts, set knobs",
+        "  dltrain                                          the default: a small CNN on digits, in seconds",
+        "  dltrain model=resnet data=mnist epochs=3         choose components, set knobs",
         "  dltrain data=csv data.path=my.csv data.target=price model=mlp",
-        "  dltrain -m model=mlp,simple_cnn optim.lr=1e-3,1e-2    a sweep: one run for each combination",
+        "  dltrain -m model=mlp,simple_cnn optim.lr=1e-3,1e-2    a sweep: one run per combination",
         "  tensorboard --logdir outputs                     look at all runs",
         "",
-        "commands, each with its own --help",
+        "commands; each has its own --help",
         *(f"  dltrain {name:<11} {about}" for name, (_, about) in COMMANDS.items()),
     ]
     for group, options in groups(config_dir).items():
@@ -35,8 +35,8 @@ def usage(arguments: Sequence[str]) -> str:
         lines.append(f"  {name + '=' + str(knob.default):<27} {about}")
     lines += [
         "",
-        "A part's own settings are dotted: optim.lr=0.01 data.batch_size=full model.hidden=[64,32].",
-        "--cfg job prints the whole config and runs nothing; -m sweeps over comma-separated values;",
+        "Settings of a component are dotted: optim.lr=0.01 data.batch_size=full model.hidden=[64,32].",
+        "--cfg job prints the whole config without running it; -m sweeps over comma-separated values;",
         "--config-dir DIR adds yaml files of your own; --hydra-help and --shell-completion are Hydra's.",
     ]
     return "\n".join(lines)

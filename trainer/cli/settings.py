@@ -1,4 +1,4 @@
-"""How a command is called: its `key=value` settings, with the nearest name for a wrong one, and its help."""
+"""Parse a command's `key=value` settings, suggesting the nearest name for an unknown one, and format its help."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainer.errors import ConfigError, nearest
 
 
 class Setting(NamedTuple):
-    """One key of a command. Without a default it is needed."""
+    """One key of a command, required if it has no default."""
 
     about: str
     default: str | None = None
@@ -18,16 +18,16 @@ class Setting(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a command takes."""
+    """The arguments of a command."""
 
     settings: Mapping[str, Setting]
     examples: Sequence[str]
-    words: str = ""  # what an argument without a `=` is, if there may be any
-    overrides: bool = False  # whether keys for the config of a run may be given, too
+    words: str = ""  # the meaning of arguments without a `=`, if allowed
+    overrides: bool = False  # whether keys of a run's config are allowed too
 
 
 class Settings(NamedTuple):
-    """What was given: the command's own keys, words without a `=`, and keys for the config of a run."""
+    """Parsed arguments: the command's own keys, words without a `=`, and keys of a run's config."""
 
     values: dict[str, str]
     words: list[str]
@@ -36,10 +36,10 @@ class Settings(NamedTuple):
 
 
 def parse(command: str, usage: Usage, arguments: Sequence[str]) -> Settings:
-    """Take the arguments of a command apart.
+    """Parse the arguments of a command.
 
     Raises:
-        ConfigError: a key that does not exist, a value that cannot be, or one that is missing.
+        ConfigError: an unknown key, an invalid value, or a missing one.
     """
     known = usage.settings
     found = Settings({key: s.default for key, s in known.items() if s.default is not None}, [], [], None)

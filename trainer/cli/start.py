@@ -1,4 +1,4 @@
-"""From a command line to one run: started in a new folder, resumed, or tried and thrown away."""
+"""Run one command line: start a run in a new folder, resume one, or try one and delete it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ FOLDER = "hydra.run.dir"
 
 
 def start(flags: Namespace, command: list[str]) -> None:
-    """Start a run in a folder of its own, or resume one. The folder of a dry run is deleted at its end.
+    """Start a run in its own folder, or resume one. A dry run leaves no folder.
 
     Raises:
-        DltrainError: anything the user can fix.
+        DltrainError: an error that the user can fix.
     """
     cfg = checked_flags(flags)
     if cfg.resume is not None and (resumed := _to_resume(cfg)):
@@ -35,19 +35,19 @@ def start(flags: Namespace, command: list[str]) -> None:
         cfg.epochs = cfg.limit_batches = 1
         with TemporaryDirectory() as temporary:
             _run(cfg, Path(temporary), command)
-        print("dry run: one batch went through everything; no file was left")
+        print("dry run: one batch went through everything; no files were left")
         return
     is_named = FOLDER in map(key_of, flags.overrides)
     folder = (run_folder.claim if is_named else run_folder.create)(Path(cfg.hydra.run.dir))
     try:
         _run(cfg, folder, command)
     except ConfigError:
-        shutil.rmtree(folder)  # nothing was run: there is nothing to find in it, and the name is free again
+        shutil.rmtree(folder)  # nothing ran: the folder is empty, and its name is free again
         raise
 
 
 def _run(cfg: DictConfig, folder: Path, command: list[str]) -> None:
-    """Train in a folder. `command` is the command line less `dltrain`, to be noted there."""
+    """Train in a folder, and record `command` there, the command line without `dltrain`."""
     with run_config(cfg, folder) as of_run:
         hydra_files.write(folder, cfg)
         run_folder.log_to(folder)
@@ -55,16 +55,16 @@ def _run(cfg: DictConfig, folder: Path, command: list[str]) -> None:
 
 
 def _to_resume(cfg: DictConfig) -> Path | None:
-    """The run that `resume` names; with `auto` there may be none."""
+    """Return the run that `resume` names; `auto` may find none."""
     if cfg.dry_run:
-        raise ConfigError("resume goes on with one run; leave out dry_run")
+        raise ConfigError("resume= and dry_run=true exclude each other; leave one out")
     if index.is_sweep(Path(str(cfg.resume))):
-        raise ConfigError(f"{cfg.resume} is a sweep; dltrain -m resume={cfg.resume} goes on with it")
+        raise ConfigError(f"{cfg.resume} is a sweep; resume it with dltrain -m resume={cfg.resume}")
     return resume.unfinished(cfg) if cfg.resume == "auto" else index.find(str(cfg.resume), key="resume")
 
 
 def _resume(folder: Path, flags: Namespace) -> None:
-    """Resume a run: its own command line, and behind it what is given now, as far as that may change."""
+    """Resume a run: its original command line plus the new overrides, where those may change."""
     command = resume.command_of(folder)
     started = parse(command)
     started.config_dir = flags.config_dir or started.config_dir
@@ -73,10 +73,12 @@ def _resume(folder: Path, flags: Namespace) -> None:
     changed = resume.differences(folder, cfg)
     if fixed := [line for key, line in changed.items() if key not in resume.FREE]:
         free = ", ".join(sorted(resume.FREE))
-        raise CheckpointError(f"{folder} cannot go on as another run: {'; '.join(fixed)}; only {free} may change")
+        raise CheckpointError(
+            f"{folder} cannot be resumed with other settings: {'; '.join(fixed)}; only {free} may change"
+        )
     summary = index.Run(folder).summary
     if summary.get("status") == "finished" and not changed:
-        print(f"{folder} has finished: nothing is left to do; epochs={summary.get('epochs', 0) * 2} would go on")
+        print(f"{folder} has already finished; pass epochs={summary.get('epochs', 0) * 2} to train longer")
         return
     print(*(f"changed  {line}" for line in changed.values()), sep="\n", end="\n" if changed else "")
     _run(cfg, folder, [*command, *flags.overrides])

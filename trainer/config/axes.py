@@ -1,4 +1,4 @@
-"""The values that a sweep gives to its keys: which there are, and which of them have to be tried."""
+"""The values that a sweep gives to its keys, and the combinations that have to be checked."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ SEARCH = "hydra/sweeper=optuna"
 
 
 def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list[str]]:
-    """For each override the lines that it stands for: one, or one for each value of a sweep, or an interval's ends."""
+    """Expand each override into single-valued lines: one per value of a sweep, or an interval's two ends.
+
+    Raises:
+        ConfigError: an invalid interval, no value, or several values for a key of the whole sweep.
+    """
     axes = []
     with open_hydra(config_dir):
         for override in parse_all(overrides):
             key, line = override.get_key_element(), str(override.input_line)
             if override.is_interval_sweep():
                 if SEARCH not in overrides:
-                    raise ConfigError(
-                        f"{line}: an interval has no end of values; add {SEARCH}, or list some, as in {key}=1,2,3"
-                    )
+                    raise ConfigError(f"{line}: an interval needs {SEARCH}; without it list some values: {key}=1,2,3")
                 axes.append([f"{key}={end}" for end in _ends(line, override.value())])
                 continue
             sweeps = override.is_discrete_sweep()
@@ -33,7 +35,7 @@ def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list
                 raise ConfigError(f"{line}: {key} applies to the whole sweep; give it one value")
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
             if not axes[-1]:
-                raise ConfigError(f"{line}: there is no value to run")
+                raise ConfigError(f"{line}: no value to run; give at least one")
     return axes
 
 
@@ -47,23 +49,24 @@ def _ends(line: str, interval: Any) -> tuple[float, float]:
 
 
 def sweep_samples(axes: list[list[str]]) -> list[list[str]]:
-    """Command lines of single runs that check all values of a sweep: every word occurs once, of numbers the ends."""
+    """Return overrides of single runs in which every value of a sweep occurs; numbers are represented by their ends."""
     first = [values[0] for values in axes]
-    others = ([*first[:n], value, *first[n + 1 :]] for n, values in enumerate(axes) for value in _telling(values)[1:])
+    others = ([*first[:n], value, *first[n + 1 :]] for n, values in enumerate(axes) for value in _to_check(values)[1:])
     return [first, *others]
 
 
-def _telling(axis: list[str]) -> list[str]:
-    """The first value, and those that may be wrong in a way of their own: what is allowed of numbers is a range."""
+def _to_check(axis: list[str]) -> list[str]:
+    """Return the first value, every word, and the ends of numbers: each knob allows a range."""
     numbers = {line: number(line) for line in axis}
     whole = [line for line in axis if isinstance(numbers[line], int)]
-    broken = [line for line, n in numbers.items() if isinstance(n, float) and math.isfinite(n) and n % 1]
-    ends = {end(lines, key=lambda line: numbers[line] or 0) for lines in (whole, broken) if lines for end in (min, max)}
-    return [axis[0], *(line for line in axis[1:] if line in ends or line not in (*whole, *broken))]
+    fractions = [line for line, n in numbers.items() if isinstance(n, float) and math.isfinite(n) and n % 1]
+    kinds = [lines for lines in (whole, fractions) if lines]
+    ends = {end(lines, key=lambda line: numbers[line] or 0) for lines in kinds for end in (min, max)}
+    return [axis[0], *(line for line in axis[1:] if line in ends or line not in (*whole, *fractions))]
 
 
 def number(line: str) -> int | float | None:
-    """The value of an override that is a number."""
+    """Return the value of an override if it is a number."""
     text = value_of(line)
     for kind in (int, float):
         with suppress(ValueError):
@@ -72,10 +75,10 @@ def number(line: str) -> int | float | None:
 
 
 def check_jobs(axes: list[list[str]], config_dir: str | None = None, config_name: str = "config") -> None:
-    """Compose every job of a sweep whose values were checked, but for numbers, of which one is as good as another.
+    """Compose every job of a sweep whose values were checked one by one; one number stands for all of its axis.
 
     Raises:
-        ConfigError: one whose values do not go together, with its overrides.
+        ConfigError: values that do not go together, with the job's overrides.
     """
     kept = [axis[:1] if all(number(line) is not None for line in axis) else axis for axis in axes]
     checker = Checker(config_dir, config_name)

@@ -1,7 +1,7 @@
-"""The check of a command line: every key is one that exists, and every value one that can be.
+"""Check a command line: every key exists, and every value is valid.
 
-Hydra composes; this says what may be composed. Torch is imported only where an argument of a component is named that
-its yaml does not mention, since then its signature has to be asked.
+Hydra composes; this module decides what may be composed. It imports torch only to look up an argument of a component
+that its yaml does not mention.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from trainer.config.launchers import check_launcher
 from trainer.config.schema import CONF, KNOBS
 from trainer.errors import ConfigError, nearest
 
-FIXED: dict[str, Any] = {  # keys of Hydra's node -> the only value that is allowed
+FIXED: dict[str, Any] = {  # keys of Hydra's node -> the only value allowed
     "callbacks": {},
     "searchpath": [],
     "mode": None,
@@ -37,21 +37,19 @@ FIXED: dict[str, Any] = {  # keys of Hydra's node -> the only value that is allo
     "job_logging": CONF / "hydra" / "job_logging" / "train_log.yaml",
     "hydra_logging": Path(hydra.__file__).parent / "conf" / "hydra" / "hydra_logging" / "default.yaml",
 }
-
-
 Checked = tuple[DictConfig, list[str]]
 
 
 @dataclass
 class Checker:
-    """Composes and checks the configs of runs. Parts that several of them choose are composed once."""
+    """Composes and checks the configs of runs; choices that several runs share are composed once."""
 
     config_dir: str | None = None
     config_name: str = "config"
     composed: dict[tuple[str, ...], DictConfig] = field(default_factory=dict)  # choices -> their config
 
     def check(self, overrides: Sequence[str]) -> Checked:
-        """Do what `checked` does."""
+        """Compose and check one run, like `checked`."""
         with open_hydra(self.config_dir), in_one_line():
             parsed = parse_all(overrides)
             choices = [override for override in parsed if _is_choice(override)]
@@ -69,13 +67,13 @@ class Checker:
 
 
 def checked(overrides: Sequence[str], config_dir: str | None = None, config_name: str = "config") -> Checked:
-    """Compose the config of one run, once, and check every override.
+    """Compose the config of one run, and check every override.
 
-    Returns the config, Hydra's node included, and the overrides as Hydra is to be given them: an argument that a
-    component has and its yaml does not mention gets the `++` that Hydra needs.
+    Returns the config, Hydra's node included, and the overrides for Hydra: an argument that a component's yaml does
+    not mention gets the `++` that Hydra needs.
 
     Raises:
-        ConfigError: a key that does not exist, or a value that cannot be; with the nearest names.
+        ConfigError: an unknown key or an invalid value; names the nearest valid ones.
     """
     return Checker(config_dir, config_name).check(overrides)
 
@@ -83,16 +81,16 @@ def checked(overrides: Sequence[str], config_dir: str | None = None, config_name
 def checked_all(
     runs: Sequence[Sequence[str]], config_dir: str | None = None, config_name: str = "config"
 ) -> list[Checked]:
-    """Return `checked` of each of several runs."""
+    """Compose and check several runs, like `checked`."""
     checker = Checker(config_dir, config_name)
     return [checker.check(overrides) for overrides in runs]
 
 
 def _is_choice(override: Override) -> bool:
-    """Whether an override chooses from a group, and then from the options that there are."""
+    """Whether an override chooses an option of a group. Raise ConfigError if that option does not exist."""
     group, line = override.key_or_group, override.input_line
     if override.is_sweep_override():
-        raise ConfigError(f"{line}: several values are a sweep: add -m")
+        raise ConfigError(f"{line}: several values make a sweep; add -m")
     repository = loader().repository  # its own functions of these names copy it at each call
     if not repository.group_exists(group):
         return False
@@ -100,15 +98,15 @@ def _is_choice(override: Override) -> bool:
     if value is not None and str(value) not in options:
         raise ConfigError(f"{line}: no such {group}; {nearest(str(value), options)}")
     if value is None and group != "experiment":
-        raise ConfigError(f"{line}: a run needs one; {nearest('', options)}")
+        raise ConfigError(f"{line}: {group} is required; {nearest('', options)}")
     return True
 
 
 def _checked_value(override: Override, cfg: DictConfig) -> Override:
-    """The override as Hydra is to be given it, after a check of its key and the kind of its value."""
+    """Check an override's key and the kind of its value; return it as Hydra needs it."""
     key, line = override.key_or_group, str(override.input_line)
     if override.is_delete():
-        raise ConfigError(f"{line}: {key} can be neither replaced nor taken away; choose an option, or set a key in it")
+        raise ConfigError(f"{line}: {key} cannot be deleted; choose another option, or set a key in it")
     parent, _, name = key.rpartition(".")
     node = OmegaConf.select(cfg, parent) if parent else cfg
     if key.startswith("hydra."):
@@ -130,11 +128,11 @@ def _checked_value(override: Override, cfg: DictConfig) -> Override:
 
 
 def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
-    """A number stays a number, a list a list, yes-or-no yes-or-no; text and null may become anything."""
+    """Check that a number, list or boolean is replaced by its like; text and null may become anything."""
     if key in ("data.batch_size", "sweep.jobs") or (isinstance(value, str) and value.startswith("${")):
         return
     if isinstance(present, bool) and key in KNOBS and not isinstance(KNOBS[key].default, bool):
-        return  # text as well: a yaml's `off` is read as false
+        return  # text is fine too: yaml reads `off` as false
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if isinstance(present, bool):
         fits, kind = isinstance(value, bool), "true or false"
@@ -147,13 +145,13 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     else:
         return
     if not fits:
-        raise ConfigError(f"{line}: {key} is {kind}, got {str(value) or 'nothing'}")
+        raise ConfigError(f"{line}: {key} must be {kind}, got {str(value) or 'nothing'}")
 
 
 def _check_knobs(cfg: DictConfig) -> None:
     for name, knob in KNOBS.items():
         value, rule = OmegaConf.select(cfg, name), knob.metadata
-        value = "off" if value is False and "off" in rule["choices"] else value  # a yaml's `off` is read as false
+        value = "off" if value is False and "off" in rule["choices"] else value  # yaml reads `off` as false
         if rule["choices"] and str(value).lower() not in rule["choices"]:
             raise ConfigError(f"{name}={value}: expected one of {', '.join(rule['choices'])}")
         if not isinstance(value, (int, float)):
@@ -170,7 +168,7 @@ def _check_knobs(cfg: DictConfig) -> None:
 
 
 def _kind(knob: Any) -> str:
-    """The values that a knob takes, in words."""
+    """Describe the values that a knob takes."""
     rule = knob.metadata
     words = "a whole number" if rule["whole"] or isinstance(knob.default, int) else "a number"
     if rule["least"] > -math.inf:
@@ -181,14 +179,14 @@ def _kind(knob: Any) -> str:
 
 
 def _check_hydra(node: DictConfig) -> None:
-    """Refuse what Hydra would call, write or set for the writer of a yaml; the sweeper may be chosen."""
+    """Refuse whatever a yaml could have Hydra call, write or set; the sweeper may be chosen."""
     for path, allowed in _fixed().items():
         if _raw(OmegaConf.select(node, path)) != allowed:
-            raise ConfigError(f"hydra.{path} is not what came along; nothing can be set or instantiated there")
+            raise ConfigError(f"hydra.{path} cannot be overridden")
     sweeper = _raw(node.get("sweeper"))
     target = sweeper.pop("_target_", None) if isinstance(sweeper, dict) else sweeper
     if target and not str(target).startswith(("hydra._internal.core_plugins.", "hydra_plugins.")):
-        raise ConfigError(f"hydra.sweeper: {target} is no sweeper of Hydra's")
+        raise ConfigError(f"hydra.sweeper: {target} is not one of Hydra's sweepers")
     for key, value in flat(sweeper, "hydra.sweeper").items():
         if any(word in f"{key}={value}" for word in ("_target_", "()", "${")):
             raise ConfigError(f"{key}={value}: nothing is instantiated there")

@@ -1,4 +1,4 @@
-"""The command line: its flags, and the configs that it describes."""
+"""Parse the command line: its flags, and the configs that it describes."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from trainer.errors import ConfigError
 
 
 def parse(arguments: list[str]) -> Namespace:
-    """Hydra's flags and, in `overrides`, the rest.
+    """Return Hydra's flags and, in `overrides`, the rest.
 
     Raises:
-        ConfigError: a flag that does not exist, or is not taken.
+        ConfigError: an unknown or unsupported flag.
     """
     parser = get_args_parser()
     parser.error = _refuse  # type: ignore[method-assign]
@@ -29,9 +29,7 @@ def parse(arguments: list[str]) -> Namespace:
             action.version = f"dltrain {__version__}"  # type: ignore[attr-defined]
     flags = parser.parse_intermixed_args(arguments)
     if flags.config_path or flags.experimental_rerun:
-        raise ConfigError(
-            "--config-path and --experimental-rerun are not taken; --config-dir adds a folder of your own"
-        )
+        raise ConfigError("--config-path and --experimental-rerun are not supported; --config-dir adds your own folder")
     flags.config_name = flags.config_name or "config"
     return flags
 
@@ -43,7 +41,7 @@ def again(flags: Namespace) -> list[str]:
 
 
 def _refuse(message: str) -> NoReturn:
-    """In place of argparse's usage: one line, and for `--epochs 3` the form that works."""
+    """Replace argparse's usage by one line; `--epochs 3` gets the form that works."""
     words = [key_of(word.lstrip("-")) for word in message.split() if word.startswith("--")]
     hint = next((f"; did you mean {word}=...?" for word in words if word.split(".")[0] in {*KNOBS, *SLOTS}), "")
     raise ConfigError(f"{message}{hint}; settings are key=value, dltrain --help lists them")
@@ -53,24 +51,24 @@ def checked_flags(flags: Namespace) -> DictConfig:
     """Return the config of the run that these flags describe.
 
     Raises:
-        ConfigError: a key that does not exist, or a value that cannot be.
+        ConfigError: an unknown key or an invalid value.
     """
     return checked(flags.overrides, flags.config_dir, flags.config_name)[0]
 
 
 def of_one_run(flags: Namespace) -> Namespace:
-    """Return the flags of a run, or of a sweep's first job, with its overrides as Hydra is to be given them."""
+    """Return the flags of a run, or of a sweep's first job, with its overrides as Hydra needs them."""
     lines = [axis[0] for axis in sweep_axes(flags.overrides, flags.config_dir)] if flags.multirun else flags.overrides
     _, overrides = checked(lines, flags.config_dir, flags.config_name)
     return Namespace(**vars(flags) | {"multirun": False, "overrides": overrides})
 
 
 def checked_sweep(flags: Namespace) -> tuple[dict[str, DictConfig], list[str]]:
-    """The overrides of jobs in which every value occurs once -> their config; and the overrides for Hydra."""
+    """Return configs of jobs in which every value occurs, by their overrides, and the sweep's overrides for Hydra."""
     samples = sweep_samples(sweep_axes(flags.overrides, flags.config_dir))
     jobs = checked_all(samples, flags.config_dir, flags.config_name)
     if len({cfg.dry_run for cfg, _ in jobs}) > 1:
-        raise ConfigError("dry_run holds for a whole sweep: give it one value")
+        raise ConfigError("dry_run applies to the whole sweep; give it one value")
     prefixes = {key: prefix for prefix, key, _ in map(parse_line, jobs[0][1]) if prefix != "~"}
     configs = {" ".join(sample): cfg for sample, (cfg, _) in zip(samples, jobs, strict=True)}
     return configs, [prefixes.get(key_of(line), "") + bare(line) for line in flags.overrides]

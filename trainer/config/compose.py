@@ -1,4 +1,4 @@
-"""Hydra, asked for configs: where it looks for them, what it reads in overrides, and what it says in one line."""
+"""Compose configs with Hydra: where it looks for them, how it reads overrides, and its errors in one line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
     """Have Hydra look for configs in our folder and in `config_dir`.
 
     Raises:
-        ConfigError: no such folder, or one whose files hide those that came along.
+        ConfigError: no such folder, or one with a file that would shadow a built-in option.
     """
     own = Path(config_dir or CONF).absolute()
     if not own.is_dir():
@@ -49,7 +49,7 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
     if own.resolve() != CONF.resolve():
         for file in (own / group / f"{name}.yaml" for group, options in groups().items() for name in options):
             if file.exists():
-                raise ConfigError(f"{file}: {file.parent.name}={file.stem} came along; give yours another name")
+                raise ConfigError(f"{file} would shadow the built-in {file.parent.name}={file.stem}; rename it")
     with initialize_config_dir(str(CONF), job_name="dltrain", version_base=VERSION):
         use_presets()
         if config_dir:
@@ -60,31 +60,31 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
 
 
 def loader() -> ConfigLoaderImpl:
-    """Return the loader of the Hydra that is open."""
+    """Return the config loader of the open Hydra."""
     return GlobalHydra.instance().config_loader()  # type: ignore[return-value]
 
 
 def parse_all(overrides: Sequence[str]) -> list[Override]:
-    """Read overrides as Hydra does, while it is open.
+    """Parse overrides with the open Hydra.
 
     Raises:
-        ConfigError: one that is no key=value, or cannot be read.
+        ConfigError: an override that is not key=value, or has invalid syntax.
     """
     parser, found = OverridesParser.create(loader()), []
     for line in overrides:
         prefix, key, value = parse_line(line)
         if value is None and prefix != "~":
             meant = [f"{group}={line}" for group, options in groups().items() if line in options]
-            raise ConfigError(f"{line!r} is no key=value{f'; did you mean {meant[0]}?' if meant else ''}")
+            raise ConfigError(f"{line!r}: expected key=value{f'; did you mean {meant[0]}?' if meant else ''}")
         try:
             found += parser.parse_overrides([line])
         except HydraException as error:
-            raise ConfigError(f"{line}: cannot be read; quote the value, as in \"{prefix}{key}='...'\"") from error
+            raise ConfigError(f"{line}: invalid syntax; quote the value, as in \"{prefix}{key}='...'\"") from error
     return found
 
 
 def set_values(cfg: DictConfig, choices: list[Override], values: list[Override]) -> None:
-    """Set values in a config that was composed of these choices, and note them there, as Hydra would have."""
+    """Set values in a config composed from these choices, and record them there as Hydra would."""
     for override in values:
         is_new = override.type is not OverrideType.CHANGE
         OmegaConf.update(cfg, override.key_or_group, override.value(), force_add=is_new)
@@ -96,7 +96,7 @@ def set_values(cfg: DictConfig, choices: list[Override], values: list[Override])
 
 @contextmanager
 def in_one_line() -> Iterator[None]:
-    """Raise what Hydra and OmegaConf raise as a ConfigError."""
+    """Turn the errors of Hydra and OmegaConf into a ConfigError of one line."""
     try:
         yield
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
@@ -104,7 +104,7 @@ def in_one_line() -> Iterator[None]:
 
 
 def _one_line(error: Exception) -> str:
-    """What Hydra says in several lines, without its advice to add a `+`, and with the nearest name to a wrong one."""
+    """Shorten Hydra's message, drop its advice to add a `+`, and name the key nearest to an unknown one."""
     unknown = re.search(r"Key '(\w+)' not in 'Config'", f"{error} {error.__cause__}")
     if unknown:
         place = re.search(r"In '(.+?)'", str(error))
@@ -116,9 +116,9 @@ def _one_line(error: Exception) -> str:
 
 @contextmanager
 def run_config(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
-    """Yield the config as the run in `folder` gets it: without Hydra's node, whose values `${hydra:...}` has meanwhile.
+    """Yield the config for the run in `folder`: without Hydra's node, but with `${hydra:...}` resolving to its values.
 
-    The folder is noted in that node, which stays in `cfg`.
+    The folder is recorded in that node, which stays in `cfg`.
     """
     cfg.hydra.mode, cfg.hydra.run.dir = RunMode.RUN, str(folder)
     cfg.hydra.runtime.output_dir = str(folder.absolute())
@@ -133,7 +133,7 @@ def run_config(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
 
 
 def launch(flags: Namespace, job: Callable[[DictConfig], Any] = lambda cfg: None) -> None:
-    """Hand a command line to Hydra itself: for its help, its --cfg and --info, completion, and sweepers of its own."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # it passes exceptions on, instead of printing them and exiting with 1
+    """Hand a command line to Hydra itself, for its help, --cfg, --info, completion and sweepers."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1
     version.setbase(VERSION)
     _run_hydra(flags, get_args_parser(), job, str(CONF), flags.config_name)

@@ -1,6 +1,6 @@
-"""Override lines such as `+optim.lr=0.1`: the one place that takes them apart, and what is often asked of them.
+"""Parse override lines such as `+optim.lr=0.1`; nothing else splits them.
 
-Only the standard library is imported here: a table of runs needs this, and does not wait for Hydra.
+Only the standard library is imported here, so that `dltrain runs` does not wait for Hydra.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ SLOTS = ("data", "model", "loss", "optim", "scheduler")  # groups that build one
 
 
 class Line(NamedTuple):
-    """An override line in its parts."""
+    """The parts of an override line."""
 
     prefix: str  # +, ++ or ~, as Hydra reads them
     key: str
@@ -20,14 +20,14 @@ class Line(NamedTuple):
 
 
 def parse_line(line: str) -> Line:
-    """Take a line apart at its first `=`."""
+    """Split a line at its first `=`."""
     name, has_value, value = line.partition("=")
     key = name.lstrip("+~")
     return Line(name[: len(name) - len(key)], key, value if has_value else None)
 
 
 def bare(line: str) -> str:
-    """Strip the + or ++ of a line; a ~ means something else."""
+    """Strip the + or ++ of a line, but not a ~."""
     return line.lstrip("+")
 
 
@@ -37,7 +37,7 @@ def key_of(line: str) -> str:
 
 
 def value_of(line: str) -> str:
-    """Return the value: `0.1` of `+optim.lr=0.1`, and nothing without a `=`."""
+    """Return the value: `0.1` of `+optim.lr=0.1`, empty without a `=`."""
     return parse_line(line).value or ""
 
 
@@ -47,7 +47,7 @@ def key_values(lines: Iterable[str]) -> dict[str, str]:
 
 
 def axis_values(axes: Iterable[Sequence[str]]) -> dict[str, list[str]]:
-    """Map each key of a sweep to its values; an axis has one line for each of them."""
+    """Map each key of a sweep to its values; an axis has one line per value."""
     return {key: [value_of(line) for line in axis] for axis in axes for key in key_values(axis)}
 
 
@@ -57,12 +57,12 @@ def without(lines: Iterable[str], *keys: str) -> list[str]:
 
 
 def merged(older: Iterable[str], newer: Sequence[str]) -> list[str]:
-    """Put newer lines in the place of older ones that set the same keys."""
+    """Let newer lines replace older ones that set the same keys."""
     return [*without(older, *map(key_of, newer)), *newer]
 
 
 def quoted(text: str) -> str:
-    """Quote a value that may contain anything, as Hydra's grammar wants it."""
+    """Quote any text as a value in Hydra's grammar."""
     return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
@@ -72,7 +72,7 @@ def is_of_hydra(line: str) -> bool:
 
 
 def flat(node: Any, path: str = "") -> dict[str, Any]:
-    """Map the dotted key of each value in nested dictionaries to it; a list is a value."""
+    """Flatten nested dictionaries into dotted keys; a list counts as a value."""
     if not isinstance(node, dict):
         return {path: node}
     found: dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""Which of Hydra's launchers may run a sweep's jobs, and what may be set of them: the presets in conf/hydra/launcher.
+"""Decide which of Hydra's launchers may run a sweep's jobs and what may be set: see the presets in conf/hydra/launcher.
 
-A launcher may run lines of shell, and hands others on to the scheduler of a cluster. So only the command line, and no
-yaml of somebody else, says anything there but plain values.
+A launcher can run shell commands or hand them to a cluster's scheduler. Only the command line may set those; a yaml,
+which may be somebody else's, may set plain values alone.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from trainer.config.schema import CONF
 from trainer.errors import ConfigError
 
 FOLDER = CONF / "hydra" / "launcher"
-SPOKEN = ("setup", "ray.init.address")  # run what they say, or what comes back from there
-BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job after the other
+SPOKEN = ("setup", "ray.init.address")  # they name code to run, or an address to load it from
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job at a time
 
 
 def use_presets() -> None:
-    """Have the presets stand for the launchers: the plugins store configs of the same names, and Hydra warns of two."""
-    Plugins.instance()  # has them store theirs
+    """Let the presets replace the launchers' own configs of the same names: Hydra warns of duplicates."""
+    Plugins.instance()  # loads the plugins, which store their configs
     for file in FOLDER.glob("*.yaml"):
         ConfigStore.instance().repo["hydra"]["launcher"].pop(file.name, None)
 
 
 def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
-    """Refuse a launcher that is not there, or may do what nobody has asked for.
+    """Refuse a launcher that is unavailable, or that a yaml could make run code.
 
     Raises:
-        ConfigError: it has no preset, is not installed, or a yaml sets in it what only the command line may.
+        ConfigError: it has no preset, is not installed, or a yaml sets what only the command line may.
     """
     target = str(launcher.get("_target_") if isinstance(launcher, dict) else launcher)
     if target == BASIC:
@@ -44,13 +44,13 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
     targets = {preset["_target_"]: (name, preset) for name, preset in _presets().items()}
     if target not in targets:
         raise ConfigError(
-            f"hydra.launcher: {target} is no launcher of Hydra's that has a preset: {', '.join(_presets())}; "
-            "on this machine, sweep.jobs=2 runs two jobs at a time"
+            f"hydra.launcher: {target} has no preset; choose from {', '.join(_presets())}, or "
+            "run two jobs at a time on this machine with sweep.jobs=2"
         )
     name, preset = targets[target]
     if not _is_installed(target):
         plugin = target.split(".")[1].replace("_", "-")
-        raise ConfigError(f"hydra/launcher={name} needs a plugin of Hydra's: pip install {plugin}")
+        raise ConfigError(f"hydra/launcher={name} needs a Hydra plugin; pip install {plugin}")
     shipped, given = flat(preset), {key_of(line) for line in overrides}
     for key, value in flat(launcher).items():
         path = f"hydra.launcher.{key}"
@@ -60,19 +60,19 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
             raise ConfigError(f"{path}={value}: nothing is instantiated there")
         is_plain = key in shipped and key not in SPOKEN and str(value).isprintable()
         if not is_plain and not any(f"{path}.".startswith(f"{line}.") for line in given):
-            raise ConfigError(f"{path}={value}: only the command line may set this, no yaml")
+            raise ConfigError(f"{path}={value}: only the command line may set this, not a yaml")
 
 
 def is_of_launcher(line: str) -> bool:
-    """Whether an override says how jobs are run, and not what they are."""
+    """Whether an override configures the launcher."""
     return key_of(line).startswith(("hydra/launcher", "hydra.launcher"))
 
 
 def kept_of_launcher(began: list[str], given: list[str]) -> list[str]:
-    """The overrides that a sweep was begun with, less those of its launcher where another is given now.
+    """Return the overrides that a sweep was started with, less those of its launcher if another one is given now.
 
     Raises:
-        ConfigError: a file, as that of a sweep is, may not say what is run by a launcher.
+        ConfigError: an override from the sweep's file that could make the launcher run code.
     """
     if any(key_of(line) == "hydra/launcher" for line in given):
         return [line for line in began if not is_of_launcher(line)]
@@ -80,7 +80,7 @@ def kept_of_launcher(began: list[str], given: list[str]) -> list[str]:
     for line in filter(is_of_launcher, began):
         is_known = key_of(line) in {*keys, "hydra/launcher"}
         if not (is_known and re.fullmatch(r"[\w./:-]*", value_of(line))) and line not in given:
-            raise ConfigError(f"{line}: only the command line may set this: give it again, or another hydra/launcher=")
+            raise ConfigError(f"{line}: only the command line may set this; give it again, or another hydra/launcher=")
     return began
 
 

@@ -1,8 +1,8 @@
-"""The door from config to objects: the only file that calls what a config names, and only what a slot allows.
+"""Turn configs into objects: the only file that calls what a config names, and only what a slot allows.
 
-A `_target_` is looked up under the slot's own modules or in a module of the folder that the user works in, and the
-object found is judged by what it is and where it was defined, not by the name that led to it: `mynet.os.system` is
-`posix.system`, and refused.
+A `_target_` is looked up in the slot's own modules or in a module of the working folder. The object found is judged by
+its type and the module that defines it, not by the name that led to it: `mynet.os.system` is `posix.system`, and
+refused.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from trainer.errors import ConfigError, DltrainError, nearest, reason
 
-MODULES = {  # slot -> where its targets may be defined, beside the user's working folder
+MODULES = {  # slot -> where its targets may be defined, besides the working folder
     "data": ("trainer.data",),
     "model": ("trainer.models", "torchvision.models"),
     "loss": ("trainer.losses", "torch.nn", "trainer.models.scratch"),
     "optim": ("trainer.optim", "torch.optim"),
     "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
 }
-LOADER_KEYS = ("batch_size",)  # of the data node, for the loader and not for the dataset
+LOADER_KEYS = ("batch_size",)  # keys of the data node for the loader, not the dataset
 
 
 @cache
 def _classes() -> dict[str, type | tuple[type, ...]]:
-    """Slot -> what a class must be; plain functions are fine, but not for an optimizer."""
+    """Map slots to the required base class; functions are fine too, except as an optimizer."""
     import torch
     from torch import nn
 
@@ -45,7 +45,7 @@ def _classes() -> dict[str, type | tuple[type, ...]]:
 
 @cache
 def _known() -> dict[str, set[str]]:
-    """Slot -> arguments that only the run knows, and no config can set."""
+    """Map slots to arguments that the run provides, so that no config can set them."""
     from trainer.data.tensors import DataSpec
 
     return {
@@ -58,17 +58,17 @@ def _known() -> dict[str, set[str]]:
 
 
 def locate(slot: str, target: Any) -> Callable[..., Any]:
-    """The class or function that `target` names, if the slot may have it.
+    """Return the class or function that `target` names, if the slot allows it.
 
     Raises:
-        ConfigError: it does not exist, or is nothing that the slot accepts; what is not allowed is not even imported.
+        ConfigError: it does not exist or is not allowed. Modules that are not allowed are not imported.
     """
 
     def belongs(module: str) -> bool:
         return f"{module}.".startswith(tuple(f"{root}." for root in MODULES[slot])) or _is_user_module(module)
 
     refusal = ConfigError(
-        f"{slot}._target_={target}: a {slot} comes from {', '.join(MODULES[slot])} or a module in {Path.cwd()}"
+        f"{slot}._target_={target}: must come from {', '.join(MODULES[slot])} or a module in {Path.cwd()}"
     )
     words = target.split(".") if isinstance(target, str) else []
     if len(words) < 2 or not all(word.isidentifier() and not word.startswith("_") for word in words):
@@ -90,7 +90,7 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
 
 
 def _is_user_module(name: str) -> bool:
-    """Whether a module is a file of the working folder; the first part of a name is judged without importing it."""
+    """Whether a module is a file of the working folder, without importing it."""
     root = name.split(".")[0]
     if root in ("trainer", "torch", "torchvision", "") or root in sys.stdlib_module_names:
         return False
@@ -98,22 +98,26 @@ def _is_user_module(name: str) -> bool:
     if name not in sys.modules:
         return (cwd / f"{name}.py").is_file() or (cwd / name / "__init__.py").is_file()
     file = Path(getattr(sys.modules[name], "__file__", None) or "/").resolve()
-    # Python itself may lie below the working folder, as it does below `/`, a home, or a project with its environment.
+    # Python itself may lie inside the working folder: in `/`, a home, or a project with its environment.
     return cwd in file.parents and not any(Path(p).resolve() in file.parents for p in (sys.prefix, sys.base_prefix))
 
 
 def parameters_of(slot: str, target: Any) -> list[str]:
-    """Names of the arguments of a component that a config can set."""
+    """Return the names of a component's arguments that a config can set."""
     names = [name for name in inspect.signature(locate(slot, target)).parameters if name not in _known()[slot]]
     return [*names, *LOADER_KEYS] if slot == "data" else names
 
 
 def arguments_of(cfg: DictConfig, slot: str) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """The slot's target and its arguments from the config, each known to its signature."""
+    """Return the slot's target and its arguments from the config.
+
+    Raises:
+        ConfigError: an argument is missing or unknown.
+    """
     try:
         node: Any = OmegaConf.to_container(cfg[slot], resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key} is needed: give it as {error.full_key}=...") from error
+        raise ConfigError(f"{error.full_key} is needed; set {error.full_key}=...") from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"{slot}: {str(error).splitlines()[0]}") from error
     target = node.pop("_target_", None)
@@ -130,7 +134,9 @@ def _refuse_nested(path: str, node: Any) -> None:
     items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, value in items:
         if str(key).startswith("_"):
-            raise ConfigError(f"{path}.{key}={value}: nothing is instantiated inside a component")
+            raise ConfigError(
+                f"{path}.{key}={value}: components cannot be nested; keys that start with _ are not allowed"
+            )
         _refuse_nested(f"{path}.{key}", value)
 
 
@@ -139,7 +145,7 @@ def _takes_any(call: Callable[..., Any]) -> bool:
 
 
 def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
-    """Call the slot's target with its arguments from the config, and with what is `known` if it has a name for it.
+    """Call the slot's target with its arguments from the config and those of `known` that it takes.
 
     Raises:
         ConfigError: an argument that the target does not have, or a value that it refuses.

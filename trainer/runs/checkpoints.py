@@ -1,11 +1,11 @@
-"""Checkpoints on disk: whole or not there, checked before they are read, and never fewer than one.
+"""Checkpoints on disk: written atomically, verified before they are read, and never all deleted.
 
     checkpoints/
       step-00000400/        one checkpoint: model.safetensors, state.pt, data.json, checkpoint.json
-      best-00000280/        weights, and data.json: all that the model needs to be used
+      best-00000280/        weights and data.json: enough to use the model
       last -> step-00000400    best -> best-00000280
 
-How one of these folders comes to be whole, and is known to be, is in sealed.py.
+sealed.py writes and verifies each of these folders.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ Weights = Mapping[str, Tensor]
 
 
 class Checkpoint(NamedTuple):
-    """What was read: weights by the name of their file, the state of the run, and what the manifest says."""
+    """A checkpoint in memory: weights by the name of their file, the state of the run, and the manifest."""
 
     weights: dict[str, dict[str, Tensor]]
     state: dict[str, Any]
     about: dict[str, Any]
-    data: bytes = b""  # JSON of what the data is, see data/description.py; empty in older ones
+    data: bytes = b""  # JSON about the data, see data/description.py; empty in older checkpoints
 
 
 class Store:
-    """The checkpoints of one run, in `folder`. Of those with a state, `keep` stay beside the last.
+    """The checkpoints of one run, in `folder`: the last, `keep` before it, and the best weights.
 
-    `data` is JSON that goes into each of them: what the data is, and how other data is read as it was.
+    `data` is JSON that is written into each: what the data is, and how to encode other data like it.
     """
 
     def __init__(self, folder: Path, keep: int = 1) -> None:
         self.folder, self.keep, self.data = folder, keep, b""
 
     def save(self, step: int, weights: Mapping[str, Weights], state: dict[str, Any], about: dict[str, Any]) -> None:
-        """Write a checkpoint and call it the last; `weights` by the name of their file, such as `model`.
+        """Write a checkpoint and link it as `last`; `weights` by the name of their file, such as `model`.
 
         Raises:
-            FileSystemError: it cannot be written; what was there before still is.
+            FileSystemError: it cannot be written; earlier checkpoints are intact.
         """
         content = {f"{name}.safetensors": _packed(tensors) for name, tensors in weights.items()}
         buffer = io.BytesIO()
@@ -63,47 +63,47 @@ class Store:
         self._prune()
 
     def save_best(self, step: int, weights: Weights, about: dict[str, Any]) -> str:
-        """Write weights alone, call them the best, and return the name of their folder.
+        """Write weights only, link them as `best`, and return the name of their folder.
 
         Raises:
-            FileSystemError: they cannot be written; what was there before still is.
+            FileSystemError: they cannot be written; earlier checkpoints are intact.
         """
         name = self._write(f"best-{step:08d}", {"model.safetensors": _packed(weights)}, about | {"step": step})
         self._name("best", name)
         return name
 
     def newest(self, say: Callable[[str], None] = lambda line: None) -> Checkpoint | None:
-        """The last checkpoint that is whole; none where none was ever written. Says which are damaged.
+        """Return the last intact checkpoint, or None if none was ever written; `say` reports damaged ones.
 
         Raises:
-            CheckpointError: there are some, and all of them are damaged.
+            CheckpointError: all checkpoints are damaged.
         """
         names = self._names("step")
         for name in reversed(names):
             try:
                 return self.read(name)
             except CheckpointError as error:
-                say(f"warning: {error}; the checkpoint before it is used, where there is one")
+                say(f"warning: {error}; the checkpoint before it is used, if any")
         if names:
             raise CheckpointError(f"{self.folder}: all checkpoints are damaged ({', '.join(names)}); start a new run")
         return None
 
     def read(self, name: str) -> Checkpoint:
-        """The checkpoint of that name.
+        """Read the checkpoint of that name.
 
         Raises:
-            CheckpointError: it is not there, damaged, of a later version, or holds more than tensors and numbers.
+            CheckpointError: it is missing, damaged, of a later format, or holds more than tensors and numbers.
         """
         folder = self.folder / name
         if folder.is_symlink():
             target = os.readlink(folder)
             if target not in self._names("best") + self._names("step"):
-                raise CheckpointError(f"{folder}: leads to {target!r}, which is no checkpoint beside it")
+                raise CheckpointError(f"{folder}: links to {target!r}, expected a checkpoint in the same folder")
             folder = self.folder / target
         about, content = sealed.read(folder)
         data = content.pop("data.json", b"")
         if "model.safetensors" not in content:
-            raise CheckpointError(f"{folder}: names no model.safetensors")
+            raise CheckpointError(f"{folder}: the manifest lists no model.safetensors")
         state = _state(folder / "state.pt", content.pop("state.pt")) if "state.pt" in content else {}
         try:
             weights = {file.removesuffix(".safetensors"): load(data) for file, data in content.items()}
@@ -112,7 +112,7 @@ class Store:
         return Checkpoint(weights, state, about, data)
 
     def go_back(self, step: int, best: str) -> None:
-        """Take away what an interrupted write has left, and best weights of after `step`: they will be found anew."""
+        """Delete leftovers of interrupted writes and best weights from after `step`, which the run will find again."""
         self._clear()
         for name in self._names("best"):
             if _order(name)[0] > step:
@@ -124,7 +124,7 @@ class Store:
             (self.folder / "best").unlink()
 
     def _clear(self) -> None:
-        """Delete what an interrupted write or delete has left."""
+        """Delete leftovers of interrupted writes and deletions."""
         remove(*self.folder.glob(".*"))
 
     def _names(self, kind: str) -> list[str]:
@@ -135,7 +135,7 @@ class Store:
 
     def _write(self, name: str, content: Mapping[str, Any], about: dict[str, Any]) -> str:
         try:
-            self.folder.mkdir(exist_ok=True)  # in the folder of the run, which is there unless somebody took it away
+            self.folder.mkdir(exist_ok=True)  # not its parent: a deleted run folder is an error
             self._clear()
             names = [path.name for path in self.folder.iterdir()]
             number = 1 + max((_order(n)[1] for n in names if n.split("-")[:2] == name.split("-")), default=0)
@@ -145,7 +145,7 @@ class Store:
         except OSError as error:
             size = sum(len(data) for data in content.values())
             raise FileSystemError(
-                f"{self.folder / name}: the checkpoint cannot be written ({size:,} bytes): {error.strerror or error}"
+                f"{self.folder / name}: cannot write the checkpoint ({size:,} bytes): {error.strerror or error}"
             ) from error
         return name
 
@@ -155,7 +155,7 @@ class Store:
             part.symlink_to(target, target_is_directory=True)
 
     def _prune(self) -> None:
-        """Delete all but the last, the `keep` before it, and the best weights that these know of."""
+        """Delete all but the last checkpoint, the `keep` before it, and the best weights that they refer to."""
         steps = self._names("step")
         kept = steps[-1 - self.keep :]
         best = {sealed.manifest(self.folder / name).get("best") for name in kept}
@@ -165,7 +165,7 @@ class Store:
             self._delete(name)
 
     def _delete(self, name: str) -> None:
-        """Under another name first: what is half deleted must not look like a checkpoint."""
+        """Delete a checkpoint, renamed first so that a half-deleted one does not look intact."""
         gone = self.folder / f".{name}"
         with suppress(OSError):
             os.rename(self.folder / name, gone)
@@ -173,31 +173,31 @@ class Store:
 
 
 def load_weights(model: nn.Module, weights: Weights, where: Path) -> None:
-    """Copy weights into a model of the same shape, all of them.
+    """Copy weights into a model of the same shape.
 
     Raises:
-        CheckpointError: names what is missing, too much, or of another shape.
+        CheckpointError: names weights that are missing, unexpected, or of another shape.
     """
     try:
         model.load_state_dict(dict(weights), strict=True)
     except RuntimeError as error:
         lines = [line.strip() for line in str(error).splitlines()[1:]]
-        raise CheckpointError(f"{where}: the weights are of another model: {' '.join(lines[:5])}") from error
+        raise CheckpointError(f"{where}: the weights are from another model: {' '.join(lines[:5])}") from error
 
 
 def _packed(weights: Weights) -> bytes:
-    """As safetensors; tensors that share their memory are written each for itself."""
+    """Serialise as safetensors, with a copy of each tensor that shares memory."""
     return save(
         {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()}
     )
 
 
 def _state(path: Path, data: bytes) -> dict[str, Any]:
-    """Tensors, numbers, text and lists of them; nothing else is ever made of a file, and nothing is unpacked."""
+    """Load tensors, numbers, text and lists of them; refuse any other object, and compressed entries."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
-                raise ValueError("packed entries")
+                raise ValueError("compressed entries")
         state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -208,6 +208,6 @@ def _state(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _order(name: str) -> tuple[int, int]:
-    """Of `step-00000400-2`: 400 and 2."""
+    """Parse `step-00000400-2` into 400 and 2."""
     numbers = [int(part) for part in name.split("-")[1:] if part.isdigit()]
     return (numbers[0] if numbers else 0, numbers[1] if len(numbers) > 1 else 1)

@@ -1,4 +1,4 @@
-"""What a run has written down, and in what several differ. Nothing here imports torch, and a config is data alone."""
+"""Read what runs recorded, and find where they differ. Nothing here imports torch; a config is plain data."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ PLACE = ("git", "dltrain_git", "python", "packages", "processor", "device", "num
 
 
 def config(run: Run) -> dict[str, Any]:
-    """Dotted key -> value; of a part, its name stands for what is called.
+    """Return dotted key -> value, with a component's name in place of its `_target_`.
 
     Raises:
-        CheckpointError: it cannot be read.
+        CheckpointError: the config cannot be read.
     """
     content = flat(run.config)
     content.pop("resume", None)
@@ -24,12 +24,12 @@ def config(run: Run) -> dict[str, Any]:
 
 
 def place(run: Run) -> dict[str, Any]:
-    """Dotted key -> value of all that the results may depend on beside the config: code, packages, machine, data."""
+    """Return dotted key -> value of what else may affect results: code, packages, machine, data."""
     return flat({key: run.environment[key] for key in PLACE if run.environment.get(key) is not None})
 
 
 def differing(contents: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys whose value is not the same in all, in the order in which they come, those of a part together."""
+    """Return the keys whose values differ, in the order of the contents, with those of a component together."""
     keys = list(dict.fromkeys(key for content in contents for key in content))
     parts = list(dict.fromkeys(key.split(".")[0] for key in keys))
     keys.sort(key=lambda key: parts.index(key.split(".")[0]))
@@ -37,5 +37,5 @@ def differing(contents: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _value(content: Mapping[str, Any], key: str) -> str:
-    """As text: 1 is another value than true, and nan the same as nan."""
+    """Return the value as text, in which 1 differs from true, but nan equals nan."""
     return repr(content[key]) if key in content else ""

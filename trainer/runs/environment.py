@@ -1,4 +1,4 @@
-"""Where the numbers of a run come from: versions, machine, code and command."""
+"""Record where the numbers of a run come from: versions, machine, code and command."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def environment(command: Sequence[str], device: str) -> dict[str, Any]:
-    """Versions, machine, code and command, for `environment.json`."""
+    """Return versions, machine, code and command, for `environment.json`."""
     return {
         "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "command": list(command),
@@ -57,7 +57,7 @@ def _processor() -> str:
 
 
 def _git(folder: Path) -> dict[str, Any] | None:
-    """Commit of a folder, and whether anything in its repository differs from that; none outside of a repository."""
+    """Return a folder's commit and whether its repository has uncommitted changes; None outside a repository."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]

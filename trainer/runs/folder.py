@@ -1,4 +1,4 @@
-"""The folder of a run: created for it alone, and written so that a kill leaves what can be read."""
+"""The folder of a run: created for it alone, and readable whenever the run is killed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.files import read_json, remove, replacing, write_json
 
 
 class Inside:
-    """The path of something in the folder of a run."""
+    """The path of a file or folder in the folder of a run."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -28,9 +28,9 @@ class Inside:
 
 
 class RunFolder:
-    """The folder of a run and the names of the files in it, which nothing outside of `runs/` knows.
+    """The folder of a run and the names of its files, which nothing outside `runs/` knows.
 
-    `names` says what was chosen, such as model -> resnet, and `command` how; a run that starts records both.
+    `names` maps slots to the chosen options, such as model -> resnet; a run that starts records it and `command`.
     """
 
     lock = Inside(".lock")
@@ -49,12 +49,13 @@ class RunFolder:
         self.path, self.names, self.command = path, names or {}, command
 
     def begin(self, config: str, environment: dict[str, Any], resumes: bool) -> None:
-        """Record what the run is and where; of one that resumes, where it does, and its end is no longer recorded.
+        """Record the config and environment of a run that starts; one that resumes adds its environment.
 
-        The config comes last: a run that has one has started, and can be resumed.
+        The summary is deleted, as the run is no longer at its end. The config is written last: a run that has one has
+        started, and can be resumed.
         """
         if not resumes:
-            remove(self.tensorboard, self.metrics)  # of a run that ended before its first checkpoint
+            remove(self.tensorboard, self.metrics)  # left by a run that ended before its first checkpoint
         remove(self.summary)
         first = read_json(self.environment)
         if first:
@@ -70,12 +71,12 @@ class RunFolder:
 
 
 def create(folder: Path) -> Path:
-    """Make a new folder of that name or, where it exists, of that name with the first free number behind it.
+    """Create a folder of that name or, if it exists, with the first free number appended.
 
     Two processes never get the same one.
 
     Raises:
-        FileSystemError: the folder cannot be made.
+        FileSystemError: the folder cannot be created.
     """
     with naming(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -86,15 +87,15 @@ def create(folder: Path) -> Path:
             except FileExistsError:
                 continue
             return candidate
-    raise FileSystemError(f"{folder}: ten thousand folders of this name exist")
+    raise FileSystemError(f"{folder}: 10,000 folders of this name exist; choose another name")
 
 
 def claim(folder: Path) -> Path:
-    """Make, or take if it is empty, a folder that the user named.
+    """Create a folder that the user named, or take it if it is empty.
 
     Raises:
-        RunFolderError: there is something in it.
-        FileSystemError: it cannot be made.
+        RunFolderError: it is not empty.
+        FileSystemError: it cannot be created.
     """
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -102,24 +103,24 @@ def claim(folder: Path) -> Path:
     if found:
         raise RunFolderError(
             f"{folder.absolute()} is not empty ({', '.join(found[:3])}, ...); name a new folder, "
-            f"or go on with a run there: resume={folder}"
+            f"or resume the run in it: resume={folder}"
         )
     return folder
 
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Be the one process that writes in a folder, until the block or the process ends.
+    """Lock a folder for this process, until the block or the process ends.
 
     Raises:
-        RunFolderError: another process is; names it.
+        RunFolderError: another process has locked it; names that process.
     """
     with naming(folder):
         file = RunFolder(folder).lock.open("a+", encoding="utf-8")
     with file:
         if not _locked(file, patience_s=0.1):
             owner = "another process"
-            with suppress(OSError):  # on Windows nobody else may read a locked file
+            with suppress(OSError):  # Windows lets no other process read a locked file
                 file.seek(0)
                 owner = file.read(200).strip() or owner
             raise RunFolderError(f"{folder.absolute()} is in use by {owner}")
@@ -131,15 +132,18 @@ def lock(folder: Path) -> Iterator[None]:
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process holds the lock of a run; nothing is changed."""
+    """Whether a process holds the lock of a run; changes nothing."""
     path = RunFolder(folder).lock
-    with suppress(OSError), path.open("rb+" if os.access(path, os.W_OK) else "rb") as file:  # NFS locks the former
+    with (
+        suppress(OSError),
+        path.open("rb+" if os.access(path, os.W_OK) else "rb") as file,
+    ):  # NFS can only lock writable files
         return not _locked(file, patience_s=0.01)
     return False
 
 
 def _locked(file: IO[Any], patience_s: float) -> bool:
-    """Lock an open file until it is closed; false if somebody else holds the lock for longer than `is_running` does."""
+    """Lock an open file until it is closed; return False if the lock is held for longer than `is_running` does."""
     from filelock import lock_descriptor
 
     if lock_descriptor(file.fileno(), blocking=False):
@@ -149,7 +153,7 @@ def _locked(file: IO[Any], patience_s: float) -> bool:
 
 
 def log_to(folder: Path) -> None:
-    """Append everything that is logged to train.log in a run's folder.
+    """Append all logging to train.log in a run's folder.
 
     Raises:
         FileSystemError: it cannot be opened.
@@ -161,19 +165,19 @@ def log_to(folder: Path) -> None:
             encoding="utf-8",
             level=logging.INFO,
             format="%(asctime)s %(levelname)s %(message)s",
-            force=True,  # in place of an earlier run's
+            force=True,  # replaces the log of an earlier run
         )
     logging.getLogger("dltrain").disabled = False  # Hydra's launchers disable the loggers that exist
 
 
 class MetricsFile:
-    """A CSV file with a row per epoch; the header is the keys of the first."""
+    """A CSV file with a row per epoch; the first row's keys are the header."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def cut(self, epoch: int) -> None:
-        """Delete the rows after that epoch, and one that was not written to its end."""
+        """Delete the rows after that epoch, and an incomplete last one."""
         if not self.path.exists():
             return
         lines = [line for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
@@ -185,7 +189,7 @@ class MetricsFile:
             part.write_text("".join([lines[0], *rows]), encoding="utf-8")
 
     def rows(self) -> list[dict[str, float]]:
-        """Return all rows, a run's earlier parts included, up to the first that cannot be read."""
+        """Return all rows, including those before a resumption, up to the first unreadable one."""
         rows: list[dict[str, float]] = []
         unreadable = (OSError, ValueError, TypeError, csv.Error)  # a kill may have left half a row
         with suppress(*unreadable), self.path.open(newline="", encoding="utf-8") as file:
@@ -194,13 +198,13 @@ class MetricsFile:
         return rows
 
     def append(self, row: Mapping[str, float]) -> None:
-        """Add a row, at once on disk for whoever reads along."""
+        """Append a row, and write it at once."""
         size = self.path.stat().st_size if self.path.exists() else 0
         rows: list[Iterable[Any]] = [row.values()] if size else [row.keys(), row.values()]
         try:
             with self.path.open("a", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows(rows)
         except OSError:
-            with suppress(OSError):  # half a row would spoil the one that follows
+            with suppress(OSError):  # half a row would corrupt the next one
                 os.truncate(self.path, size)
             raise

@@ -1,4 +1,4 @@
-"""The files in .hydra/ of a run's folder, as Hydra itself would write them. Nothing here imports torch."""
+"""Write the files in .hydra/ of a run's folder as Hydra would. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainer.runs.folder import RunFolder
 
 
 def write(folder: Path, cfg: DictConfig) -> None:
-    """Write the config of a run, Hydra's node of it, and the overrides that made it.
+    """Write a run's config, Hydra's node, and the overrides.
 
     Raises:
         FileSystemError: they cannot be written.

@@ -1,4 +1,4 @@
-"""Which runs there are, in which order they started, and what their folders say. Nothing here imports torch."""
+"""Find runs and sweeps, and read what their folders record. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ STATES = ("finished", "running", "interrupted", "pruned", "failed", "damaged")
 
 
 class Run:
-    """A run, as its folder says when first asked; what is not there yet, or cannot be read, is empty."""
+    """A run as recorded in its folder, read lazily; what is missing or unreadable is empty."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.files = folder, RunFolder(folder)
 
     @cached_property
     def environment(self) -> dict[str, Any]:
-        """Where it first started: time, command, code, packages and machine."""
+        """Time, command, code, packages and machine of its first start."""
         return read_json(self.files.environment)
 
     @property
     def latest(self) -> dict[str, Any]:
-        """The same of its latest start, which was perhaps to resume it."""
+        """The environment of its latest start, perhaps a resumption."""
         return [self.environment, *self.environment.get("resumed", [])][-1]
 
     @cached_property
@@ -42,7 +42,7 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """Its whole config, read as data alone.
+        """The whole config, read as plain data.
 
         Raises:
             CheckpointError: it cannot be read.
@@ -51,7 +51,7 @@ class Run:
 
     @property
     def overrides(self) -> list[str]:
-        """The overrides that made its config, and those alone: of a sweep's job its own.
+        """The overrides that made its config; a job of a sweep has its own.
 
         Raises:
             CheckpointError: they cannot be read.
@@ -60,7 +60,7 @@ class Run:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv, one per epoch, up to the first that cannot be read."""
+        """The rows of metrics.csv, one per epoch, up to the first unreadable one."""
         return MetricsFile(self.files.metrics).rows()
 
     @cached_property
@@ -78,37 +78,37 @@ class Run:
             return "running"
         if not self.environment and self.files.environment.exists():
             return "damaged"
-        if not self.summary:  # killed: it could not say so
+        if not self.summary:  # it was killed
             return "damaged" if self.files.summary.exists() else "interrupted"
         return self.summary["status"] if self.summary.get("status") in STATES else "damaged"
 
     @property
     def has_started(self) -> bool:
-        """Whether it came far enough to record its config."""
+        """Whether it got far enough to record its config."""
         return self.files.config.is_file()
 
     @property
     def names(self) -> dict[str, Any]:
-        """What was chosen, such as model -> resnet."""
+        """The chosen options, such as model -> resnet."""
         return _dict(self.environment, "names") or _dict(self.summary, "names")
 
     @property
     def seconds(self) -> float | None:
-        """Of training."""
+        """Seconds of training."""
         return _number(self.summary.get("train_s"))
 
     def metrics(self, split: str) -> dict[str, float]:
-        """Those of `best` (validation, in the best epoch), or of `test`."""
+        """Return the metrics of `best` (validation, in the best epoch) or `test`."""
         found = {name: _number(value) for name, value in _dict(self.summary, split).items()}
         return {name: value for name, value in found.items() if value is not None}
 
     def metric(self, split: str, name: str | None = None) -> float | None:
-        """One of them, if it was measured: the monitored one, or that of a name."""
+        """Return one metric, by default the monitored one, if it was measured."""
         return self.metrics(split).get(name or str(self.summary.get("monitor")))
 
     @property
     def objective(self) -> float:
-        """The monitored validation metric of the best epoch, so that larger is better; NaN of a run without."""
+        """The monitored validation metric of the best epoch, signed so that larger is better; NaN if missing."""
         value = self.metric("best")
         return math.nan if value is None else value if self.summary.get("higher_is_better") else -value
 
@@ -126,7 +126,7 @@ def _yaml(path: Path, kind: type) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """As `trainer.runs.folder.write_json` wrote it."""
+    """Return a number as `trainer.files.write_json` wrote it."""
     return float(value) if isinstance(value, (int, float)) or value in ("nan", "inf", "-inf") else None
 
 
@@ -136,7 +136,7 @@ def _dict(content: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def every(root: Path = ROOT) -> list[Run]:
-    """Return all runs below a folder, also those that never came to train, but no jobs of sweeps; oldest first."""
+    """Return all runs below a folder, even those that never trained, but no jobs of sweeps; oldest first."""
     return _listed(root.glob("[0-9]*/*"))
 
 
@@ -157,12 +157,12 @@ def look(folder: Path) -> Run | None:
 
 
 def started(runs: Iterable[Run]) -> list[Run]:
-    """Return those of the runs that came far enough to be used or resumed."""
+    """Return the runs that got far enough to be used or resumed."""
     return [run for run in runs if run.has_started]
 
 
 def sweeps(root: Path = ROOT) -> dict[Path, int]:
-    """Return the sweeps below a folder, oldest first, and how many jobs of each have started."""
+    """Return the sweeps below a folder, oldest first, with the number of jobs started in each."""
     known = Counter({path.parent: 0 for path in root.glob(f"sweeps/*/*/{ledger.FILE}")})
     known.update(path.parent.parent for path in root.glob(str(RunFolder(Path("sweeps/*/*/*")).environment)))
     return dict(sorted(known.items()))
@@ -174,7 +174,7 @@ def is_sweep(folder: Path) -> bool:
 
 
 def find_sweep(name: str, root: Path = ROOT, key: str = "sweep") -> Path:
-    """Return the folder of a sweep: of that path, or `last` the newest below `root`.
+    """Return the folder of a sweep: a path, or for `last` the newest below `root`.
 
     Raises:
         CheckpointError: there is none.
@@ -190,9 +190,9 @@ def find_sweep(name: str, root: Path = ROOT, key: str = "sweep") -> Path:
 
 
 def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
-    """Return the folder of a run: of that path, `last` the newest below `root`, `best` the best job of the last sweep.
+    """Return the folder of a run: a path, `last` (the newest below `root`) or `best` (the best job of the last sweep).
 
-    A sweep's folder stands for its best job. `key` is what the user was asked for.
+    A sweep's folder stands for its best job. `key` is the setting to name in errors.
 
     Raises:
         CheckpointError: there is none.
@@ -214,7 +214,7 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
 
 
 def _best(sweep: Path) -> Path:
-    """The best job of the row that leads the leaderboard."""
+    """Return the best job of the leaderboard's first row."""
     from trainer.runs.leaderboard import leaderboard
 
     best = next((group.best for group in leaderboard(sweep).groups if group.best), None)
@@ -224,6 +224,6 @@ def _best(sweep: Path) -> Path:
 
 
 def new_folder(what: str, root: Path = ROOT) -> Path:
-    """Create a folder for what a command leaves, beside those of runs."""
+    """Create a folder for the output of a command, next to those of runs."""
     now = datetime.now()
     return create(root / f"{now:%Y-%m-%d}" / f"{now:%H-%M-%S}-{what}")

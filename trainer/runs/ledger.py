@@ -1,4 +1,4 @@
-"""What has become of each job of a sweep: a line of JSON for each event, added to and never changed.
+"""Record what happens to each job of a sweep: an append-only file with a line of JSON per event.
 
     {"event": "sweep", "command": [...], "samples": {...}, "jobs": 4, "values": {"optim.lr": ["0.1", "0.01"], ...}}
     {"event": "preflight", "seconds": 240.0, "metric": "accuracy", "higher_is_better": true, "time": ...}
@@ -7,7 +7,7 @@
     {"event": "started", "job": 3, "overrides": [...], "hash": ..., "time": ...}
     {"event": "finished", "job": 3, "overrides": [...], "objective": 0.97, "seconds": 12.3, ...}
 
-A line is written at once, so that processes do not mix; one that a kill has cut off is none.
+Each line is a single write, so that lines of several processes do not mix; an incomplete one is ignored.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from typing import Any, NamedTuple
 from trainer.errors import naming
 
 FILE = "sweep.jsonl"  # in the folder of a sweep
-ENDED = ("finished", "failed", "pruned")  # these are not run again, unless failed ones are asked for
+ENDED = ("finished", "failed", "pruned")  # not run again, except failed jobs with sweep.retry
 Event = dict[str, Any]
 
 
 class Outlook(NamedTuple):
-    """What the preflight tells of a sweep."""
+    """What the preflight measured."""
 
-    seconds: float  # that a job may take, on average
-    metric: str  # that ranks them
+    seconds: float  # estimated per job
+    metric: str  # that ranks the jobs
     higher_is_better: bool
 
 
@@ -40,7 +40,7 @@ class Ledger:
         self.path = folder / FILE
 
     def append(self, event: str, **about: Any) -> None:
-        """Note an event.
+        """Append an event.
 
         Raises:
             FileSystemError: it cannot be written.
@@ -50,13 +50,13 @@ class Ledger:
         with naming(self.path), self.path.open("ab+", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
-                line = b"\n" + line  # a kill has cut off the line before
-            while line:  # a disk that is nearly full takes a part, and refuses the rest
+                line = b"\n" + line  # the previous line was cut off by a kill
+            while line:  # a disk that is nearly full writes a part, and then raises
                 line = line[file.write(line) :]
             os.fsync(file.fileno())
 
     def events(self) -> list[Event]:
-        """All that can be read, in their order."""
+        """Return all readable events, in order."""
         if not self.path.exists():
             return []
         found = []
@@ -69,33 +69,33 @@ class Ledger:
                 found.append(event)
         return found
 
+    def _events_of(self, *kinds: str) -> list[Event]:
+        return [event for event in self.events() if event["event"] in kinds]
+
     def header(self) -> Event:
-        """How the sweep was begun; empty where nothing says so."""
-        return next((event for event in self.events() if event["event"] == "sweep"), {})
+        """Return how the sweep was started, empty if that is not recorded."""
+        return next(iter(self._events_of("sweep")), {})
 
     def num_jobs(self) -> int:
-        """Of the whole sweep; a search may be gone on with to more than it was begun with."""
-        told = [event["jobs"] for event in self.events() if event["event"] in ("sweep", "resumed") and "jobs" in event]
-        return told[-1] if told else len(self.jobs())
+        """Return the number of jobs of the whole sweep; resuming a search may add some."""
+        recorded = [event["jobs"] for event in self._events_of("sweep", "resumed") if "jobs" in event]
+        return recorded[-1] if recorded else len(self.jobs())
 
     def outlook(self) -> Outlook | None:
-        """What the preflight has found, if it came to its end."""
-        found = [event for event in self.events() if event["event"] == "preflight"]
+        """Return the result of the preflight, if it finished."""
+        found = self._events_of("preflight")
         return Outlook(*(found[-1][name] for name in Outlook._fields)) if found else None
 
     def has_failed(self) -> bool:
-        """Whether a job has failed since the sweep was begun or, if it was, gone on with."""
-        failed = False
-        for event in self.events():
-            failed = event["event"] == "failed" or (failed and event["event"] != "resumed")
-        return failed
+        """Whether a job has failed since the sweep was last started or resumed."""
+        return [event["event"] for event in self._events_of("failed", "resumed")][-1:] == ["failed"]
 
     def rungs(self) -> list[Event]:
-        """Those that the jobs of a pruned sweep have passed."""
-        return [event for event in self.events() if event["event"] == "rung"]
+        """Return the rungs that the jobs of a pruned sweep have passed."""
+        return self._events_of("rung")
 
     def jobs(self) -> dict[int, Event]:
-        """Number of each job that was begun -> the last that happened to it, its folder and its overrides included."""
+        """Map each job that was started to its last event, with its folder and overrides."""
         found: dict[int, Event] = {}
         for event in self.events():
             if isinstance(event.get("job"), int):

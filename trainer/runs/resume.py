@@ -1,4 +1,4 @@
-"""Going on with a run: which, the command line that began it, and what may change. Nothing here imports torch."""
+"""Resume a run: which one, its command line, and what may change. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from trainer.config.keys import flat
 from trainer.errors import CheckpointError
 from trainer.runs.index import ROOT, Run, every, started
 
-FREE = {  # these change how long and how closely a run is followed, not what it is
+FREE = {  # keys that may change on resume: how long a run trains and what it reports, not what it computes
     "epochs",
     "max_steps",
     "max_minutes",
@@ -33,35 +33,34 @@ FREE = {  # these change how long and how closely a run is followed, not what it
     "sweep.jobs",
     "sweep.retry",
 }
-# In a sweep the jobs are compared with each other: what they come to may not change with some of them done.
-# A search may have more of them.
+# The jobs of a sweep are compared with each other, so that their length may not change; a search may get more jobs.
 FREE_IN_SWEEP = FREE - {"epochs", "max_steps", "max_minutes", "patience"} | {"hydra.sweeper.n_trials"}
 
 
 def unfinished(cfg: DictConfig, root: Path = ROOT) -> Path | None:
-    """The last run of this config that has not finished, if there is one."""
+    """Return the last unfinished run with this config, if any."""
     for run in reversed(started(every(root))):
-        with suppress(CheckpointError):  # what cannot be read is none of ours
+        with suppress(CheckpointError):  # a run that cannot be read is not a match
             if run.summary.get("status") != "finished" and not differences(run.folder, cfg, FREE):
                 return run.folder
     return None
 
 
 def command_of(folder: Path) -> list[str]:
-    """The arguments that a run was begun with or, if it was, gone on with.
+    """Return the arguments with which a run was last started or resumed.
 
     Raises:
-        CheckpointError: the folder does not say.
+        CheckpointError: the folder does not record them.
     """
     run = Run(folder)
     command = run.latest.get("command")
     if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
-        raise CheckpointError(f"{run.files.environment}: does not say how the run was begun; start a new one")
+        raise CheckpointError(f"{run.files.environment}: does not record the run's command; start a new run")
     return command[1:]
 
 
 def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dict[str, str]:
-    """Key -> `key: saved -> now` of all in which the config differs from the one of a run. It is read as data alone.
+    """Return key -> `key: saved -> now` for each difference between a run's config, read as plain data, and `cfg`.
 
     Raises:
         CheckpointError: the config of the run cannot be read.
@@ -73,5 +72,5 @@ def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dic
 
 
 def values_of(cfg: DictConfig) -> dict[str, Any]:
-    """Map each dotted key of a config, less Hydra's, to its value."""
+    """Map each dotted key of a config, except Hydra's, to its value."""
     return flat(OmegaConf.to_container(OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k != "hydra"]), resolve=True))

@@ -1,4 +1,4 @@
-"""What a run saves of itself, when, and how it goes on from that."""
+"""Save and restore the state of a run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from trainer.runs.checkpoints import Checkpoint, Store, load_weights
 
 
 class Saver:
-    """Keeps the parts of a run together that change while it goes on, and writes them to its `store`.
+    """Holds the parts of a run that change during training, and saves them to its `store`.
 
-    Everything here stands still between two reports of the loop, so that resuming from what is saved then is exact.
-    `flush` is called before each checkpoint: the logs on disk reach as far as it does. `lap` books the time.
+    Nothing here changes between two reports of the loop, so that resuming from a checkpoint is bit-exact. `flush` is
+    called before each checkpoint, so that the logs on disk reach as far. `lap` books the time spent.
     """
 
     def __init__(
@@ -39,21 +39,21 @@ class Saver:
         lap: Callable[[str], None] = lambda part: None,
     ) -> None:
         self.store, self.flush, self.lap = store, flush, lap
-        # Looked up in a config at each update, these would take longer than a small model's forward pass.
+        # Looking these up in the config at each update would take longer than a small model's forward pass.
         self.every_s, self.every_steps, self.min_seconds = 60 * pace.every_minutes, pace.every_steps, pace.min_seconds
         self.model, self.update, self.meter, self.best = model, update, meter, best
         self.position = Position()
-        self.seconds = 0.0  # of training, before this process
+        self.seconds = 0.0  # of training before this process
         self.start = self.saved_at = time.monotonic()
         self.saved_step, self.saved_position = 0, Position()
         self.best_step, self.best_name = 0, ""  # of the best weights, and of their folder
-        self.best_weights: dict[str, Tensor] | None = None  # where they are not yet on disk
+        self.best_weights: dict[str, Tensor] | None = None  # not yet on disk
 
     def restore(self, saved: Checkpoint) -> None:
-        """Go on from a checkpoint: weights, optimizer, schedule, counters, metrics and every random generator.
+        """Restore a checkpoint: weights, optimizer, schedule, counters, metrics and every random generator.
 
         Raises:
-            CheckpointError: the weights are of another model.
+            CheckpointError: the weights are from another model.
         """
         where, state = self.store.folder, saved.state
         load_weights(self.model, saved.weights.get("trained", saved.weights["model"]), where)
@@ -69,13 +69,13 @@ class Saver:
 
     @property
     def trained_s(self) -> float:
-        """Seconds of training, those before this process included."""
+        """Seconds of training, including those before this process."""
         return self.seconds + time.monotonic() - self.start
 
     def within_epoch(self, report: Report, more_to_come: bool) -> None:
-        """Save after an update where `checkpoint.every_steps` or `every_minutes` have passed.
+        """Save after an update once `checkpoint.every_steps` or `every_minutes` have passed.
 
-        The last update of an epoch is left to its end, so that each step in the logs has one point to resume from.
+        The last update of an epoch is left to `end_of_epoch`, so that each step has one point to resume from.
         """
         self.position = report.position
         waited = time.monotonic() - self.saved_at >= self.every_s
@@ -84,7 +84,7 @@ class Saver:
         self.lap("checkpoints")
 
     def end_of_epoch(self, report: Report, improved: bool) -> None:
-        """Save with the metrics of an epoch, unless the last checkpoint is younger than `checkpoint.min_seconds`."""
+        """Save at the end of an epoch, unless the last checkpoint is younger than `checkpoint.min_seconds`."""
         self.position = report.position
         now = time.monotonic() - self.saved_at >= self.min_seconds
         if improved:
@@ -101,11 +101,11 @@ class Saver:
         return model
 
     def save(self) -> None:
-        """Write the best weights and a checkpoint, unless they are there.
+        """Write the best weights and a checkpoint, unless they are saved already.
 
         Raises:
-            FileSystemError: it cannot be written; the one before it is whole.
-            NumericalError: a weight is no number; the checkpoint before it stays the last.
+            FileSystemError: it cannot be written; the previous checkpoint is intact.
+            NumericalError: a weight is not finite; the previous checkpoint stays the last.
         """
         if self.saved_position == self.position:
             return

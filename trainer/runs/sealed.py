@@ -1,7 +1,7 @@
-"""A folder of files that is whole or not there, and known to be what was written before any of it is parsed.
+"""Write folders of files atomically, and verify them before anything in them is parsed.
 
-It is written under another name, file by file to the disk, `checkpoint.json` with the SHA-256 of each and of itself at
-the end, and then renamed. The sums tell damage, not who wrote it.
+A folder is written under a temporary name, each file synced, `checkpoint.json` with the SHA-256 of each file and of
+itself last, and then renamed. The sums reveal damage, not who wrote it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from trainer import __version__
 from trainer.errors import CheckpointError
 from trainer.files import replacing
 
-FORMAT = 1  # of the files; a later one is not guessed at
+FORMAT = 1  # of the files; later formats are refused
 MANIFEST = "checkpoint.json"
 
 
 def write(folder: Path, content: Mapping[str, Any], about: dict[str, Any]) -> None:
-    """Make the folder, with `content` by the names of the files and `about` in the manifest.
+    """Write the folder, with `content` by file name and `about` in the manifest.
 
     Raises:
         OSError: it cannot be written or, at the very end, its name cannot be synced to the disk.
@@ -40,10 +40,10 @@ def write(folder: Path, content: Mapping[str, Any], about: dict[str, Any]) -> No
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest and the content of its files, compared with their sums before anything is parsed.
+    """Return the manifest and the content of its files, after verifying their sums.
 
     Raises:
-        CheckpointError: a file is missing or damaged, is none of a checkpoint's, or the format is a later one.
+        CheckpointError: a file is missing, damaged or unexpected, or the format is a later one.
     """
     about = manifest(folder)
     if not about:
@@ -54,7 +54,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     files = about.get("files")
     for file, expected in files.items() if isinstance(files, dict) else ():
         if file not in ("state.pt", "data.json") and not re.fullmatch(r"\w+\.safetensors", file):
-            raise CheckpointError(f"{folder}: no checkpoint has a file {file!r}")
+            raise CheckpointError(f"{folder}: unexpected file {file!r} in the manifest")
         try:
             size = (folder / file).stat().st_size
             if size != expected["bytes"]:
@@ -71,13 +71,13 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
 
 
 def sealed(about: dict[str, Any]) -> bytes:
-    """A manifest as JSON, with its own sum at the end."""
+    """Return a manifest as JSON, with its own sum at the end."""
     plain = json.dumps(about, sort_keys=True).encode()
     return json.dumps(about | {"sha256": sha256(plain)}, indent=2).encode()
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """What the manifest says, empty where it is not there or not as it was written."""
+    """Return the manifest, empty if it is missing or damaged."""
     try:
         about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         found = about.pop("sha256")
@@ -94,5 +94,5 @@ def _write_synced(path: Path, data: Any) -> None:
 
 
 def sha256(data: Any) -> str:
-    """In hexadecimal digits."""
+    """Return the SHA-256 sum in hexadecimal digits."""
     return hashlib.sha256(data).hexdigest()

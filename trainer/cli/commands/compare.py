@@ -1,4 +1,4 @@
-"""`dltrain compare`: runs beside each other, what differs between them and what came of it."""
+"""`dltrain compare`: show runs side by side, with what differs between them and their results."""
 
 from __future__ import annotations
 
@@ -23,11 +23,9 @@ from trainer.view.words import shown
 USAGE = Usage(
     settings={
         "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
-        "last": Setting("so many runs, the newest ones", ""),
-        "output": Setting("the picture, a .png or a folder for it; else a new folder in outputs, or the sweep's", ""),
-        "json": Setting(
-            "the same for a program, without a picture; --json is short for it", "false", ("true", "false")
-        ),
+        "last": Setting("the newest runs, this many", ""),
+        "output": Setting("a .png, or a folder for it; by default a new one in outputs, or the sweep's own", ""),
+        "json": Setting("true, or --json: print JSON, draw nothing", "false", ("true", "false")),
     },
     examples=(
         "dltrain compare last=2",
@@ -36,14 +34,14 @@ USAGE = Usage(
     ),
     words="run folders, sweeps or last",
 )
-COLUMNS = 4  # runs beside each other; more are below each other
+COLUMNS = 4  # runs as columns; more become rows
 
 
 def main(given: Settings) -> None:
     """Print what differs between runs, and draw their curves.
 
     Raises:
-        ConfigError: fewer than two runs, or a setting that cannot be.
+        ConfigError: fewer than two runs, or an invalid setting.
         CheckpointError: no such run.
         FileSystemError: the picture cannot be written.
     """
@@ -60,13 +58,13 @@ def main(given: Settings) -> None:
     if elsewhere := drift(compared):
         say("", "code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere))
     if not any(side.history for side in compared):
-        return  # there is nothing to draw
+        return
     path = Path(given.values["output"] or new_folder("compare")).expanduser()
     say("", f"picture  {shown(draw(compared, path if path.suffix == '.png' else path / 'compare.png'))}")
 
 
 def _only_sweep(words: list[str], values: dict[str, str]) -> Path | None:
-    """The sweep that is asked for, where that is all."""
+    """Return the sweep to compare if the arguments name one sweep and nothing else."""
     names = [*words, *([values["sweep"]] if values["sweep"] else [])]
     if len(names) != 1 or values["last"]:
         return None
@@ -75,10 +73,10 @@ def _only_sweep(words: list[str], values: dict[str, str]) -> Path | None:
 
 
 def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
-    """What a sweep says at its end, and in what the place of its jobs differs; `output` is a .png or a folder.
+    """Print a sweep's leaderboard and differences between its jobs' environments; `output` is a .png or a folder.
 
     Raises:
-        FileSystemError: what cannot be written.
+        FileSystemError: a file cannot be written.
     """
     from trainer.view.sweep import picture
 
@@ -95,14 +93,11 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
         report(sweep, path)
     if elsewhere:
         say("code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere), "")
-    if is_picture:
-        picture.draw_board(sweep, path)
-    else:
-        picture.draw_sweep(sweep, path)
+    (picture.draw_board if is_picture else picture.draw_sweep)(sweep, path)
 
 
 def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:
-    """The runs that are asked for, each once."""
+    """Return the runs that the arguments name, each once."""
     last = values["last"]
     if last and not (last.isdecimal() and int(last)):
         raise ConfigError(f"dltrain compare: last={last}: expected a number of runs, as in last=2")
@@ -115,22 +110,18 @@ def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:
         found += started(every())[-int(last) :]
     found = list({run.folder.resolve(): run for run in found}.values())
     if len(found) < 2:
-        there = f"there is only {shown(found[0].folder)}" if found else "there is nothing"
-        raise ConfigError(f"dltrain compare: {there} to compare; name two runs, or say last=2 or sweep=last")
+        got = f"only {shown(found[0].folder)}" if found else "no runs"
+        raise ConfigError(f"dltrain compare: {got} to compare; name two runs, or give last=2 or sweep=last")
     return found
 
 
 def _columns(compared: Sequence[Side]) -> list[Column]:
-    """A column a run or, of many, a row a run; a narrow terminal goes without the lesser of its columns."""
+    """Return one column per run or, for more than COLUMNS runs, one row each; `keep` ranks columns by importance."""
     labels = [side.label for side in compared]
     if len(compared) > COLUMNS:
-        found = fewer(compared)
+        settings = (Column(line.title, line.cells, keep=line.keep) for line in fewer(compared))
         folders = Column("run", [shown(side.run.folder) for side in compared], keep=0)
-        return [
-            Column("", labels, keep=9),
-            *(Column(line.title, line.cells, keep=line.keep) for line in found),
-            folders,
-        ]
+        return [Column("", labels, keep=9), *settings, folders]
     found = lines(compared)
     cells = zip(*(line.cells for line in found), strict=True)
     titles = Column("", [line.title for line in found])

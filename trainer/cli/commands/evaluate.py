@@ -1,4 +1,4 @@
-"""`dltrain eval`: the metrics of a trained model again, on its own test split or on other data."""
+"""`dltrain eval`: measure a trained model on its own test split or on other data."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ USAGE = Usage(
     settings={
         "run": Setting("a run's folder, last, or best of a sweep", "last"),
         "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
-        "json": Setting("true prints one JSON object and nothing else; so does --json", "false", ("true", "false")),
+        "json": Setting("true, or --json: print one JSON object only", "false", ("true", "false")),
     },
     examples=(
-        "dltrain eval run=last                                  its own test split: equal to the last digit",
+        "dltrain eval run=last                                  its own test split: bit-identical",
         "dltrain eval run=last data.path=other.csv              all rows of another file of the same kind",
-        "dltrain eval run=last data=csv data.path=other.csv     columns are found by name",
+        "dltrain eval run=last data=csv data.path=other.csv     columns are matched by name",
         "dltrain eval run=last data=image_folder data.path=photos",
-        "dltrain eval run=last data=fashion_mnist               the test split of other images",
+        "dltrain eval run=last data=fashion_mnist               the test split of another data set",
     ),
     overrides=True,
 )
 
 
 def main(given: Settings) -> None:
-    """Measure, and print a table or JSON.
+    """Evaluate, and print a table or JSON.
 
     Raises:
-        DltrainError: no such run, data that cannot be read, or data that the model was not made for.
+        DltrainError: no such run, unreadable data, or data that does not fit the model.
     """
     if others := [line for line in given.overrides if not line.startswith(("data=", "data."))]:
         hint = nearest(key_of(others[0]), [*USAGE.settings, "data"])
-        raise ConfigError(f"dltrain eval: {others[0]}: the run's config stays as it is, but for its data; {hint}")
+        raise ConfigError(f"dltrain eval: {others[0]}: only the data of the run's config can be changed; {hint}")
 
     from trainer.engine.loop import evaluate
     from trainer.trained import model as trained
@@ -63,10 +63,10 @@ def main(given: Settings) -> None:
 
 
 def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[str]]:
-    """The test split of the run's own data, read again, and what to say of it.
+    """Load the test split of the run's own data; return it with notes for the user.
 
     Raises:
-        DataError: the data is another than it was.
+        DataError: the data has changed.
     """
     from trainer.build import parts
     from trainer.data import description
@@ -78,17 +78,17 @@ def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[s
     loaders, spec = parts.data(cfg, model.device)
     if description.dumps(spec, loaders.train.targets) != model.description:
         raise DataError(
-            f"{model.folder}: its data is not what it was: the training split has other values, classes or sizes; "
-            "data.path= or data= measures it as other data, read as the training data was"
+            f"{model.folder}: its data has changed: the training split has other values, classes or sizes; "
+            "to evaluate it as other data, pass data.path= or data="
         )
     noted = Run(model.folder).environment.get("data", {}).get("test")
     if noted and noted != fingerprints(loaders)["test"]:
-        return loaders.test, ["this test split is not the run's: other values, or in another order"]
+        return loaders.test, ["this test split differs from the run's: other values, or another order"]
     return loaders.test, []
 
 
 def _other(model: Trained, overrides: list[str], config_dir: str | None) -> tuple[BatchLoader, str, list[str]]:
-    """Examples of other data, encoded as the training's were; what they are called, and what to say of them."""
+    """Load other data, encoded like the training data; return it with a title and notes for the user."""
     from trainer.config.check import checked
     from trainer.trained.model import with_data
     from trainer.trained.new_data import other_data
@@ -114,10 +114,10 @@ def _print(
 ) -> None:
     from trainer.view.console import Terminal, results_table, shown
 
-    print(f"run    {shown(model.folder)} ({model.name}), the weights of its best epoch, on {model.device}")
+    print(f"run    {shown(model.folder)} ({model.name}), weights of the best epoch, on {model.device}")
     print(f"data   {title}: {num_examples:,} examples")
     print(*(f"       {note}" for note in notes), sep="\n", end="\n" if notes else "")
-    rows = {"test, as the run said": _numbers(before), title: found} if before and is_own else {title: found}
+    rows = {"test, in the run": _numbers(before), title: found} if before and is_own else {title: found}
     Terminal(highlight=False, markup=False).print(results_table(rows))
     if not before or not is_own:
         return
@@ -125,13 +125,13 @@ def _print(
     for name, (old, new) in different.items():
         print(f"DIFFERS  {name}: {old} in the run, {new} now ({new - old:+.2g})")
     if different and not notes:
-        print("as on another device, with other threads or versions")
+        print("expected on another device, or with other threads or versions")
     if not different:
         print("PASS  equal to the run's")
 
 
 def _differences(before: Mapping[str, Any], found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """What is not the same number to the last digit; NaN is itself."""
+    """Return the metrics that are not bit-identical; NaN equals NaN."""
     old = _numbers(before)
     return {n: (old[n], value) for n, value in found.items() if n in old and repr(old[n]) != repr(value)}
 

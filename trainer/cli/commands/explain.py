@@ -1,4 +1,4 @@
-"""One batch forward and backward through a model: its graph as a table and as a picture."""
+"""`dltrain explain`: trace one batch forward and backward; show the graph as a table and a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from trainer.explain.node import Node
 from trainer.runs.index import Run, find, new_folder
 
 USAGE = Usage(
-    settings={"run": Setting("a run folder, last or best: its model, with its best weights", "")},
+    settings={"run": Setting("a run's folder, last or best: its model with its best weights", "")},
     examples=(
         "dltrain explain model=mlp data=boston       any keys of a run",
         "dltrain explain 'model.hidden=[64,64,64,64,64,64,64,64]' model=mlp model.activation=sigmoid",
@@ -23,15 +23,15 @@ USAGE = Usage(
     ),
     overrides=True,
 )
-MOST_EXAMPLES = 32  # of the batch: more change the numbers little
-ROWS = 60  # of the table; larger graphs are folded
+MOST_EXAMPLES = 32  # more change the numbers little
+ROWS = 60  # larger graphs are folded
 
 
 def main(given: Settings) -> None:
     """Print the table with its legend, and draw graph.png.
 
     Raises:
-        DltrainError: whatever the user can mend.
+        DltrainError: an error that the user can fix.
     """
     if not given.values["run"]:
         from trainer.config.check import checked
@@ -50,7 +50,7 @@ def main(given: Settings) -> None:
 
 
 def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -> None:
-    """Explain the model of a config as it is at the start of a run or, with the checkpoints of one, at its best."""
+    """Explain a config's model at the start of a run or, given the checkpoints `saved`, at its best epoch."""
     from trainer.build import parts
     from trainer.explain.marks import marked
     from trainer.explain.record import record
@@ -76,12 +76,12 @@ def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
     what = f"{names['model']} on {names['data']}"
     print(f"{what}: {len(nodes)} nodes, in the order of the forward pass of {num_examples} training examples")
     if len(rows) < len(nodes):
-        print(f"folded to {len(rows)}: a row is a module where it stands for several nodes, and shows the last of them")
+        print(f"folded to {len(rows)} rows: a module's row stands for several nodes and shows the last of them")
     width = None if sys.stdout.isatty() else 120
     Terminal(highlight=False, markup=False, width=width).print(graph_table(rows))
     print(*legend(nodes), sep="\n")
     picture = new_folder(f"explain-{names['model']}-{names['data']}") / "graph.png"
-    with style.look():  # before matplotlib is imported: it has things to say about fonts and homes
+    with style.look():  # before matplotlib is imported: it warns about fonts and the home folder
         from trainer.explain.picture import graph_picture
 
         graph_picture(rows, f"{what}\none batch, forward from top to bottom", picture)

@@ -1,4 +1,4 @@
-"""`dltrain export`: a trained model as a file that another program loads without this package."""
+"""`dltrain export`: write a trained model as a file that other programs can load without this package."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ USAGE = Usage(
     settings={
         "run": Setting("a run's folder, last, or best of a sweep", "last"),
         "format": Setting(
-            "torch (torch.export), onnx, or safetensors: weights alone", None, ("torch", "onnx", "safetensors")
+            "torch (torch.export), onnx, or safetensors (weights only)", None, ("torch", "onnx", "safetensors")
         ),
-        "output": Setting("the file; <model>-<data> with the ending of the format by default", ""),
+        "output": Setting("the file; by default <model>-<data> with the suffix of the format", ""),
     },
     examples=(
-        "dltrain export run=last format=onnx                    writes simple_cnn-digits.onnx, and .onnx.json about it",
+        "dltrain export run=last format=onnx                    writes simple_cnn-digits.onnx and .onnx.json",
         "dltrain export run=last format=torch output=digits.pt2",
     ),
 )
@@ -33,10 +33,10 @@ TOLERANCE = 1e-4  # absolute, or relative where outputs are larger than 1
 
 
 def main(given: Settings) -> None:
-    """Write, run what was written, compare, and say how to use it.
+    """Export a model, compare the file's outputs with the model's, and print how to use it.
 
     Raises:
-        DltrainError: no such run, a model of which there is no such form, or a file that gives other outputs.
+        DltrainError: no such run, a model that the format cannot hold, or a file with other outputs.
     """
     from trainer.trained import export as exporting
     from trainer.trained import model as trained
@@ -65,7 +65,7 @@ def main(given: Settings) -> None:
 
 
 def _examples(model: Trained) -> tuple[Tensor, str]:
-    """Inputs `(N, *in_shape)` of the test split or, where the data is not there, random ones; and which they are."""
+    """Return inputs `(N, *in_shape)` of the test split or, if the data is missing, random ones; and what they are."""
     import torch
 
     from trainer.build import parts
@@ -75,9 +75,10 @@ def _examples(model: Trained) -> tuple[Tensor, str]:
         if spec.in_shape == model.spec.in_shape and spec.vocab_size == model.spec.vocab_size:
             inputs = next(iter(loaders.test))[0][:EXAMPLES_COMPARED]
             if len(inputs) > 1:
-                return _plain(inputs), "test examples"
+                # in the usual memory layout, as float32 or int64: what other programs have
+                return (inputs.float() if inputs.is_floating_point() else inputs.long()).contiguous(), "test examples"
     except DltrainError:
-        pass  # random inputs compare as well, if not as truly
+        pass  # random inputs will do
     generator = torch.Generator().manual_seed(0)
     shape = (EXAMPLES_COMPARED, *model.spec.in_shape)
     if model.spec.vocab_size is None:
@@ -87,40 +88,33 @@ def _examples(model: Trained) -> tuple[Tensor, str]:
     return tokens * (torch.arange(shape[1]) < lengths), "random inputs"
 
 
-def _plain(inputs: Tensor) -> Tensor:
-    """Float32 in the usual order of dimensions or, of tokens, int64: what another program has."""
-    return (inputs.float() if inputs.is_floating_point() else inputs.long()).contiguous()
-
-
 def _worst(model: Trained, exported: Any, inputs: Tensor) -> float:
-    """The largest difference between the file's outputs and the model's, relative where those are larger than 1.
+    """Return the largest difference between the file's and the model's outputs, relative where those exceed 1.
 
     Raises:
-        CheckpointError: it is too large.
+        CheckpointError: it exceeds TOLERANCE.
     """
     import torch
 
     parameter = next(model.model.parameters())
     with torch.no_grad():
         expected = model.model(inputs.to(parameter.dtype) if inputs.is_floating_point() else inputs).double()
-        # One by one too: a graph may hold only for some numbers of examples.
+        # One by one too: an exported graph may work only for some batch sizes.
         found = [exported(inputs).double(), torch.cat([exported(one[None]).double() for one in inputs])]
     scale = expected.abs().clamp_min(1)
     worst = max(float(((each - expected).abs() / scale).max()) for each in found)
     if not worst <= TOLERANCE:
-        raise CheckpointError(
-            f"the file gives other outputs than the model: they differ by {worst:.2g}; it is not kept"
-        )
+        raise CheckpointError(f"the file's outputs differ from the model's by {worst:.2g}; the file was deleted")
     return worst
 
 
 def _about(model: Trained, form: str, file: str, inputs: Tensor) -> dict[str, Any]:
-    """What another program has to know."""
+    """Describe the file for other programs."""
     from trainer.trained import export as exporting
 
     spec = model.spec
     outputs = {
-        "regression": "(batch, 1), standardised: times target_std plus target_mean is in units",
+        "regression": "(batch, 1), standardised: multiply by target_std and add target_mean",
         "binary": "(batch, 1), a logit: its sigmoid is the probability of the second class",
         "multiclass": f"(batch, {spec.out_features}), logits: their softmax is the probability of each class",
     }
@@ -139,8 +133,8 @@ def _about(model: Trained, form: str, file: str, inputs: Tensor) -> dict[str, An
     }
 
 
-HOW = {  # what the encoder means
-    "features": "one input for each column, (value - mean) / std; of a column with categories one each, 1 or 0",
-    "image": "pixels from 0 to largest, in channels first, grey or RGB, of this size: (pixel - mean) / std",
-    "tokens": "the place of each token in tokens plus 2; 1 of one that is not there; filled up with 0 to max_length",
+HOW = {  # how inputs are encoded
+    "features": "one input per column, (value - mean) / std; a categorical column has one per category, 1 or 0",
+    "image": "pixels from 0 to largest, channels first, grey or RGB, of this size: (pixel - mean) / std",
+    "tokens": "index of each token in tokens, plus 2; 1 for unknown tokens; padded with 0 to max_length",
 }

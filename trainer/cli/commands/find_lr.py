@@ -1,4 +1,4 @@
-"""The learning-rate range test of a run's config, with its picture and a suggestion."""
+"""`dltrain find-lr`: the learning-rate range test of a run's config, with a picture and a suggestion."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 USAGE = Usage(
     settings={
         "lowest": Setting("learning rate of the first update", "1e-7"),
-        "highest": Setting("learning rate of the last, unless the loss has risen too far before", "10"),
-        "steps": Setting("updates from the one to the other", "100"),
+        "highest": Setting("learning rate of the last update, unless the loss diverges earlier", "10"),
+        "steps": Setting("number of updates", "100"),
     },
     examples=(
-        "dltrain find-lr model=mlp data=boston       any keys of a run; optim.lr is what is looked for",
+        "dltrain find-lr model=mlp data=boston       any keys of a run; optim.lr is ignored",
         "dltrain find-lr model=resnet data=mnist optim=sgd steps=200",
     ),
     overrides=True,
 )
-FEWEST_STEPS = 30  # a smoothed curve of fewer has no slope
+FEWEST_STEPS = 30  # fewer give no smooth slope
 
 
 def main(given: Settings) -> None:
-    """Print the suggestion, and leave lr_range.png and lr_range.csv.
+    """Print the suggestion, and write lr_range.png and lr_range.csv.
 
     Raises:
-        DltrainError: whatever the user can mend.
+        DltrainError: an error that the user can fix.
     """
     lowest, highest, steps = (_number(given, key) for key in USAGE.settings)
     if not (lowest < highest and steps >= FEWEST_STEPS and steps == int(steps)):
@@ -54,13 +54,13 @@ def main(given: Settings) -> None:
     curve = measure(cfg, lowest, highest, int(steps))
     if len(curve.lrs) < 2:
         raise NumericalError(
-            f"the loss is no number at lr {lowest:g} already; look for it from lowest={lowest / 1e3:g}"
+            f"the loss is not finite at the lowest learning rate, {lowest:g}; try lowest={lowest / 1e3:g}"
         )
     _report(curve, names, given, new_folder(f"find-lr-{names['model']}-{names['data']}"))
 
 
 def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve:
-    """Run the test with all that the config says, but for the learning rate and its schedule."""
+    """Run the test as the config says, except for the learning rate and its schedule."""
     from trainer.build import parts
     from trainer.build.update import update
     from trainer.engine.lr_range import range_test
@@ -68,29 +68,23 @@ def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve
     made = parts.assemble(cfg)
     changes = update(cfg, made.model, steps, made.scaler)
     _check_optimizer(changes)
-    return range_test(
-        made.model,
-        made.loss,
-        made.data.train,
-        changes,
-        autocast=made.autocast,
-        lowest=lowest,
-        highest=highest,
-        steps=steps,
-    )
+    parts_of_test = made.model, made.loss, made.data.train, changes
+    return range_test(*parts_of_test, autocast=made.autocast, lowest=lowest, highest=highest, steps=steps)
 
 
 def _check_optimizer(update: Update) -> None:
-    """Refuse an optimizer whose steps are not as long as the rate says."""
+    """Raise ConfigError if the learning rate does not set the optimizer's step length."""
     from trainer.build.update import FULL_BATCH
 
     name = type(update.optimizer).__name__
     if update.reevaluates or isinstance(update.optimizer, FULL_BATCH) or "lr" not in update.optimizer.param_groups[0]:
-        raise ConfigError(f"optim: {name} finds the length of its steps by itself; find-lr is for others: optim=adam")
+        raise ConfigError(
+            f"optim: {name} chooses its own step length; find-lr needs an optimizer that does not, such as optim=adam"
+        )
 
 
 def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) -> None:
-    """Print what was found, and write the files."""
+    """Print the suggestion, and write the files."""
     from trainer.view.console import shown
     from trainer.view.lr_picture import lr_picture
 
@@ -103,7 +97,7 @@ def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) 
         best = next(iter(suggestions.values()))
         print(f"train with it  {_command(given, curve.lrs[best])}")
     else:
-        print("no suggestion: the loss does not fall anywhere; try another highest=, or steps=300")
+        print("no suggestion: the loss never falls; try another highest=, or steps=300")
     with (folder / "lr_range.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("lr", "loss", "smoothed"), *zip(*curve, strict=True)])
     lr_picture(curve, suggestions, f"learning-rate range test: {what}", folder / "lr_range.png")
@@ -111,7 +105,7 @@ def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) 
 
 
 def _command(given: Settings, lr: float) -> str:
-    """The command line that trains with this rate, ready to be copied."""
+    """Return the command line that trains with this rate."""
     directory = [f"--config-dir={given.config_dir}"] if given.config_dir else []
     return shlex.join(["dltrain", *directory, *without(given.overrides, "optim.lr"), f"optim.lr={lr:.2g}"])
 

@@ -1,4 +1,4 @@
-"""`dltrain predict`: what a trained model says about images, the rows of a table, or texts."""
+"""`dltrain predict`: predict for images, rows of a table, or texts with a trained model."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ USAGE = Usage(
     settings={
         "run": Setting("a run's folder, last, or best of a sweep", "last"),
         "input": Setting(
-            "images: file, folder or glob; table: CSV file; texts: a,b or a file, one a line; - reads them", ""
+            "images: file, folder or glob; table: CSV file; texts: a,b or a file, one per line; - is stdin", ""
         ),
-        "output": Setting("CSV file to write, - for the terminal; of a table <input>-predictions.csv by default", ""),
+        "output": Setting("CSV file to write, - for the terminal; default for a table: <input>-predictions.csv", ""),
         "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
     },
     examples=(
@@ -29,7 +29,7 @@ USAGE = Usage(
     ),
     words="the same as input=, for several",
 )
-BATCH = 256  # examples; an answer comes soon, and more gains little
+BATCH = 256  # examples; more would be hardly faster
 
 
 def main(given: Settings) -> None:
@@ -42,7 +42,7 @@ def main(given: Settings) -> None:
     if not (asked or given.words):
         raise ConfigError(f"dltrain predict: input= is needed: {USAGE.settings['input'].about}")
     if asked and given.words:
-        raise ConfigError(f"dltrain predict: {given.words[0]!r} stands beside input={asked}: give one of the two")
+        raise ConfigError(f"dltrain predict: got both {given.words[0]!r} and input={asked}; give one of the two")
 
     from trainer.trained import model as trained
     from trainer.trained.new_data import encoder_of
@@ -58,7 +58,7 @@ def _table(model: Trained, inputs: list[str], output: str) -> None:
     from trainer.trained.predictions import default_name, table_predictions
 
     if len(inputs) > 1:
-        raise ConfigError(f"dltrain predict: one table at a time, and {len(inputs)} were given")
+        raise ConfigError(f"dltrain predict: expected one table, got {len(inputs)}")
     table_predictions(model, inputs[0], output or default_name(inputs[0]))
 
 

@@ -1,4 +1,4 @@
-"""`dltrain reproduce`: a run once more, in a new folder, and whether it gives the same."""
+"""`dltrain reproduce`: run a run again in a new folder, and compare the results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from trainer.view.words import number, shown
 USAGE = Usage(
     settings={
         "run": Setting("a run folder, last, or best of the newest sweep"),
-        "tolerance": Setting("relative difference of a metric that still passes", "0"),
+        "tolerance": Setting("largest relative difference of a metric that passes", "0"),
     },
     examples=("dltrain reproduce run=last", "dltrain reproduce run=best tolerance=1e-4"),
 )
@@ -27,12 +27,12 @@ SPLITS = ("best", "test")
 
 
 def main(given: Settings) -> None:
-    """Run again what was run, and compare.
+    """Run again, and compare.
 
     Raises:
-        ConfigError: a setting that cannot be.
+        ConfigError: an invalid setting.
         CheckpointError: no such run, or one that has not finished.
-        DltrainError: the second run fails, or a metric is another one.
+        DltrainError: the second run fails, or a metric differs.
     """
     tolerance = _tolerance(given.values["tolerance"])
     before = _finished(find(given.values["run"]))
@@ -41,7 +41,7 @@ def main(given: Settings) -> None:
     failed = _judge(before, after, tolerance)
     if failed:
         raise DltrainError(
-            f"{shown(before.folder)} is not reproduced: {', '.join(failed)} of {shown(after.folder)} differ by more "
+            f"{shown(before.folder)} was not reproduced: {', '.join(failed)} of {shown(after.folder)} differ by more "
             f"than tolerance={tolerance:g}; {_why(before)}"
         )
 
@@ -60,13 +60,13 @@ def _finished(folder: Path) -> Run:
     found = look(folder)
     if found is None or found.state != "finished":
         state = found.state if found else "damaged"
-        cure = "wait for its end" if state == "running" else f"dltrain resume={shown(folder)} would finish it"
-        raise CheckpointError(f"{shown(folder)} has not finished ({state}): there is nothing to compare with; {cure}")
+        cure = "wait for it" if state == "running" else f"finish it with dltrain resume={shown(folder)}"
+        raise CheckpointError(f"{shown(folder)} has not finished ({state}), so that it has no results; {cure}")
     return found
 
 
 def _again(before: Run) -> Run:
-    """Run it in a process of its own, in the folder that it was begun in where that is still there.
+    """Run it in a subprocess, in the folder where it was started if that still exists.
 
     Raises:
         DltrainError: it does not finish.
@@ -82,21 +82,21 @@ def _again(before: Run) -> Run:
     try:
         code = process.wait()
     except BaseException as error:
-        if not isinstance(error, KeyboardInterrupt):  # that has reached both
+        if not isinstance(error, KeyboardInterrupt):  # both processes got that
             process.terminate()
         process.wait()
         raise
     after = look(folder)
     if code or after is None:
-        raise DltrainError(f"the run that was begun again ended with exit code {code}; its log is in {shown(folder)}")
+        raise DltrainError(f"the second run ended with exit code {code}; its log is in {shown(folder)}")
     return after
 
 
 def _command(folder: Path) -> list[str]:
-    """The flags of the command that started a run, and its overrides.
+    """Return the flags of the command that started a run, and its overrides.
 
     Raises:
-        CheckpointError: the folder does not say.
+        CheckpointError: the folder does not record them.
     """
     overrides = without(Run(folder).overrides, "resume", "hydra.run.dir")
     flags = [word for word in command_of(folder) if word.startswith("-") or parse_line(word).value is None]
@@ -104,25 +104,23 @@ def _command(folder: Path) -> list[str]:
 
 
 def _drift(before: Run, after: Run) -> list[str]:
-    """What has changed since that the results may depend on, a line each."""
+    """List what has changed since and may affect results, one line each."""
     was, now = config(before) | place(before), config(after) | place(after)
     lines = [f"  {key}: {was.get(key, 'not noted')} -> {now.get(key, 'not noted')}" for key in differing([was, now])]
     uncommitted = [key for key, value in place(after).items() if key.endswith("git.dirty") and value]
-    lines += [f"  {key.split('.')[0]}: there are changes that are not committed" for key in uncommitted]
+    lines += [f"  {key.split('.')[0]}: uncommitted changes" for key in uncommitted]
     if before.environment.get("resumed"):
-        lines.append("  it was gone on with: run at one go, a schedule for more epochs takes another course")
+        lines.append("  it was resumed: if that added epochs, an uninterrupted run has another learning-rate schedule")
     return ["drift", *lines] if lines else ["no drift: the same code, packages, machine and data"]
 
 
 def _why(before: Run) -> str:
     is_free = str(before.environment.get("device")).startswith("cuda") and not config(before).get("deterministic")
-    return (
-        "a GPU gives the same bits with deterministic=true alone" if is_free else "what has changed since stands above"
-    )
+    return "a GPU is bit-reproducible only with deterministic=true" if is_free else "see above for what has changed"
 
 
 def _judge(before: Run, after: Run, tolerance: float) -> list[str]:
-    """A row for each metric, PASS or FAIL; the names of those that failed."""
+    """Print each metric with PASS or FAIL; return the names of those that failed."""
     rows = []
     for split in SPLITS:
         was, now = before.metrics(split), after.metrics(split)
@@ -150,7 +148,7 @@ def _difference(was: float | None, now: float | None) -> str:
 
 
 def _is_same(was: float | None, now: float | None, tolerance: float) -> bool:
-    """Within the tolerance of the larger; NaN is the same as NaN."""
+    """Whether two values agree within the tolerance, relative to the larger; NaN equals NaN."""
     if was is None or now is None:
         return False
     if was == now or (was != was and now != now):

@@ -1,4 +1,4 @@
-"""`dltrain runs`: a table of all runs. It imports neither torch nor Hydra, and reads two small files a run."""
+"""`dltrain runs`: list all runs, importing neither torch nor Hydra and reading two small files per run."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ ORDERS: dict[str, Callable[[Run], Any]] = {
 }
 USAGE = Usage(
     settings={
-        **{slot: Setting(f"only runs with this {slot}; a * stands for anything", "") for slot in SLOTS},
-        "state": Setting(f"only those that are {', '.join(STATES)}", "", ("", *STATES)),
-        "sort": Setting("the last row is the newest run, the best metric, the longest time", "when", tuple(ORDERS)),
-        "last": Setting("only so many rows, the last ones", ""),
+        **{slot: Setting(f"only runs with this {slot}; * matches anything", "") for slot in SLOTS},
+        "state": Setting(f"only runs in this state: {', '.join(STATES)}", "", ("", *STATES)),
+        "sort": Setting("put the newest run, the best metric or the longest time last", "when", tuple(ORDERS)),
+        "last": Setting("only the last rows, this many", ""),
         "sweep": Setting("the jobs of a sweep: its folder, or last", ""),
-        "root": Setting("the folder that all runs are in", str(ROOT)),
-        "json": Setting("the same for a program; --json is short for it", "false", ("true", "false")),
+        "root": Setting("the folder of all runs", str(ROOT)),
+        "json": Setting("true, or --json: print JSON", "false", ("true", "false")),
     },
     examples=(
         "dltrain runs",
@@ -42,10 +42,10 @@ USAGE = Usage(
 
 
 def main(given: Settings) -> None:
-    """Print the runs that are asked for.
+    """Print the runs that match the settings.
 
     Raises:
-        ConfigError: a setting that cannot be.
+        ConfigError: an invalid setting.
         CheckpointError: no such sweep.
         FileSystemError: no such root.
     """
@@ -54,7 +54,7 @@ def main(given: Settings) -> None:
     if last and not (last.isdecimal() and int(last)):
         raise ConfigError(f"dltrain runs: last={last}: expected a number of rows, 1 or more")
     if root != ROOT and not root.is_dir():
-        raise FileSystemError(f"root={root}: there is no such folder ({root.absolute()})")
+        raise FileSystemError(f"root={root}: no such folder ({root.absolute()})")
     found = jobs(find_sweep(values["sweep"], root)) if values["sweep"] else every(root)
     chosen = sorted((run for run in found if _is_asked_for(run, values)), key=ORDERS[values["sort"]])
     chosen = chosen[-int(last) :] if last else chosen
@@ -78,13 +78,13 @@ def _is_asked_for(run: Run, values: dict[str, str]) -> bool:
 
 def _none_of(found: list[Run], root: Path) -> str:
     if not found:
-        return f"no runs in {root.absolute()} yet; dltrain begins one"
+        return f"no runs in {root.absolute()} yet; start one with dltrain"
     models, data = (", ".join(sorted({str(run.names.get(slot, "?")) for run in found})) for slot in ("model", "data"))
-    return f"none of all {len(found):,} is such a run; there are models {models}, and data {data}"
+    return f"none of the {len(found):,} runs matches; models: {models}; data: {data}"
 
 
 def _columns(runs: list[Run]) -> list[Column]:
-    """Each path says when and what too: where there is little room, it stands for them."""
+    """Return the table; on a narrow terminal the path stays longest, as it says when and what too."""
     best, test = ([_number(run.metric(split)) for run in runs] for split in ("best", "test"))
     names = [str(run.summary.get("monitor", "")) for run in runs]
     width = max(map(len, names))
@@ -111,13 +111,13 @@ def _state(run: Run) -> str:
 
 
 def _or_first(value: float | None) -> tuple[bool, float]:
-    """A key to sort by: what has no value comes before all that have one."""
+    """Return a sort key that puts missing values first."""
     has_value = value is not None and value == value
     return has_value, float(value) if has_value and value is not None else 0.0
 
 
 def _epoch(run: Run) -> tuple[int, int] | None:
-    """The epochs that a run in progress has behind it, and how many they are to be."""
+    """Return the epochs done by a run in progress, and their total."""
     with suppress(CheckpointError, KeyError, ValueError, TypeError):
         return int(run.history[-1]["epoch"]) if run.history else 0, int(run.config["epochs"])
     return None
