@@ -185,7 +185,7 @@ def test_a_halved_sweep_spends_its_epochs_on_the_best_and_survives_kills(dltrain
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (["epochs=2,4"], "give epochs one value"),
+        (["epochs=2,4"], "give epochs a single value"),
         (["seed=1,2", "epochs=4"], "1 configurations of epochs=4"),
         (["optim.lr=1,2", "epochs=1"], "epochs=1"),
     ],
