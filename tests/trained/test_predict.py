@@ -247,8 +247,8 @@ def test_texts_are_words_lines_or_separated_by_commas(dltrain, texts, monkeypatc
     [
         ([], "input= is needed"),
         (["input=texts.csv"], "this model reads texts"),
-        (["input=x.png"], "no such file, and this model reads texts"),
-        (["input=,,"], "there is no text"),
+        (["input=x.png"], "no such file; this model reads texts"),
+        (["input=,,"], "the input has no text"),
         (["input=a", "b"], "give one of the two"),
         (["inptu=a"], "did you mean input"),
     ],
@@ -262,8 +262,8 @@ def test_texts_that_do_not_fit_are_one_line(dltrain, texts, arguments, message):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("table.csv", "a table, and this model reads images"),
-        ("empty", "no images in this folder"),
+        ("table.csv", "this is a table, but this model reads images"),
+        ("empty", "this folder has no images"),
         ("nowhere*.png", "no such file, folder or pattern"),
         ("text.png", "no PNG, JPEG"),
     ],

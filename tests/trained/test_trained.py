@@ -67,14 +67,14 @@ def test_the_test_metrics_come_again_to_the_last_digit(dltrain, tmp_path, monkey
     table_file(tmp_path / "table.csv", missing=(3, 40))
     text_file(tmp_path / "texts.csv")
     image_files(tmp_path / "images")
-    begun = dltrain(*run.split())
-    assert begun.code == 0, begun.err
+    trained = dltrain(*run.split())
+    assert trained.code == 0, trained.err
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")  # relative paths are of the folder that the run was begun in
-    found = evaluated(dltrain, f"run={begun.folder}")
+    monkeypatch.chdir(tmp_path / "elsewhere")  # relative paths are of the folder that the run was trained in
+    found = evaluated(dltrain, f"run={trained.folder}")
     assert found["equal"] is True
-    assert found["metrics"] == begun.summary["test"]
-    assert "PASS  equal to the run's" in dltrain("eval", f"run={begun.folder}").out
+    assert found["metrics"] == trained.summary["test"]
+    assert "PASS  equal to the run's" in dltrain("eval", f"run={trained.folder}").out
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_the_test_metrics_come_again_to_the_last_digit(dltrain, tmp_path, monkey
 )
 def test_of_real_data_too(dltrain, real_data, small_mnist, run):
     root = small_mnist if "mnist" in run else real_data
-    begun = dltrain(*run.split(), f"data.root={root}", "epochs=1", "limit_batches=20")
-    assert evaluated(dltrain)["metrics"] == begun.summary["test"]
+    trained = dltrain(*run.split(), f"data.root={root}", "epochs=1", "limit_batches=20")
+    assert evaluated(dltrain)["metrics"] == trained.summary["test"]
 
 
 def test_a_copy_of_a_run_goes_by_its_own_files(dltrain, tmp_path):
-    begun = dltrain("data=iris", "model=mlp", "epochs=2")
-    shutil.copytree(begun.folder, tmp_path / "a copy", symlinks=True)
+    trained = dltrain("data=iris", "model=mlp", "epochs=2")
+    shutil.copytree(trained.folder, tmp_path / "a copy", symlinks=True)
     assert evaluated(dltrain, f"run={tmp_path / 'a copy'}")["equal"] is True
 
 
@@ -140,15 +140,15 @@ def test_other_texts_and_a_label_that_is_not_known(dltrain, tmp_path):
 def test_all_images_of_another_folder(dltrain, tmp_path):
     image_files(tmp_path / "images")
     run = ["data=image_folder", "data.path=images", "data.workers=0", "data.size=8", "model=logistic", "epochs=2"]
-    begun = dltrain(*run, "data.test_fraction=0.5")
+    trained = dltrain(*run, "data.test_fraction=0.5")
     shutil.copytree(tmp_path / "images", tmp_path / "whole")
     found = evaluated(dltrain, "data=image_folder", "data.path=whole", "data.workers=0")
     assert found["num_examples"] == 24
-    assert evaluated(dltrain)["metrics"] == begun.summary["test"]
+    assert evaluated(dltrain)["metrics"] == trained.summary["test"]
     image_files(tmp_path / "more", classes=("dark", "red"))
     refused = dltrain("eval", "data.path=more")
     assert refused.code == 3
-    assert "training has no class 'red'; did you mean" in refused.err or "choose from dark, light" in refused.err
+    assert "class 'red' is unknown in training; did you mean" in refused.err or "choose from dark, light" in refused.err
 
 
 def test_other_images_in_memory_have_the_size_and_range_of_the_training(dltrain, small_mnist):
@@ -185,9 +185,9 @@ def test_data_that_has_changed_is_noticed(dltrain, tmp_path):
         (["run=nowhere"], "there is no run at"),
         (["epochs=3"], "the run's config stays as it is"),
         (["data.pth=x.csv"], "has no pth"),
-        (["data=csv"], "data.path is needed"),
+        (["data=csv"], "data.path is required"),
         (["data=text", "data.path=x.csv"], "this model reads features of shape (4,), not tokens"),
-        (["data=mnist"], "of other features, only files are read; data=csv data.path=... fits"),
+        (["data=mnist"], "new features are only read from files; use data=csv data.path=..."),
         (["data.path=x.csv"], "trainer.data.tabular.iris, has no path"),
         (["data=csv", "data.path=missing.csv"], "missing.csv: no such file"),
         (["jsn=true"], "did you mean json"),
@@ -246,9 +246,9 @@ def changed(**values):
     ],
 )
 def test_a_hostile_description_is_refused_in_one_line(dltrain, change, message):
-    begun = dltrain("data=iris", "model=linear", "epochs=1")
-    content = (begun.folder / "checkpoints" / "best" / "data.json").read_bytes()
-    checkpoint_with(begun.folder, change(content))
+    trained = dltrain("data=iris", "model=linear", "epochs=1")
+    content = (trained.folder / "checkpoints" / "best" / "data.json").read_bytes()
+    checkpoint_with(trained.folder, change(content))
     outcome = dltrain("eval")
     assert outcome.code == CheckpointError.code, outcome.err
     assert message in outcome.err
@@ -268,8 +268,8 @@ def test_an_encoder_of_images_that_makes_no_sense_is_refused(key, value):
 
 
 def test_a_damaged_description_is_noticed_before_it_is_read(dltrain):
-    begun = dltrain("data=iris", "model=linear", "epochs=1")
-    path = begun.folder / "checkpoints" / "best" / "data.json"
+    trained = dltrain("data=iris", "model=linear", "epochs=1")
+    path = trained.folder / "checkpoints" / "best" / "data.json"
     path.write_bytes(path.read_bytes().replace(b"setosa", b"versos"))
     outcome = dltrain("eval")
     assert outcome.code == CheckpointError.code
@@ -300,8 +300,8 @@ def test_what_cannot_be_kept_is_said_before_training():
 
 
 def test_a_run_that_was_gone_on_with_keeps_its_description(dltrain):
-    begun = dltrain("data=digits", "model=logistic", "epochs=1")
-    before = (begun.folder / "checkpoints" / "last" / "data.json").read_bytes()
+    trained = dltrain("data=digits", "model=logistic", "epochs=1")
+    before = (trained.folder / "checkpoints" / "last" / "data.json").read_bytes()
     dltrain("resume=last", "epochs=3")
-    assert (begun.folder / "checkpoints" / "last" / "data.json").read_bytes() == before
+    assert (trained.folder / "checkpoints" / "last" / "data.json").read_bytes() == before
     assert evaluated(dltrain)["equal"] is True

@@ -85,7 +85,7 @@ def other_folder(path: str, encoder: ImageEncoder, class_names: Sequence[str]) -
     if not images:
         raise DataError(f"{folder}: there are no folders in it; expected a folder of images for each class")
     if unknown := [name for name in map(printable, images) if name not in class_names]:
-        raise DataError(f"{folder}: training has no class {unknown[0]!r}; {nearest(unknown[0], class_names)}")
+        raise DataError(f"{folder}: class {unknown[0]!r} is unknown in training; {nearest(unknown[0], class_names)}")
     paths = [file for files in images.values() for file in files]
     labels = torch.tensor([class_names.index(printable(name)) for name, files in images.items() for _ in files])
     notes = ["read from test/"] if has_parts else []

@@ -109,7 +109,7 @@ def _as_told() -> Iterator[None]:
     """Without torch's advice on the number of workers, and without its handler of SIGCHLD.
 
     That would raise the end of a worker out of any line that runs at the time; the next batch asked for tells it too.
-    Ctrl-C reaches every process of a terminal, and the main one decides what becomes of it: the others are begun with
+    Ctrl-C reaches every process of a terminal, and the main one decides what to do about it: the others start with
     it blocked, and it waits for the moment that this takes.
     """
     here = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()

@@ -1,4 +1,4 @@
-"""A trained model as a file for other programs, in one of three formats, and the same file run again."""
+"""Export a trained model to one of three formats for other programs, and run the exported file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainer.models.rnn import PADDING, Recurrent
 from trainer.models.scratch import Scratch, Sigmoid
 
 SUFFIXES = {"torch": ".pt2", "onnx": ".onnx", "safetensors": ".safetensors"}
-USES = {  # how another program uses the file, in five lines at most
+USES = {  # how another program uses the file
     "torch": ["import torch", "model = torch.export.load({file!r}).module()", "outputs = model(inputs)"],
     "onnx": [
         "import onnxruntime",
@@ -36,7 +36,7 @@ USES = {  # how another program uses the file, in five lines at most
 
 
 def portable(model: nn.Module) -> nn.Module:
-    """A copy in single precision on the CPU, in evaluation mode, of which a graph can be made."""
+    """Return a copy in single precision on the CPU, in evaluation mode, that can be traced."""
     made = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
     if isinstance(made, Scratch):
         return _by_torch(made)
@@ -45,7 +45,7 @@ def portable(model: nn.Module) -> nn.Module:
 
 
 def _by_torch(model: Scratch) -> nn.Module:
-    """The same net by torch's layers, with the same names: no graph can be made of what NumPy does."""
+    """Return the same net in torch layers of the same names: NumPy cannot be traced."""
     hidden, output = (nn.Linear(layer.in_features, layer.out_features) for layer in (model.hidden, model.output))
     activation: nn.Module = nn.Sigmoid() if model.activation is Sigmoid else nn.ReLU()
     parts = OrderedDict(flatten=nn.Flatten(), hidden=hidden, activation=activation, output=output)
@@ -55,7 +55,7 @@ def _by_torch(model: Scratch) -> nn.Module:
 
 
 def write(model: nn.Module, sample: Tensor, form: str, path: Path) -> None:
-    """The model as a file; `sample` is `(2, *in_shape)`, and the number of examples stays open.
+    """Write the model to a file; `sample` is `(2, *in_shape)`, and the batch size stays dynamic.
 
     Raises:
         ConfigError: there is no such form of this model, or its packages are not installed.

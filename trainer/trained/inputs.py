@@ -1,4 +1,4 @@
-"""What a person gives to predict: paths of images, or texts."""
+"""Inputs for predict: image paths, or texts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
 def image_paths(inputs: list[str]) -> list[str]:
-    """All images of files, folders (and the folders in them) and globs.
+    """Return all images in files, folders (recursively) and glob patterns.
 
     Raises:
-        DataError: there is none, or a file that is no image by its name.
+        DataError: there is no image, or a file is not an image by its name.
     """
     paths: list[str] = []
     for given in inputs:
@@ -26,10 +26,10 @@ def image_paths(inputs: list[str]) -> list[str]:
         if path.is_dir():
             found = images_below(str(path))
             if not found:
-                raise DataError(f"{path.absolute()}: no images in this folder ({', '.join(SUFFIXES)})")
+                raise DataError(f"{path.absolute()}: this folder has no images ({', '.join(SUFFIXES)})")
         elif path.is_file():
             if given.lower().endswith(TABLES):
-                raise DataError(f"{path}: a table, and this model reads images ({', '.join(SUFFIXES)})")
+                raise DataError(f"{path}: this is a table, but this model reads images ({', '.join(SUFFIXES)})")
             found = [str(path)]
         else:
             found = sorted(file for file in glob.glob(str(path), recursive=True) if Path(file).is_file())
@@ -40,28 +40,28 @@ def image_paths(inputs: list[str]) -> list[str]:
 
 
 def texts_of(inputs: list[str]) -> list[str]:
-    """Texts from words, from a file or, of `-`, standard input, one a line.
+    """Return texts from words, from a file or, for `-`, from standard input, one per line.
 
-    One word alone is several texts where a comma stands without a space behind it: `Schmidt,Rossi`.
+    A single word is split at commas without a space after them: `Schmidt,Rossi`.
 
     Raises:
-        DataError: there is no text, or a file that is none of texts alone.
+        DataError: there is no text, or the file is not plain text.
     """
     if inputs == ["-"]:
         texts = sys.stdin.read().splitlines()
     elif len(inputs) == 1 and Path(inputs[0]).is_file():
         if inputs[0].lower().endswith((*TABLES, *SUFFIXES)):
-            cure = "texts are read one a line, as from: cut -d, -f1 FILE | dltrain predict input=-"
+            cure = "pass one text per line, as in: cut -d, -f1 FILE | dltrain predict input=-"
             raise DataError(f"{inputs[0]}: this model reads texts; {cure}")
         try:
             texts = Path(inputs[0]).read_text(encoding="utf-8-sig").splitlines()
         except UnicodeError as error:
             raise DataError(f"{inputs[0]}: not UTF-8 text: {error}") from error
     elif len(inputs) == 1 and inputs[0].lower().endswith((*TABLES, *SUFFIXES)):
-        raise ConfigError(f"input={inputs[0]}: no such file, and this model reads texts")
+        raise ConfigError(f"input={inputs[0]}: no such file; this model reads texts")
     else:
         texts = re.split(r",(?! )", inputs[0]) if len(inputs) == 1 else inputs
     texts = [text.strip() for text in texts if text.strip()]
     if not texts:
-        raise DataError("dltrain predict: there is no text in the input")
+        raise DataError("dltrain predict: the input has no text")
     return texts

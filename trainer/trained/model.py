@@ -1,4 +1,4 @@
-"""A model that a run has trained, with all that it needs to be used: read from the folder of the run alone."""
+"""A trained model with everything needed to use it, loaded from its run folder alone."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PATHS = ("root", "path", "test_path")  # settings of data that name a file or a 
 
 @dataclass(frozen=True)
 class Trained:
-    """Model, loss and meter are those that the run has tested with; `description` is its data.json."""
+    """The model, loss and meter that the run was tested with; `description` is its data.json."""
 
     folder: Path
     cfg: DictConfig
@@ -52,25 +52,25 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """Of the run, such as `simple_cnn-mnist`."""
+        """Name of the run, such as `simple_cnn-mnist`."""
         names = self.summary.get("names", {})
         return f"{names['model']}-{names['data']}" if {"model", "data"} <= names.keys() else self.folder.name
 
     def prepare(self) -> Callable[[Tensor], Tensor]:
-        """What makes a batch, as it is stored, one that the model reads."""
+        """Return the function that turns a stored batch into the model's input."""
         encoder = self.spec.encoder
         plain = encoder.prepare if isinstance(encoder, ImageEncoder) else (lambda inputs: inputs)
         return parts.layout(self.cfg, self.spec, plain)
 
     def loader(self, examples: Examples, kind: Callable[..., BatchLoader] = TensorLoader) -> BatchLoader:
-        """Batches of other examples, encoded as the training's were."""
+        """Return a loader of other examples, encoded like the training data."""
         if self.cfg.precision == "fp64":
             examples = parts.in_double(examples)
         return kind(examples, parts.eval_size(self.spec, 1), prepare=self.prepare(), device=self.device)
 
     @torch.no_grad()
     def outputs(self, batches: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Of batches as they are stored: probabilities `(B, K)` of all classes, or values `(B,)` in their units."""
+        """Yield, for stored batches, probabilities `(B, K)` of all classes, or values `(B,)` in their units."""
         prepare = self.prepare()
         for batch in batches:
             with self.autocast:
@@ -85,17 +85,17 @@ class Trained:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Of all classes; their numbers, where the data gives no names."""
+        """Names of all classes, or their numbers if the data has no names."""
         num_classes = 2 if self.spec.task == "binary" else self.spec.out_features
         return self.spec.class_names or tuple(map(str, range(num_classes)))
 
 
 def load(run: str, device: str = "") -> Trained:
-    """The best weights of a run: a folder, `last`, or `best` of a sweep. `device` is the run's own if none is given.
+    """Load the best weights of a run: a folder, `last`, or `best` of a sweep. `device` defaults to the run's own.
 
     Raises:
-        CheckpointError: no such run, or one whose files are missing, damaged or of another version.
-        ConfigError: its model is nothing that can be built here, or the device does not exist.
+        CheckpointError: there is no such run, or its files are missing, damaged or from another version.
+        ConfigError: its model cannot be built here, or the device does not exist.
     """
     numerics.settle_memory()
     folder = index.find(run)
@@ -104,7 +104,7 @@ def load(run: str, device: str = "") -> Trained:
     saved = store.read("best")
     if not saved.data:
         raise CheckpointError(
-            f"{store.folder / 'best'}: has no data.json, which says what the data is: an older version wrote it; "
+            f"{store.folder / 'best'}: has no data.json, which describes the data: an older version wrote it; "
             "train the model again"
         )
     try:
@@ -125,7 +125,7 @@ def load(run: str, device: str = "") -> Trained:
 
 
 def config_of(folder: Path) -> DictConfig:
-    """The config of a run, read as data; its relative paths are of the folder that the run was begun in.
+    """Read a run's config as plain data; relative paths are resolved from the folder it was started in.
 
     Raises:
         CheckpointError: it cannot be read.
@@ -143,7 +143,7 @@ def config_of(folder: Path) -> DictConfig:
 
 
 def with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    """The same config with other settings of its data, such as `data.path=other.csv`.
+    """Return the config with other data settings, such as `data.path=other.csv`.
 
     Raises:
         ConfigError: the run's data has no such setting.
@@ -159,16 +159,16 @@ def with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
 
 
 def blank(cfg: DictConfig, spec: DataSpec) -> Tensor:
-    """Two examples of nothing, as the model reads them."""
+    """Return two blank examples in the model's input format."""
     if spec.kind == "tokens":
         return torch.zeros(2, *spec.in_shape, dtype=torch.int64)
     return parts.layout(cfg, spec, lambda inputs: inputs)(torch.zeros(2, *spec.in_shape))
 
 
 def _possible(precision: str, device: torch.device) -> tuple[str, tuple[str, ...]]:
-    """The run's number format or, where the device does not have it, single precision."""
+    """Return the run's precision or, if the device does not support it, single precision and a note."""
     try:
         choose_precision(precision, device)
     except ConfigError:
-        return "fp32", (f"precision fp32 in place of the run's {precision}, which {device.type} does not have",)
+        return "fp32", (f"precision fp32 instead of the run's {precision}, which {device.type} does not support",)
     return precision, ()

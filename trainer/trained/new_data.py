@@ -1,4 +1,4 @@
-"""Other data than a model was trained on, read with what its training data has taught."""
+"""Read new data the way the training data was read."""
 
 from __future__ import annotations
 
@@ -21,29 +21,33 @@ from trainer.data.tensors import BatchLoader, DataSpec, Examples, Splits, Tensor
 from trainer.data.text import other_texts
 from trainer.errors import ConfigError, DataError, nearest
 
-READS = {"features": "csv", "image": "image_folder", "tokens": "text"}  # what an example is -> a file of such
+READS = {
+    "features": "csv",
+    "image": "image_folder",
+    "tokens": "text",
+}  # kind -> dataset that reads its files
 FILES = {"trainer.data.tabular.csv": "features", "trainer.data.folder.image_folder": "image"}
 FILES |= {"trainer.data.text.text": "tokens"}
-HOW = ("separator", "decimal", "encoding", "header")  # a table is written
+HOW = ("separator", "decimal", "encoding", "header")  # settings of how a table is written
 Read = tuple[Examples, Callable[..., BatchLoader], list[str]]
 
 
 def other_data(cfg: DictConfig, spec: DataSpec) -> Read:
-    """All examples of the file or folder that `cfg.data` names or, of images, the test split of another dataset.
+    """Read all examples of the file or folder that `cfg.data` names or, for images, another dataset's test split.
 
-    Returns them as they are stored, the loader that reads them, and what to say of them.
+    Returns the stored examples, the loader class for them, and notes to print.
 
     Raises:
-        DataError: data that cannot be read, a column that is missing, a class that training does not know.
-        ConfigError: data of another kind.
+        DataError: the data cannot be read, lacks a column, or has a class unknown in training.
+        ConfigError: the data is of another kind.
     """
     data: Any = OmegaConf.to_container(cfg.data, resolve=True)
     target, encoder = data["_target_"], encoder_of(spec)
-    cure = f"data={READS[spec.kind]} data.path=... fits"
+    cure = f"use data={READS[spec.kind]} data.path=..."
     if FILES.get(target, spec.kind) != spec.kind:
         raise ConfigError(f"this model reads {spec.kind} of shape {spec.in_shape}, not {FILES[target]}; {cure}")
     if target in FILES and data.get("path") in (None, "???"):
-        raise ConfigError("data.path is needed: give it as data.path=...")
+        raise ConfigError("data.path is required: pass data.path=...")
     if target in FILES and isinstance(encoder, TableEncoder):
         file = open_table(data["path"], **how(data))
         examples, notes = other_rows(file, encoder, data.get("missing", "error"))
@@ -56,33 +60,33 @@ def other_data(cfg: DictConfig, spec: DataSpec) -> Read:
         examples, notes = other_folder(data["path"], encoder, spec.class_names)
         return examples, partial(StreamLoader, workers=data.get("workers", 2)), notes
     if not isinstance(encoder, ImageEncoder):
-        raise ConfigError(f"data._target_={target}: of other {spec.kind}, only files are read; {cure}")
+        raise ConfigError(f"data._target_={target}: new {spec.kind} are only read from files; {cure}")
     return _other_images(component(cfg, "data", seed=cfg.seed), encoder, spec, cure)
 
 
 def encoder_of(spec: DataSpec) -> Any:
-    """What reads other data.
+    """Return what reads new data.
 
     Raises:
-        DataError: there is nothing that does.
+        DataError: the dataset provides nothing for that.
     """
     if spec.encoder is None:
-        raise DataError("the data of this run does not say how other data is read: its DataSpec has no encoder")
+        raise DataError("this run's data does not say how to read new data: its DataSpec has no encoder")
     return spec.encoder
 
 
 def how(data: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a dataset that say how a table is written."""
+    """Return the settings that say how a table is written."""
     return {key: data[key] for key in HOW if key in data}
 
 
 def _other_images(made: tuple[Splits, DataSpec], encoder: ImageEncoder, spec: DataSpec, cure: str) -> Read:
-    """The test split of another dataset of images in memory."""
+    """Read the test split of another image dataset in memory."""
     splits, theirs = made
     if not isinstance(theirs.encoder, ImageEncoder) or not isinstance(splits.test.inputs, torch.Tensor):
-        raise ConfigError(f"this model reads images of shape {spec.in_shape}, and this data is {theirs.kind}; {cure}")
+        raise ConfigError(f"this model reads images of shape {spec.in_shape}, but this data has {theirs.kind}; {cure}")
     if unknown := [name for name in theirs.class_names if name not in spec.class_names]:
-        raise DataError(f"training has no class {unknown[0]!r}; {nearest(unknown[0], spec.class_names)}")
+        raise DataError(f"class {unknown[0]!r} is unknown in training; {nearest(unknown[0], spec.class_names)}")
     numbers = torch.tensor([spec.class_names.index(name) for name in theirs.class_names])
     labels = numbers[splits.test.targets.flatten().long()]
     images, notes = encoder.fitted(splits.test.inputs, theirs.encoder.largest)

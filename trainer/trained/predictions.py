@@ -1,4 +1,4 @@
-"""Predictions as a person reads them, and as a CSV file."""
+"""Print predictions, or write them to a CSV file."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from trainer.trained.new_data import how
 if TYPE_CHECKING:
     from trainer.trained.model import Trained
 
-TOP = 3  # classes that are printed
-AT_ONCE = 100_000  # rows of a table
+TOP = 3  # classes to print
+AT_ONCE = 100_000  # table rows per batch
 
 
 def print_or_write(model: Trained, inputs: Sequence[str], outputs: Iterable[Tensor], output: str) -> None:
-    """A line for each input: the likeliest classes and their probabilities; or a CSV file where one is asked for."""
+    """Print one line per input with its likeliest classes, or write a CSV file if `output` names one."""
     if output:
         with _written(output) as file:
             writer = csv.writer(file)
@@ -46,7 +46,7 @@ def print_or_write(model: Trained, inputs: Sequence[str], outputs: Iterable[Tens
 
 
 def default_name(path: str) -> str:
-    """Where the predictions for a table go: into the working folder or, of standard input, to the terminal."""
+    """Return the default output for a table: a file in the working folder or, for standard input, the terminal."""
     name = Path(path).name
     for suffix in (".gz", ".csv", ".tsv", ".txt"):
         name = name.removesuffix(suffix)
@@ -54,11 +54,11 @@ def default_name(path: str) -> str:
 
 
 def table_predictions(model: Trained, path: str, output: str) -> None:
-    """Write a table again, each cell as it was, with columns for the prediction and the probability of each class.
+    """Copy a table unchanged, with new columns for the prediction and the probability of each class.
 
     Raises:
-        DataError: a column that is missing, a cell that cannot be read, or a column of the name of a new one.
-        FileSystemError: there is a file of that name.
+        DataError: a column is missing, a cell cannot be read, or a new column's name is taken.
+        FileSystemError: the output exists.
     """
     encoder = model.spec.encoder
     assert isinstance(encoder, TableEncoder)
@@ -66,7 +66,7 @@ def table_predictions(model: Trained, path: str, output: str) -> None:
         file = open_table(named, **how(dict(model.cfg.data)))
         titles = _titles(model)
         if taken := [title for title in titles if title in file.names]:
-            raise DataError(f"{path}: has a column {taken[0]!r} already; drop it, or name it otherwise")
+            raise DataError(f"{path}: already has a column {taken[0]!r}; drop or rename it")
         names = [file.column(column.name) for column in encoder.columns]
         text = [name for name in encoder.text if name in names]
         inputs = torch.from_numpy(encoder.encode(file.read(text)[names], file.error))
@@ -78,7 +78,7 @@ def table_predictions(model: Trained, path: str, output: str) -> None:
 
 
 def _write_again(file: TableFile, titles: list[str], cells: Iterator[list[str]], target: Any) -> int:
-    """The records of a file, longer by the cells; how many they were."""
+    """Write the records of a file with the new cells, and return their number."""
     writer = csv.writer(target, delimiter=file.separator, lineterminator="\n")
     records = (fields for _, fields in file.records())
     if file.header:
@@ -96,7 +96,7 @@ def _titles(model: Trained) -> list[str]:
 
 
 def _cells(model: Trained, outputs: Iterable[Tensor], decimal: str = ".") -> Iterator[list[str]]:
-    """Of each example: the value, or the likeliest class and the probabilities of all."""
+    """Yield for each example its value, or its likeliest class and the probabilities of all classes."""
     for row in (row for batch in outputs for row in batch):
         if model.spec.task == "regression":
             yield [f"{float(row):.7g}".replace(".", decimal)]
@@ -106,7 +106,7 @@ def _cells(model: Trained, outputs: Iterable[Tensor], decimal: str = ".") -> Ite
 
 @contextmanager
 def _as_file(path: str) -> Iterator[str]:
-    """The path; for `-` that of a file with what comes by standard input, which has to be read more than once."""
+    """Yield the path; for `-`, a file with a copy of standard input, which is read more than once."""
     if path != "-":
         yield str(Path(path).expanduser())
         return
@@ -118,10 +118,10 @@ def _as_file(path: str) -> Iterator[str]:
 
 @contextmanager
 def _written(output: str) -> Iterator[Any]:
-    """A new file, whole or not there; `-` is standard output.
+    """Open a new file that appears whole or not at all; `-` is standard output.
 
     Raises:
-        FileSystemError: there is one of that name, or it cannot be written.
+        FileSystemError: the file exists, or cannot be written.
     """
     if output == "-":
         yield sys.stdout

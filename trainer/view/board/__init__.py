@@ -1,4 +1,4 @@
-"""TensorBoard: which board a run writes to."""
+"""Choose the TensorBoard log that a run writes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from trainer.view.board.silent import Board
 
 
 def open_board(
-    level: str | bool, folder: Path, hyper_parameters: Mapping[str, Any], results: list[str], goes_on_at: int | None
+    level: str | bool, folder: Path, hyper_parameters: Mapping[str, Any], results: list[str], resumes_at: int | None
 ) -> Board:
-    """The board for `tensorboard=`full, basic or off, which a yaml reads as false.
+    """Return the board for `tensorboard=` full, basic or off (a yaml reads off as false).
 
-    `results` are the tags of what `close` will be told. A run that goes on does so at the step `goes_on_at`: what was
-    written from there on before it was broken off is not shown any more.
+    `results` are the tags of the final results. A resumed run continues at the step `resumes_at`: points written from
+    there on before the interruption are no longer shown.
     """
     if str(level).lower() in ("off", "false"):
         return Board()
-    # Imported where it is wanted: it imports all of TensorBoard.
+    # Imported only if needed, since it imports all of TensorBoard.
     from trainer.view.board.writing import Basic, Full
 
-    return (Basic if str(level).lower() == "basic" else Full)(folder, hyper_parameters, results, goes_on_at)
+    return (Basic if str(level).lower() == "basic" else Full)(folder, hyper_parameters, results, resumes_at)

@@ -1,4 +1,4 @@
-"""Which of a run's settings are columns of TensorBoard's HParams."""
+"""Choose which settings of a run become columns of TensorBoard's HParams."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.config.keys import flat, key_values
 from trainer.runs.ledger import Ledger
 
-KEPT = ("dry_run", "resume", "checkpoint", "plots", "sweep", "tensorboard")  # how a run is kept, and not what it is
+KEPT = ("dry_run", "resume", "checkpoint", "plots", "sweep", "tensorboard")  # settings of logging and storage
 Columns = dict[str, bool | float | str]
 
 
 def hyper_parameters(cfg: DictConfig, names: Mapping[str, str], command: Sequence[str], folder: Path) -> Columns:
-    """Dotted key -> value; a part stands as its name, such as model -> resnet.
+    """Map dotted keys to values; a part is given by its name, such as model -> resnet.
 
-    Of a job of a sweep, those that the sweep gives several values; of any other run, all that was chosen.
+    For a sweep's job these are the swept keys, for any other run all settings.
     """
     return _swept(command, Ledger(folder.parent)) or _chosen(cfg, names)
 
@@ -31,7 +31,7 @@ def _swept(command: Sequence[str], ledger: Ledger) -> Columns:
     """
     values = {key: found for key, found in ledger.header().get("values", {}).items() if len(found) > 1}
     given = key_values(command)
-    if not values.keys() <= given.keys():  # a run that somebody has begun in the sweep's folder
+    if not values.keys() <= given.keys():  # a run that somebody started in the sweep's folder
         return {}
     return {k: float(given[k]) if all(map(_is_finite, found)) else given[k] for k, found in values.items()}
 
@@ -44,7 +44,7 @@ def _is_finite(text: str) -> bool:
 
 
 def _chosen(cfg: DictConfig, names: Mapping[str, str]) -> Columns:
-    """Without what is off, by inf or null. A list has `[]` behind its key: other models have a number there."""
+    """Leave out what is off (inf or null). A list's key ends in `[]`, since other models have a number there."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
     found = flat({key: value for key, value in plain.items() if key not in KEPT})
     columns = {

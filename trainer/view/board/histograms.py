@@ -81,9 +81,9 @@ def _gradients(outcome: Outcome, path: list[tuple[int, list[Tensor]]]) -> Iterat
         outcome.loss(full(model(inputs)), targets).backward()
         return [parameter.grad for parameter in model.parameters()]
 
-    begun = time.perf_counter()
+    start = time.perf_counter()
     end, last = path[-1][0], at(path[-1][1])
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     for step, values in _spread(path[:-1], int(GRADIENTS_S / seconds)):
         yield step, at(values)
     yield end, last

@@ -1,4 +1,4 @@
-"""The board that writes nothing; what it can be told is what every board can be told."""
+"""The board that writes nothing, which defines the interface of every board."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from trainer.view.outcome import Outcome
 
 
 class Board:
-    """`tensorboard=off`: nothing is written, and nothing of TensorBoard imported."""
+    """`tensorboard=off`: writes nothing and imports nothing of TensorBoard."""
 
     def hint(self, root: str) -> list[str]:
-        """A line that says how to look at what is written below `root`."""
+        """Return a line that says how to view the logs below `root`."""
         return []
 
     def describe(
         self, model: nn.Module, sample: Tensor, layers: Sequence[Layer], config: str, environment: Mapping[str, Any]
     ) -> None:
-        """Before the first update: what is trained, as it reads `sample`, and where."""
+        """Describe what is trained, and where, before the first update."""
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        """Tag -> value after an update."""
+        """Write scalars, tag -> value, after an update."""
 
     def flush(self) -> None:
-        """Everything so far on disk."""
+        """Flush everything to disk."""
 
     def show(self, step: int, outcome: Outcome, drawn: Mapping[str, Path], say: Callable[[str], None]) -> None:
-        """At the end, what there is to look at, and the pictures: name -> PNG.
+        """Write everything but scalars, and the pictures (name -> PNG), at the end.
 
-        What cannot be made of an odd model is said in a line, and the rest is written.
+        Pages that fail for an unusual model are skipped with a warning.
         """
 
     def end(self, step: int, results: Mapping[str, float]) -> None:
-        """The results that the hyper-parameters led to."""
+        """Write the final results for the hyperparameters."""
 
     def fail(self) -> None:
-        """The run has failed; an error in writing that is none."""
+        """Mark the run as failed; errors while writing this are ignored."""
 
     def close(self) -> None:
-        """Nothing follows."""
+        """Close the log."""

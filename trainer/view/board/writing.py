@@ -29,16 +29,16 @@ class Basic(Board):
     """Writes scalars as `train/…` `val/…` `update/…` `best/…` `test/…`, which share a chart, HParams, the config."""
 
     def __init__(
-        self, folder: Path, hyper_parameters: Mapping[str, Any], results: list[str], goes_on_at: int | None = None
+        self, folder: Path, hyper_parameters: Mapping[str, Any], results: list[str], resumes_at: int | None = None
     ) -> None:
-        self.folder, self.start = folder, goes_on_at or 0
-        self.goes_on = goes_on_at is not None and any(folder.glob("events*"))
+        self.folder, self.start = folder, resumes_at or 0
+        self.resumes = resumes_at is not None and any(folder.glob("events*"))
         # What an interrupted run has written from that step on is not shown: this one writes it again. A server takes
         # the first such mark of a run for its begin, and heeds those that follow.
         self.writer = SummaryWriter(str(folder), purge_step=self.start)
         # The dashboard joins a run's hyper-parameters with its scalars only if they lie in the same folder, where
         # SummaryWriter.add_hparams does not write them.
-        if not self.goes_on:
+        if not self.resumes:
             self._add(0, summaries.session_start(hyper_parameters))
             self._add(0, summaries.layout(results))
         for file in folder.glob(f"events*{FAILED}"):
@@ -94,7 +94,7 @@ class Full(Basic):
         super().describe(model, sample, layers, config, environment)
         self.writer.add_text("environment", summaries.environment(environment), self.start)
         self.writer.add_text("model", summaries.layers(layers), self.start)
-        if not self.goes_on:
+        if not self.resumes:
             self._graph(model, sample)
 
     def _graph(self, model: nn.Module, sample: Tensor) -> None:
