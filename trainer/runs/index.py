@@ -126,7 +126,6 @@ def _yaml(path: Path, kind: type) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """Return a number as `trainer.files.write_json` wrote it."""
     return float(value) if isinstance(value, (int, float)) or value in ("nan", "inf", "-inf") else None
 
 
@@ -214,7 +213,6 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
 
 
 def _best(sweep: Path) -> Path:
-    """Return the best job of the leaderboard's first row."""
     from trainer.runs.leaderboard import leaderboard
 
     best = next((group.best for group in leaderboard(sweep).groups if group.best), None)

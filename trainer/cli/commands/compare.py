@@ -97,7 +97,6 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
 
 
 def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:
-    """Return the runs that the arguments name, each once."""
     last = values["last"]
     if last and not (last.isdecimal() and int(last)):
         raise ConfigError(f"dltrain compare: last={last}: expected a number of runs, as in last=2")
