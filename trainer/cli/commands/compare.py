@@ -23,7 +23,7 @@ from trainer.view.words import shown
 USAGE = Usage(
     settings={
         "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
-        "last": Setting("the newest runs, this many", ""),
+        "last": Setting("number of runs, the newest ones", ""),
         "output": Setting("a .png, or a folder for it; by default a new one in outputs, or the sweep's own", ""),
         "json": Setting("true, or --json: print JSON, draw nothing", "false", ("true", "false")),
     },

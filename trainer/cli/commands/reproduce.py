@@ -1,4 +1,4 @@
-"""`dltrain reproduce`: run a run again in a new folder, and compare the results."""
+"""`dltrain reproduce`: repeat a run in a new folder, and compare the results."""
 
 from __future__ import annotations
 
