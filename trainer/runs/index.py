@@ -196,6 +196,8 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
     Raises:
         CheckpointError: there is none.
     """
+    from trainer.runs.leaderboard import leaderboard
+
     folder = Path(name).expanduser()
     if Run(folder).has_started:
         return folder
@@ -203,22 +205,16 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
         known = [folder] if jobs(folder) else [*sweeps(root)]
         if not known:
             raise CheckpointError(f"{key}={name}: there is no sweep in {root.absolute()}")
-        return _best(known[-1])
+        best = next((group.best for group in leaderboard(known[-1]).groups if group.best), None)
+        if not best:
+            raise CheckpointError(f"{known[-1]}: no job of this sweep has finished")
+        return best.folder
     runs = [run.folder for run in started(every(root))]
     if name == "last" and runs:
         return runs[-1]
     where = f"in {root.absolute()}" if name == "last" else f"at {folder.absolute()} (a folder with a config.yaml)"
     near = f"; the last is {runs[-1]}" if runs and name != "last" else ""
     raise CheckpointError(f"{key}={name}: there is no run {where}{near}")
-
-
-def _best(sweep: Path) -> Path:
-    from trainer.runs.leaderboard import leaderboard
-
-    best = next((group.best for group in leaderboard(sweep).groups if group.best), None)
-    if not best:
-        raise CheckpointError(f"{sweep}: no job of this sweep has finished")
-    return best.folder
 
 
 def new_folder(what: str, root: Path = ROOT) -> Path:
