@@ -196,8 +196,6 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
     Raises:
         CheckpointError: there is none.
     """
-    from trainer.runs.leaderboard import leaderboard
-
     folder = Path(name).expanduser()
     if Run(folder).has_started:
         return folder
@@ -205,6 +203,8 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
         known = [folder] if jobs(folder) else [*sweeps(root)]
         if not known:
             raise CheckpointError(f"{key}={name}: there is no sweep in {root.absolute()}")
+        from trainer.runs.leaderboard import leaderboard
+
         best = next((group.best for group in leaderboard(known[-1]).groups if group.best), None)
         if not best:
             raise CheckpointError(f"{known[-1]}: no job of this sweep has finished")
