@@ -118,7 +118,7 @@ def test_a_file_that_gives_other_outputs_is_not_kept(dltrain, tmp_path, monkeypa
     monkeypatch.setattr(exporting, "reader", lambda form, path, model: lambda inputs: model(inputs) + 2e-4)
     outcome = dltrain("export", "format=safetensors")
     assert outcome.code == CheckpointError.code
-    assert "differ by 0.0002" in outcome.err
+    assert "differ from the model's by 0.0002" in outcome.err
     assert not list(tmp_path.glob("*linear-iris*"))
 
 

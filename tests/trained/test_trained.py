@@ -183,7 +183,7 @@ def test_data_that_has_changed_is_noticed(dltrain, tmp_path):
     ("arguments", "message"),
     [
         (["run=nowhere"], "there is no run at"),
-        (["epochs=3"], "the run's config stays as it is"),
+        (["epochs=3"], "only the data of the run's config can be changed"),
         (["data.pth=x.csv"], "has no pth"),
         (["data=csv"], "data.path is required"),
         (["data=text", "data.path=x.csv"], "this model reads features of shape (4,), not tokens"),

@@ -120,7 +120,6 @@ def _dispatch(arguments: list[str]) -> None:
 
 
 def _run_command(name: str, *arguments: str) -> None:
-    """Run a command, or print its help."""
     module, about = COMMANDS[name]
     command = importlib.import_module(f"trainer.cli.commands.{module}")
     if HELP & {*arguments}:

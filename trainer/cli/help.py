@@ -31,7 +31,7 @@ def usage(arguments: Sequence[str]) -> str:
     lines += ["", "knobs, with their defaults"]
     for name, knob in KNOBS.items():
         choices = knob.metadata["choices"]
-        about = knob.metadata["about"] + (f": {', '.join(choices)}" if choices else "")
+        about = knob.metadata["about"] + (f" ({', '.join(choices)})" if choices else "")
         lines.append(f"  {name + '=' + str(knob.default):<27} {about}")
     lines += [
         "",

@@ -168,7 +168,6 @@ def _check_knobs(cfg: DictConfig) -> None:
 
 
 def _kind(knob: Any) -> str:
-    """Describe the values that a knob takes."""
     rule = knob.metadata
     words = "a whole number" if rule["whole"] or isinstance(knob.default, int) else "a number"
     if rule["least"] > -math.inf:

@@ -68,20 +68,20 @@ def is_of_launcher(line: str) -> bool:
     return key_of(line).startswith(("hydra/launcher", "hydra.launcher"))
 
 
-def kept_of_launcher(began: list[str], given: list[str]) -> list[str]:
+def kept_of_launcher(original: list[str], given: list[str]) -> list[str]:
     """Return the overrides that a sweep was started with, less those of its launcher if another one is given now.
 
     Raises:
         ConfigError: an override from the sweep's file that could make the launcher run code.
     """
     if any(key_of(line) == "hydra/launcher" for line in given):
-        return [line for line in began if not is_of_launcher(line)]
+        return [line for line in original if not is_of_launcher(line)]
     keys = {f"hydra.launcher.{key}" for preset in _presets().values() for key in flat(preset) if key not in SPOKEN}
-    for line in filter(is_of_launcher, began):
+    for line in filter(is_of_launcher, original):
         is_known = key_of(line) in {*keys, "hydra/launcher"}
         if not (is_known and re.fullmatch(r"[\w./:-]*", value_of(line))) and line not in given:
             raise ConfigError(f"{line}: only the command line may set this; give it again, or another hydra/launcher=")
-    return began
+    return original
 
 
 @cache

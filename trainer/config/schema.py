@@ -93,7 +93,7 @@ class Config:
     ema: float = knob(0.0, "decay of the weight average to evaluate and keep; 0: none", least=0, most=1, never=(1,))
     compile: bool = knob(False, "run an update as one graph: a CUDA graph, or torch.compile's")
     channels_last: Any = knob(
-        "auto", "store images channels-last; auto: in 16-bit precision", choices=("auto", "true", "false")
+        "auto", "store images channels-last; auto: only in 16-bit precision", choices=("auto", "true", "false")
     )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = knob(0, "seed of weights, splits and order", least=0, most=2**31 - 1)
@@ -125,12 +125,7 @@ def groups(config_dir: str | None = None) -> dict[str, dict[str, str]]:
     for group in (*SLOTS, "experiment"):
         for root in [CONF, *([Path(config_dir)] if config_dir else [])]:
             for file in sorted((root / group).glob("*.yaml")):
-                found.setdefault(group, {})[file.stem] = _first_comment(file)
+                lines = file.read_text(encoding="utf-8").splitlines()
+                comments = (line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line)
+                found.setdefault(group, {})[file.stem] = next(comments, "")
     return found
-
-
-def _first_comment(file: Path) -> str:
-    for line in file.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#") and "@package" not in line:
-            return line.lstrip("# ")
-    return ""

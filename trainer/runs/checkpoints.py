@@ -113,7 +113,7 @@ class Store:
 
     def go_back(self, step: int, best: str) -> None:
         """Delete leftovers of interrupted writes and best weights from after `step`, which the run will find again."""
-        self._clear()
+        remove(*self.folder.glob(".*"))
         for name in self._names("best"):
             if _order(name)[0] > step:
                 self._delete(name)
@@ -122,10 +122,6 @@ class Store:
             self._name("best", best)
         elif (self.folder / "best").is_symlink():
             (self.folder / "best").unlink()
-
-    def _clear(self) -> None:
-        """Delete leftovers of interrupted writes and deletions."""
-        remove(*self.folder.glob(".*"))
 
     def _names(self, kind: str) -> list[str]:
         if not self.folder.is_dir():
@@ -136,7 +132,7 @@ class Store:
     def _write(self, name: str, content: Mapping[str, Any], about: dict[str, Any]) -> str:
         try:
             self.folder.mkdir(exist_ok=True)  # not its parent: a deleted run folder is an error
-            self._clear()
+            remove(*self.folder.glob(".*"))  # leftovers of interrupted writes and deletions
             names = [path.name for path in self.folder.iterdir()]
             number = 1 + max((_order(n)[1] for n in names if n.split("-")[:2] == name.split("-")), default=0)
             name = f"{name}-{number}" if number > 1 else name
@@ -186,7 +182,7 @@ def load_weights(model: nn.Module, weights: Weights, where: Path) -> None:
 
 
 def _packed(weights: Weights) -> bytes:
-    """Serialise as safetensors, with a copy of each tensor that shares memory."""
+    """Serialise as safetensors; tensors are cloned because they may share memory."""
     return save(
         {name: tensor.detach().clone(memory_format=torch.contiguous_format) for name, tensor in weights.items()}
     )

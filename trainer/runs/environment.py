@@ -11,17 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = (
-    "dltrain",
-    "torch",
-    "torchvision",
-    "hydra-core",
-    "omegaconf",
-    "numpy",
-    "pandas",
-    "scikit-learn",
-    "safetensors",
-)
+LIBS = ("dltrain", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pandas", "scikit-learn", "safetensors")
 
 
 def environment(command: Sequence[str], device: str) -> dict[str, Any]:
@@ -35,7 +25,7 @@ def environment(command: Sequence[str], device: str) -> dict[str, Any]:
         "processor": _processor(),
         "num_cpus": os.cpu_count(),
         "device": device,
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "packages": {name: found for name in LIBS if (found := _version(name))},
         "git": _git(Path.cwd()),
         "dltrain_git": _git(Path(__file__).parent),
     }

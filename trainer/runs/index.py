@@ -126,7 +126,6 @@ def _yaml(path: Path, kind: type) -> Any:
 
 
 def _number(value: Any) -> float | None:
-    """Return a number as `trainer.files.write_json` wrote it."""
     return float(value) if isinstance(value, (int, float)) or value in ("nan", "inf", "-inf") else None
 
 
@@ -204,23 +203,18 @@ def find(name: str, root: Path = ROOT, key: str = "run") -> Path:
         known = [folder] if jobs(folder) else [*sweeps(root)]
         if not known:
             raise CheckpointError(f"{key}={name}: there is no sweep in {root.absolute()}")
-        return _best(known[-1])
+        from trainer.runs.leaderboard import leaderboard
+
+        best = next((group.best for group in leaderboard(known[-1]).groups if group.best), None)
+        if not best:
+            raise CheckpointError(f"{known[-1]}: no job of this sweep has finished")
+        return best.folder
     runs = [run.folder for run in started(every(root))]
     if name == "last" and runs:
         return runs[-1]
     where = f"in {root.absolute()}" if name == "last" else f"at {folder.absolute()} (a folder with a config.yaml)"
     near = f"; the last is {runs[-1]}" if runs and name != "last" else ""
     raise CheckpointError(f"{key}={name}: there is no run {where}{near}")
-
-
-def _best(sweep: Path) -> Path:
-    """Return the best job of the leaderboard's first row."""
-    from trainer.runs.leaderboard import leaderboard
-
-    best = next((group.best for group in leaderboard(sweep).groups if group.best), None)
-    if not best:
-        raise CheckpointError(f"{sweep}: no job of this sweep has finished")
-    return best.folder
 
 
 def new_folder(what: str, root: Path = ROOT) -> Path:

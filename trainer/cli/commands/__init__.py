@@ -11,7 +11,7 @@ COMMANDS = {  # name -> module, help
     "export": ("export", "export a trained model as a file that works without dltrain"),
     "runs": ("runs", "list all runs, newest last"),
     "compare": ("compare", "compare runs side by side: what differs, and their results"),
-    "reproduce": ("reproduce", "run a run again, and check that the results are the same"),
+    "reproduce": ("reproduce", "repeat a run, and check that its results are the same"),
     "find-lr": ("find_lr", "train with a rising learning rate, and suggest the best one"),
     "explain": ("explain", "trace one batch forward and backward: each node, its value and its gradient"),
 }

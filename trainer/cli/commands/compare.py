@@ -23,7 +23,7 @@ from trainer.view.words import shown
 USAGE = Usage(
     settings={
         "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
-        "last": Setting("the newest runs, this many", ""),
+        "last": Setting("number of runs, the newest ones", ""),
         "output": Setting("a .png, or a folder for it; by default a new one in outputs, or the sweep's own", ""),
         "json": Setting("true, or --json: print JSON, draw nothing", "false", ("true", "false")),
     },
@@ -97,7 +97,6 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
 
 
 def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:
-    """Return the runs that the arguments name, each once."""
     last = values["last"]
     if last and not (last.isdecimal() and int(last)):
         raise ConfigError(f"dltrain compare: last={last}: expected a number of runs, as in last=2")

@@ -59,7 +59,7 @@ def main(given: Settings) -> None:
             content |= {"metrics_of_run": before, "equal": not _differences(before, found)}
         print(json.dumps(finite(content)))
         return
-    _print(model, title, found, batches.num_examples, [*model.notes, *notes], before, is_own)
+    _print(model, title, found, batches.num_examples, [*model.notes, *notes], before if is_own else {})
 
 
 def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[str]]:
@@ -110,16 +110,15 @@ def _print(
     num_examples: int,
     notes: list[str],
     before: Mapping[str, Any],
-    is_own: bool,
 ) -> None:
     from trainer.view.console import Terminal, results_table, shown
 
     print(f"run    {shown(model.folder)} ({model.name}), weights of the best epoch, on {model.device}")
     print(f"data   {title}: {num_examples:,} examples")
     print(*(f"       {note}" for note in notes), sep="\n", end="\n" if notes else "")
-    rows = {"test, in the run": _numbers(before), title: found} if before and is_own else {title: found}
+    rows = {"test, in the run": _numbers(before), title: found} if before else {title: found}
     Terminal(highlight=False, markup=False).print(results_table(rows))
-    if not before or not is_own:
+    if not before:
         return
     different = _differences(before, found)
     for name, (old, new) in different.items():

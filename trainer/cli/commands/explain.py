@@ -66,7 +66,6 @@ def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -
 
 
 def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
-    """Print the graph, folded if it is large, and draw it."""
     from trainer.explain.fold import folded
     from trainer.explain.table import graph_table, legend
     from trainer.view import style

@@ -84,7 +84,6 @@ def _check_optimizer(update: Update) -> None:
 
 
 def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) -> None:
-    """Print the suggestion, and write the files."""
     from trainer.view.console import shown
     from trainer.view.lr_picture import lr_picture
 
@@ -105,7 +104,6 @@ def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) 
 
 
 def _command(given: Settings, lr: float) -> str:
-    """Return the command line that trains with this rate."""
     directory = [f"--config-dir={given.config_dir}"] if given.config_dir else []
     return shlex.join(["dltrain", *directory, *without(given.overrides, "optim.lr"), f"optim.lr={lr:.2g}"])
 

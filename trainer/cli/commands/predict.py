@@ -27,7 +27,7 @@ USAGE = Usage(
         "dltrain predict run=last input=Schmidt,Rossi",
         "cat names.txt | dltrain predict run=last input=-",
     ),
-    words="the same as input=, for several",
+    words="several inputs, instead of input=",
 )
 BATCH = 256  # examples; more would be hardly faster
 

@@ -1,7 +1,8 @@
-"""`dltrain reproduce`: run a run again in a new folder, and compare the results."""
+"""`dltrain reproduce`: repeat a run in a new folder, and compare the results."""
 
 from __future__ import annotations
 
+import math
 import shlex
 import subprocess
 import sys
@@ -23,7 +24,6 @@ USAGE = Usage(
     },
     examples=("dltrain reproduce run=last", "dltrain reproduce run=best tolerance=1e-4"),
 )
-SPLITS = ("best", "test")
 
 
 def main(given: Settings) -> None:
@@ -61,7 +61,7 @@ def _finished(folder: Path) -> Run:
     if found is None or found.state != "finished":
         state = found.state if found else "damaged"
         cure = "wait for it" if state == "running" else f"finish it with dltrain resume={shown(folder)}"
-        raise CheckpointError(f"{shown(folder)} has not finished ({state}), so that it has no results; {cure}")
+        raise CheckpointError(f"{shown(folder)} has not finished ({state}); {cure}")
     return found
 
 
@@ -122,10 +122,9 @@ def _why(before: Run) -> str:
 def _judge(before: Run, after: Run, tolerance: float) -> list[str]:
     """Print each metric with PASS or FAIL; return the names of those that failed."""
     rows = []
-    for split in SPLITS:
+    for split in ("best", "test"):
         was, now = before.metrics(split), after.metrics(split)
-        for name in {**was, **now}:
-            rows.append((f"{split}/{name}", was.get(name), now.get(name)))
+        rows += [(f"{split}/{name}", was.get(name), now.get(name)) for name in {**was, **now}]
     passed = [_is_same(was, now, tolerance) for _, was, now in rows]
     columns = [
         Column("metric", [name for name, _, _ in rows]),
@@ -151,6 +150,4 @@ def _is_same(was: float | None, now: float | None, tolerance: float) -> bool:
     """Whether two values agree within the tolerance, relative to the larger; NaN equals NaN."""
     if was is None or now is None:
         return False
-    if was == now or (was != was and now != now):
-        return True
-    return abs(was - now) <= tolerance * max(abs(was), abs(now))
+    return math.isclose(was, now, rel_tol=tolerance) or (was != was and now != now)

@@ -28,7 +28,7 @@ USAGE = Usage(
         **{slot: Setting(f"only runs with this {slot}; * matches anything", "") for slot in SLOTS},
         "state": Setting(f"only runs in this state: {', '.join(STATES)}", "", ("", *STATES)),
         "sort": Setting("put the newest run, the best metric or the longest time last", "when", tuple(ORDERS)),
-        "last": Setting("only the last rows, this many", ""),
+        "last": Setting("number of rows to print, the last ones", ""),
         "sweep": Setting("the jobs of a sweep: its folder, or last", ""),
         "root": Setting("the folder of all runs", str(ROOT)),
         "json": Setting("true, or --json: print JSON", "false", ("true", "false")),
