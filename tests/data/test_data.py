@@ -9,7 +9,7 @@ from trainer.data.tensors import Examples, TensorLoader, split, splits_of
 from trainer.errors import DataError
 
 
-def test_what_a_dataset_consists_of_is_found_in_the_package():
+def test_the_package_exports_what_a_dataset_consists_of():
     assert (data.DataSpec, data.Examples, data.Splits) == (tensors.DataSpec, tensors.Examples, tensors.Splits)
     assert not hasattr(data, "TensorLoader")
 
@@ -31,7 +31,7 @@ def test_a_split_is_a_partition_with_each_class_in_proportion():
         assert torch.bincount(labels[part]).tolist() == [share * 600, share * 300, share * 100]
 
 
-def test_a_split_follows_its_seed():
+def test_a_split_depends_on_its_seed():
     labels = torch.zeros(100)
     options = {"val_fraction": 0.1, "test_fraction": 0.2, "stratify": False}
     first, same, other = (split(labels, seed=seed, **options)[0] for seed in (1, 1, 2))
@@ -50,19 +50,19 @@ def test_an_empty_part_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("val", "test", "said"),
+    ("val", "test", "note"),
     [(0, 0, "validation and test are the training"), (0, 0.2, "no validation"), (0.1, 0, "no test"), (0.1, 0.2, None)],
 )
-def test_a_split_that_is_not_there_is_stood_in_for_and_said(val, test, said):
+def test_a_missing_split_is_replaced_with_a_note(val, test, note):
     x = torch.arange(30.0)[:, None]
     parts = split(x, val_fraction=val, test_fraction=test, seed=0, stratify=False)
     splits = splits_of(x, x, parts)
     assert (splits.val is splits.train) == (not val)
     assert (splits.test is splits.val) == (not test)
-    assert [said in note for note in splits.stand_ins] == ([True] if said else [])
+    assert [note in line for line in splits.stand_ins] == ([True] if note else [])
 
 
-def test_an_epoch_is_a_permutation_that_is_a_function_of_seed_and_epoch():
+def test_the_order_of_an_epoch_is_a_permutation_given_by_seed_and_epoch():
     loader = numbers(100, 7, shuffle=True, seed=5)
     loader.set_epoch(1)
     first = order(loader)
@@ -82,7 +82,7 @@ def test_an_epoch_is_a_permutation_that_is_a_function_of_seed_and_epoch():
     [
         (20, 10, [10, 10]),
         (25, 10, [10, 10, 5]),
-        (21, 10, [10, 11]),  # batch norm has no variance of one example
+        (21, 10, [10, 11]),  # batch norm needs two examples
         (3, 10, [3]),
         (1, 10, [1]),
         (3, 1, [1, 2]),
@@ -108,20 +108,20 @@ def test_a_model_that_works_in_place_does_not_change_the_data():
         assert loader.inputs.sum() == sum(range(20))
 
 
-def test_synthetic_data_is_its_formula():
+def test_synthetic_data_follows_its_formula():
     splits, spec = synthetic.linear(w=[1.0, 2.0, 3.0], b=-1.0, noise=0.0, num_examples=50, seed=2)
     x, y = splits.train.inputs, spec.in_units(splits.train.targets)
     assert torch.allclose(y[:, 0], x @ torch.tensor([1.0, 2.0, 3.0]) - 1, atol=1e-5)
     assert spec.true_parameters == {"w": [1.0, 2.0, 3.0], "b": [-1.0]}
 
 
-def test_limits_of_a_loader_are_whole_batches():
+def test_a_limit_counts_whole_batches():
     assert numbers(100, 8, limit=math.inf).num_examples == 100
     assert numbers(100, 8, limit=3).num_examples == 24
 
 
 @pytest.mark.parametrize(("num_examples", "batch_size"), [(47, 10), (41, 10), (8, 8), (1000, 7)])
-def test_batches_cut_out_together_are_those_cut_out_one_by_one(monkeypatch, num_examples, batch_size):
+def test_batches_gathered_together_equal_those_gathered_one_by_one(monkeypatch, num_examples, batch_size):
     def batches(start):
         loader = numbers(num_examples, batch_size, shuffle=True, seed=2)
         loader.set_epoch(3, start)
@@ -135,7 +135,7 @@ def test_batches_cut_out_together_are_those_cut_out_one_by_one(monkeypatch, num_
         assert all(inputs == targets for inputs, targets in one_by_one)
 
 
-def test_augmentation_is_told_which_batch_it_is_also_where_a_pass_begins_later():
+def test_augmentation_gets_the_batch_number_even_if_a_pass_starts_late():
     seen = []
 
     def note(inputs, targets, epoch, batch):

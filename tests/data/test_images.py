@@ -34,7 +34,7 @@ NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3
 
 
 def write_idx(root, dataset="MNIST", counts=(60, 20), side=6):
-    """The four files of a small dataset of random images, packed; the folder that they are in."""
+    """Write the four gzipped files of a small random dataset; return their folder."""
     raw = root / dataset / "raw"
     raw.mkdir(parents=True)
     numbers = np.random.default_rng(0)
@@ -61,10 +61,10 @@ def test_digits_are_standardised_by_the_training_images():
     inputs = splits.prepare(splits.train.inputs)
     assert inputs.mean().item() == pytest.approx(0, abs=1e-4)
     assert inputs.std().item() == pytest.approx(1, abs=1e-3)
-    assert splits.train.inputs.dtype == torch.uint8  # and is left as it is
+    assert splits.train.inputs.dtype == torch.uint8  # and stays as stored
 
 
-def test_mnist_is_what_is_known_of_it(real_data, tmp_path):
+def test_mnist_matches_published_facts(real_data, tmp_path):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for packed in (real_data / "MNIST" / "raw").glob("*.gz"):
@@ -81,10 +81,10 @@ def test_mnist_is_what_is_known_of_it(real_data, tmp_path):
     changed[1_000_000] ^= 1
     (raw / NAMES[0]).write_bytes(changed)
     (raw / f"{NAMES[0]}.gz").unlink()
-    assert images.mnist(root=str(tmp_path))[1].notes == (f"not the original MNIST: {NAMES[0]} is another file",)
+    assert images.mnist(root=str(tmp_path))[1].notes == (f"not the original MNIST: {NAMES[0]} differs",)
 
 
-def test_mnist_is_unpacked_beside_its_packed_files(tmp_path):
+def test_mnist_is_unpacked_next_to_its_gzipped_files(tmp_path):
     raw = write_idx(tmp_path)
     first, spec = images.mnist(root=str(tmp_path))
     assert listing(raw) == sorted([*NAMES, *(f"{name}.gz" for name in NAMES)])
@@ -97,7 +97,7 @@ def test_mnist_is_unpacked_beside_its_packed_files(tmp_path):
     assert first.train.inputs.shape == (50, 1, 6, 6)
 
 
-def test_fashion_mnist_is_read_as_mnist_is(tmp_path):
+def test_fashion_mnist_is_read_like_mnist(tmp_path):
     from torchvision.datasets import FashionMNIST
 
     write_idx(tmp_path)
@@ -109,7 +109,7 @@ def test_fashion_mnist_is_read_as_mnist_is(tmp_path):
     assert spec.notes == ()
 
 
-def test_a_folder_marked_read_only_is_read_and_left_as_it_is(tmp_path):
+def test_a_read_only_folder_is_read_and_left_unchanged(tmp_path):
     raw = write_idx(tmp_path)
     raw.chmod(0o555)
     before = listing(tmp_path)
@@ -119,7 +119,7 @@ def test_a_folder_marked_read_only_is_read_and_left_as_it_is(tmp_path):
     raw.chmod(0o755)
 
 
-def test_a_disk_that_is_full_leaves_no_part_of_a_file(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_partial_file(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -142,7 +142,7 @@ def test_a_disk_that_is_full_leaves_no_part_of_a_file(tmp_path, monkeypatch):
         ("mnist_missing_file", "MNIST/raw/t10k-labels-idx1-ubyte: not found"),
     ],
 )
-def test_broken_mnist_files_are_refused_and_nothing_half_written_is_left(real_data, tmp_path, case, message):
+def test_broken_mnist_files_are_refused_and_leave_no_partial_file(real_data, tmp_path, case, message):
     shutil.copytree(real_data / "bad" / case, tmp_path / case, copy_function=shutil.copyfile)
     for path in (tmp_path / case).rglob("*"):
         path.chmod(0o755)
@@ -170,7 +170,7 @@ HUGE = struct.pack(">4I", 0x803, 2_000_000_000, 28, 28) + bytes(1000)
     ],
 )
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_header_is_believed_no_further_than_its_bytes_go(tmp_path, content, message, packed):
+def test_a_header_that_claims_too_much_allocates_nothing(tmp_path, content, message, packed):
     import tracemalloc
 
     raw = write_idx(tmp_path)
@@ -188,7 +188,7 @@ def test_a_header_is_believed_no_further_than_its_bytes_go(tmp_path, content, me
     assert peak < 60e6  # torchvision is imported to name the original; not the 100 MB, nor the 1.5 TB
 
 
-def test_an_unpacked_file_that_is_not_what_its_packed_one_holds_is_refused(tmp_path):
+def test_an_unpacked_file_that_differs_from_its_gzipped_one_is_refused(tmp_path):
     raw = write_idx(tmp_path)
     images.mnist(root=str(tmp_path))
     changed = bytearray((raw / NAMES[0]).read_bytes())
@@ -217,7 +217,7 @@ def no_network(monkeypatch):
         ("cifar10", "CIFAR10 is not in .*cifar-10-python.tar.gz, or the folder cifar-10-batches-py.*data=digits"),
     ],
 )
-def test_what_is_nowhere_says_what_to_put_where_and_leaves_nothing(tmp_path, no_network, dataset, message):
+def test_a_missing_dataset_says_which_files_to_put_where_and_leaves_nothing(tmp_path, no_network, dataset, message):
     start = time.monotonic()
     for root in (tmp_path, tmp_path / "new"):
         with pytest.raises(DataError, match=message):
@@ -228,7 +228,7 @@ def test_what_is_nowhere_says_what_to_put_where_and_leaves_nothing(tmp_path, no_
 
 @pytest.fixture
 def served(tmp_path_factory, monkeypatch):
-    """The folder of a server of this machine, which is where MNIST is downloaded from."""
+    """Serve a folder, from which MNIST is then downloaded; yield it."""
     folder, ended = tmp_path_factory.mktemp("served"), threading.Event()
 
     class Handler(SimpleHTTPRequestHandler):
@@ -260,7 +260,7 @@ def served(tmp_path_factory, monkeypatch):
     server.server_close()
 
 
-def test_a_download_that_stops_is_given_up_and_leaves_nothing(tmp_path, monkeypatch, served):
+def test_a_stalled_download_times_out_and_leaves_nothing(tmp_path, monkeypatch, served):
     (served / f"{NAMES[2]}.gz").write_bytes(b"halfSTUCK")
     monkeypatch.setattr(_download, "PATIENCE_S", 0.5)
     with pytest.raises(DataError, match=r"nothing came for 0.5 s"):
@@ -268,14 +268,14 @@ def test_a_download_that_stops_is_given_up_and_leaves_nothing(tmp_path, monkeypa
     assert listing(tmp_path) == []
 
 
-def test_a_download_is_put_in_place_and_read(tmp_path, served):
+def test_a_download_is_installed_and_read(tmp_path, served):
     splits, _ = images.mnist(root=str(tmp_path / "data"))
     assert len(splits.test.targets) == 20
     assert listing(tmp_path / "data" / "MNIST" / "raw") == sorted([*NAMES, *(f"{name}.gz" for name in NAMES)])
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
-def test_a_download_of_other_bytes_is_refused_and_leaves_nothing(tmp_path, served):
+def test_a_download_with_a_wrong_checksum_is_refused_and_leaves_nothing(tmp_path, served):
     with (served / f"{NAMES[1]}.gz").open("ab") as file:
         file.write(b"more")
     with pytest.raises(DataError, match=rf"MNIST is not in .*hash.*{NAMES[1]}.gz"):
@@ -283,7 +283,7 @@ def test_a_download_of_other_bytes_is_refused_and_leaves_nothing(tmp_path, serve
     assert listing(tmp_path) == []
 
 
-def test_with_a_file_missing_the_network_is_not_asked(tmp_path, monkeypatch):
+def test_with_one_file_missing_nothing_is_downloaded(tmp_path, monkeypatch):
     monkeypatch.setattr(_download, "download", None)
     (write_idx(tmp_path) / f"{NAMES[3]}.gz").unlink()
     with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: not found"):
@@ -293,7 +293,7 @@ def test_with_a_file_missing_the_network_is_not_asked(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "target", ["_download.download", "images._download.download", "images.download", "_image.idx.read"]
 )
-def test_what_writes_is_out_of_a_configs_reach(target):
+def test_a_config_cannot_reach_code_that_writes(target):
     with pytest.raises(ConfigError):
         targets.locate("data", f"trainer.data.{target}")
 
@@ -302,7 +302,7 @@ def test_what_writes_is_out_of_a_configs_reach(target):
 
 
 def as_python_2(content):
-    """The pickle that Python 2 made of it: bytes are its strings."""
+    """Pickle like Python 2, whose strings are bytes."""
 
     class Pickler(pickle._Pickler):
         dispatch = pickle._Pickler.dispatch | {
@@ -316,7 +316,7 @@ def as_python_2(content):
 
 @pytest.fixture
 def cifar_root(tmp_path, monkeypatch):
-    """A data.root with a small CIFAR-10, whose files are taken for the known ones."""
+    """Return a data.root with a small CIFAR-10 whose checksums are accepted."""
     root = tmp_path / "root" / cifar.FOLDER
     root.mkdir(parents=True)
     numbers = np.random.default_rng(0)
@@ -340,7 +340,7 @@ def packed_cifar_root(cifar_root, monkeypatch):
     return cifar_root
 
 
-def test_the_known_files_are_torchvisions():
+def test_the_checksums_are_those_of_torchvision():
     from torchvision.datasets import CIFAR10
 
     known = {**dict(CIFAR10.train_list), **dict(CIFAR10.test_list), CIFAR10.meta["filename"]: CIFAR10.meta["md5"]}
@@ -361,7 +361,7 @@ def test_cifar10_is_read(cifar_root):
     assert splits.test.targets.tolist() == test["labels"]
 
 
-def test_cifar10_is_unpacked_beside_its_archive(packed_cifar_root):
+def test_cifar10_is_unpacked_next_to_its_archive(packed_cifar_root):
     first, _ = images.cifar10(root=str(packed_cifar_root))
     assert sorted(os.listdir(packed_cifar_root / cifar.FOLDER)) == sorted(cifar.MD5)
     (packed_cifar_root / cifar.PACKED).unlink()
@@ -369,7 +369,7 @@ def test_cifar10_is_unpacked_beside_its_archive(packed_cifar_root):
     assert torch.equal(first.train.inputs, second.train.inputs)
 
 
-def test_an_archive_that_is_not_the_known_one_is_refused(packed_cifar_root):
+def test_an_archive_with_a_wrong_checksum_is_refused(packed_cifar_root):
     archive = packed_cifar_root / cifar.PACKED
     archive.write_bytes(archive.read_bytes()[:-100])
     with pytest.raises(DataError, match=rf"{cifar.PACKED}: incomplete.*expected {cifar.PACKED_MD5}"):
@@ -378,7 +378,7 @@ def test_an_archive_that_is_not_the_known_one_is_refused(packed_cifar_root):
 
 
 class Canary:
-    """Runs a command where it is unpickled."""
+    """Runs a command when unpickled."""
 
     def __reduce__(self):
         return os.system, ("touch canary",)
@@ -419,7 +419,7 @@ def test_without_a_validation_split_the_training_examples_stand_in(cifar_root, d
 
 
 def draw(path, classes=("cat", "dog", "emu"), count=10, size=(7, 5)):
-    """Images of random pixels in a folder for each class, `size` high and wide; the folder."""
+    """Write random images of `size`, height and width, to a folder per class; return their folder."""
     numbers = np.random.default_rng(0)
     for name in classes:
         (path / name).mkdir(parents=True)
@@ -433,7 +433,7 @@ def loaders(path, *lines):
     return parts.data(cfg, torch.device("cpu"))
 
 
-def test_classes_are_the_sorted_folders_and_inputs_the_bytes_of_the_files(tmp_path):
+def test_classes_are_the_sorted_folders_and_inputs_the_pixels_of_the_files(tmp_path):
     path = draw(tmp_path / "Größe 猫", ("b c", "Ä", "a"))
     (path / "a" / "deeper").mkdir()
     (path / "a" / "0.png").rename(path / "a" / "deeper" / "smile 😀.PNG")
@@ -460,13 +460,13 @@ def test_two_classes_are_one_logit(tmp_path):
         ({"size": [4, 6], "grey": True}, (1, 4, 6), ("images of (7, 5), resized to (4, 6)",)),
     ],
 )
-def test_images_of_one_size_keep_it_unless_another_is_given(tmp_path, options, in_shape, notes):
+def test_images_of_one_size_keep_it_unless_another_is_set(tmp_path, options, in_shape, notes):
     splits, spec = folder.image_folder(path=str(draw(tmp_path)), **options)
     assert (spec.in_shape, spec.notes) == (in_shape, notes)
     assert splits.train.inputs.read([0, 1]).shape == (2, *in_shape)
 
 
-def test_images_of_various_sizes_become_one(tmp_path):
+def test_images_of_various_sizes_are_resized(tmp_path):
     draw(tmp_path)
     Image.new("RGB", (1, 1), (255, 0, 100)).save(tmp_path / "cat" / "one pixel.png")
     assert "images of various sizes, resized to (64, 64)" in folder.image_folder(path=str(tmp_path))[1].notes
@@ -477,7 +477,7 @@ def test_images_of_various_sizes_become_one(tmp_path):
 
 
 @pytest.mark.parametrize("value", [0, -1, 2.5, "big", [3], [3, 0], [1, 2, 3], True])
-def test_a_size_that_cannot_be_is_refused(tmp_path, value):
+def test_an_invalid_size_is_refused(tmp_path, value):
     with pytest.raises(ValueError, match=r"size=.*expected the side of a square in pixels"):
         folder.image_folder(path=str(draw(tmp_path)), size=value)
 
@@ -501,12 +501,12 @@ def test_images_of_any_mode_are_converted(tmp_path, mode, grey):
     assert abs(pixels.astype(int) - level).max() <= 2
 
 
-def test_a_transparent_part_is_white_and_a_photograph_upright(tmp_path):
+def test_transparent_parts_become_white_and_photographs_upright(tmp_path):
     clear = Image.new("RGBA", (4, 4), (0, 0, 0, 0))
     clear.save(tmp_path / "clear.png")
     assert (pixels_of(str(tmp_path / "clear.png"), (2, 2), grey=True) == 255).all()
     photograph = Image.new("L", (40, 20), 0)
-    photograph.paste(255, (0, 0, 20, 20))  # white on the left, stored lying on its side
+    photograph.paste(255, (0, 0, 20, 20))  # white on the left, stored sideways
     exif = Image.Exif()
     exif[0x0112] = 6
     photograph.save(tmp_path / "side.jpg", exif=exif)
@@ -515,7 +515,7 @@ def test_a_transparent_part_is_white_and_a_photograph_upright(tmp_path):
     assert upright[-1].max() < 50
 
 
-def test_a_reduced_photograph_is_what_the_whole_one_would_be(tmp_path):
+def test_a_photograph_decoded_at_a_reduced_size_matches_the_whole(tmp_path):
     waves = np.sin(np.arange(128) * np.pi / 8)  # of 16 pixels, 4 when scaled
     photograph = Image.fromarray(((waves[:, None] + waves[None] + 2) * 63).astype(np.uint8))
     photograph.save(tmp_path / "waves.jpg", quality=95)
@@ -523,21 +523,21 @@ def test_a_reduced_photograph_is_what_the_whole_one_would_be(tmp_path):
     assert abs(pixels_of(str(tmp_path / "waves.jpg"), (32, 32), grey=True)[0] - whole).max() <= 16
 
 
-def test_folders_of_parts_are_the_parts(tmp_path):
+def test_folders_for_parts_are_the_parts(tmp_path):
     for part, count in [("train", 10), ("val", 2), ("test", 3), ("valid", 1)]:
         draw(tmp_path / part, count=count)
-    shutil.rmtree(tmp_path / "test" / "dog")  # a part needs not have all classes
+    shutil.rmtree(tmp_path / "test" / "dog")  # a part need not have all classes
     splits, spec = folder.image_folder(path=str(tmp_path))
     assert [len(part.targets) for part in (splits.train, splits.val, splits.test)] == [30, 6, 6]
     assert splits.test.targets.tolist() == [0, 0, 0, 2, 2, 2]
-    assert "beside train/ and not read: valid" in spec.notes
+    assert "ignored next to train/: valid" in spec.notes
     shutil.rmtree(tmp_path / "val")
     splits, _ = folder.image_folder(path=str(tmp_path))
     assert [len(part.targets) for part in (splits.train, splits.val, splits.test)] == [27, 3, 6]
 
 
 @pytest.mark.parametrize(
-    ("given", "fractions", "said"),
+    ("given", "fractions", "note"),
     [
         ((), (0, 0), "validation and test are the training"),
         ((), (0, 0.2), "no validation"),
@@ -548,19 +548,19 @@ def test_folders_of_parts_are_the_parts(tmp_path):
         (("val", "test"), (0, 0), None),
     ],
 )
-def test_a_part_that_is_not_there_is_stood_in_for(tmp_path, given, fractions, said):
+def test_a_missing_part_is_replaced_with_a_note(tmp_path, given, fractions, note):
     for part in ("train", *given):
         draw(tmp_path / part)
     val_fraction, test_fraction = fractions
     splits, _ = folder.image_folder(path=str(tmp_path), val_fraction=val_fraction, test_fraction=test_fraction)
-    assert [said in line for line in splits.stand_ins] == ([True] if said else [])
+    assert [note in line for line in splits.stand_ins] == ([True] if note else [])
     files = [set(part.inputs.paths) for part in (splits.train, splits.val, splits.test)]
     assert len(set.union(*files)) == 30 * (1 + len(given))
-    if not said:
+    if not note:
         assert sum(map(len, files)) == 30 * (1 + len(given))
 
 
-def test_files_that_are_no_images_are_left_out_and_said(tmp_path):
+def test_files_that_are_not_images_are_ignored_with_a_note(tmp_path):
     draw(tmp_path)
     for name in ("readme.txt", "cat/Thumbs.db", ".hidden", "dog/.DS_Store"):
         (tmp_path / name).write_text("no image")
@@ -568,7 +568,7 @@ def test_files_that_are_no_images_are_left_out_and_said(tmp_path):
     splits, spec = folder.image_folder(path=str(tmp_path))
     assert len(splits.train.targets) + len(splits.val.targets) + len(splits.test.targets) == 30
     assert spec.class_names == ("cat", "dog", "emu")
-    assert spec.notes[0].startswith("left out, as no images of a class: 2 files, such as ")
+    assert spec.notes[0].startswith("ignored, not images of a class: 2 files, such as ")
 
 
 def nothing(path):
@@ -662,18 +662,18 @@ def smaller_bomb(path):
     ("break_it", "message"),
     [
         (nothing, "folder: no such folder"),
-        (one_class, "folder: the only class is 'cat'; expected a folder of images for each of two"),
-        (no_class, "folder: there are no folders in it"),
-        (parts_without_classes, "folder/train: there are no folders in it"),
+        (one_class, "folder: the only class is 'cat'; expected a folder of images for each of at least two"),
+        (no_class, "folder: contains no folders"),
+        (parts_without_classes, "folder/train: contains no folders"),
         (empty_class, "folder/fox: no images in the folder of this class"),
         (class_of_text, "folder/fox: no images in the folder of this class"),
         (unknown_class, "folder/test/dogs: train/ has no class 'dogs'; did you mean dog"),
-        (empty_test, "folder/test: there are no folders in it"),
-        (web_page, "dog/3.png: no PNG, JPEG, .* image, whatever its name says"),
-        (empty_file, "dog/3.png: no PNG, JPEG, .* image, whatever its name says"),
-        (not_utf8, "dog/\N{REPLACEMENT CHARACTER}.png: no PNG"),
+        (empty_test, "folder/test: contains no folders"),
+        (web_page, "dog/3.png: not a PNG, JPEG, .* image, whatever its name"),
+        (empty_file, "dog/3.png: not a PNG, JPEG, .* image, whatever its name"),
+        (not_utf8, "dog/\N{REPLACEMENT CHARACTER}.png: not a PNG"),
         (dead_link, "dog/link.png: this image cannot be read: .*No such file"),
-        (program, "dog/3.png: no PNG"),
+        (program, "dog/3.png: not a PNG"),
         (floats, "dog/3.tif: this image cannot be read: its pixels are floating-point"),
         (cut, "dog/3.png: this image cannot be read: .*truncated"),
         (damaged, "dog/3.png: this image cannot be read"),
@@ -689,7 +689,7 @@ def test_a_broken_folder_is_refused_in_one_line_with_the_file(tmp_path, break_it
     with pytest.raises(DataError, match=message) as error:
         folder.image_folder(path=str(tmp_path / "folder"), val_fraction=0, test_fraction=0)
     assert "\n" not in str(error.value)
-    str(error.value).encode()  # can be written anywhere
+    str(error.value).encode()  # is valid Unicode
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB; the bomb claims 30 GB
 
 
@@ -718,7 +718,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_for_data_in_memory(t
     assert len(expected) == 2 * 5
     for workers in (0, 1, 2):
         loader = splits.loader.func(splits.train, 7, workers=workers, **options)
-        next(iter(loader))  # a pass that is not finished leaves nothing behind
+        next(iter(loader))  # an unfinished pass has no effect
         found = batches(loader)
         for (x, y), (z, t) in zip(found, expected, strict=True):
             assert torch.equal(x, z)
@@ -728,14 +728,14 @@ def test_batches_are_the_same_for_any_number_of_workers_and_for_data_in_memory(t
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_reading_draws_no_random_number_of_the_model(tmp_path, workers):
+def test_reading_leaves_the_global_random_generator_unchanged(tmp_path, workers):
     splits, _ = folder.image_folder(path=str(draw(tmp_path)), workers=workers)
     before = torch.random.get_rng_state()
     batches(splits.loader(splits.train, 5, prepare=splits.prepare, shuffle=True))
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-def test_evaluation_keeps_the_order_and_a_limit_holds(tmp_path):
+def test_evaluation_keeps_the_order_and_limits_apply(tmp_path):
     data, _ = loaders(
         draw(tmp_path), "data.workers=0", "data.batch_size=4", "limit_batches=2", "data.test_fraction=0.5"
     )
@@ -752,18 +752,18 @@ def test_overfitting_takes_the_same_few_examples_everywhere(tmp_path):
     assert torch.equal(ways[0].flatten(1).sum(1).sort().values, ways[1].flatten(1).sum(1).sort().values)
 
 
-def test_a_batch_for_evaluation_is_smaller_where_images_are_large(tmp_path):
+def test_evaluation_batches_are_smaller_for_large_images(tmp_path):
     data, _ = loaders(draw(tmp_path, count=40), "data.batch_size=4", "data.size=512", "data.workers=0")
     assert data.val.sizes == [5, 5, 2]  # 4,000,000 numbers, of 3 x 512 x 512 each
 
 
 @pytest.mark.parametrize("value", [-1, "many", 1.5])
-def test_a_number_of_workers_that_cannot_be_is_refused(tmp_path, value):
+def test_an_invalid_number_of_workers_is_refused(tmp_path, value):
     with pytest.raises(ConfigError, match="workers"):
         loaders(draw(tmp_path), f"data.workers={value}")
 
 
-def test_an_interrupt_is_for_the_main_process_to_answer(tmp_path):
+def test_workers_ignore_an_interrupt(tmp_path):
     splits, _ = folder.image_folder(path=str(draw(tmp_path)))
     loader = splits.loader(splits.train, 2, prepare=splits.prepare)
     passing = iter(loader)
@@ -773,19 +773,19 @@ def test_an_interrupt_is_for_the_main_process_to_answer(tmp_path):
     assert len(list(passing)) == len(loader) - 1
 
 
-def test_a_worker_that_dies_ends_the_run_with_a_cure(tmp_path):
+def test_a_dead_worker_ends_the_run_with_advice(tmp_path):
     splits, _ = folder.image_folder(path=str(draw(tmp_path)))
     loader = splits.loader(splits.train, 2, prepare=splits.prepare)
     passing = iter(loader)
     next(passing)
     handler = signal.getsignal(signal.SIGCHLD)
     os.kill(loader.reader._iterator._workers[0].pid, signal.SIGKILL)
-    with pytest.raises(DataError, match=r"a process that reads the data has ended .*data.workers=0"):
+    with pytest.raises(DataError, match=r"a data worker died .*data.workers=0"):
         list(passing)
-    assert handler in (signal.SIG_DFL, None)  # or it would be raised wherever the run is at the time
+    assert handler in (signal.SIG_DFL, None)  # torch's would raise from any line of the run
 
 
-def test_a_folder_is_trained_on_from_the_command_line(dltrain, tmp_path):
+def test_a_folder_of_images_trains_from_the_command_line(dltrain, tmp_path):
     path = draw(tmp_path / "images", count=20)
     command = ["data=image_folder", f"data.path={path}", "model=mlp", "epochs=2", "data.batch_size=16", "device=cpu"]
     ways = [dltrain(*command, f"data.workers={workers}") for workers in (0, 2)]
@@ -796,7 +796,7 @@ def test_a_folder_is_trained_on_from_the_command_line(dltrain, tmp_path):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_an_image_found_broken_late_is_one_line(dltrain, tmp_path, workers):
+def test_an_image_found_broken_during_training_is_one_line(dltrain, tmp_path, workers):
     path = tmp_path / "images"
     draw(path / "train")
     cut(path / "test")
@@ -815,7 +815,7 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path):
     for line in run.stdout:
         if "1/100000" in line:
             break
-    os.killpg(run.pid, signal.SIGINT)  # as a terminal does, to all of them
+    os.killpg(run.pid, signal.SIGINT)  # to all processes, as a terminal does
     _, errors = run.communicate(timeout=60)
     assert run.returncode == 130
     assert errors.startswith("dltrain: error[130]: interrupted in epoch ")
@@ -824,7 +824,7 @@ def test_an_interrupt_leaves_no_process_behind(tmp_path):
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_batches_come_to_the_device(tmp_path):
+def test_batches_arrive_on_the_device(tmp_path):
     splits, _ = folder.image_folder(path=str(draw(tmp_path)))
     here, there = (
         splits.loader(splits.train, 5, prepare=splits.prepare, shuffle=True, device=device)

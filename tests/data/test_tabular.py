@@ -25,7 +25,7 @@ def text_of(*more, header=HEADER, rows=ROWS, end="\n"):
 
 @pytest.fixture
 def table(tmp_path):
-    """Write a file, text or bytes, and read it."""
+    """Write text or bytes to a file, and read it."""
 
     def read(content, target="y", *, name="table.csv", **options):
         path = tmp_path / name
@@ -36,7 +36,7 @@ def table(tmp_path):
 
 
 def columns(splits, spec):
-    """Name of each input -> its values in the training split, in the units of the file."""
+    """Return input name -> values in the training split, in the units of the file."""
     inputs = splits.train.inputs.double() * spec.feature_std + spec.feature_mean
     return dict(zip(spec.feature_names, inputs.T, strict=True))
 
@@ -49,23 +49,23 @@ def same(one, other):
     )
 
 
-# What a file is told that cannot be believed.
+# Broken files.
 
 
 @pytest.mark.parametrize(
     ("case", "message"),
     [
         ("csv_missing_value.csv", "line 12, column 'BMI': an empty cell .* data.missing=mean .* data.missing=drop"),
-        ("csv_text_in_numeric.csv", "line 9, column 'Glucose': 'high' is no number"),
+        ("csv_text_in_numeric.csv", "line 9, column 'Glucose': 'high' is not a number"),
         ("csv_ragged.csv", "line 7 has 7 fields, expected 9"),
         ("csv_duplicate_header.csv", "line 1: 2 columns are called 'Glucose', columns 2 and 4$"),
         ("csv_empty.csv", "the file is empty"),
         ("csv_header_only.csv", "0 rows"),
         ("csv_no_header.csv", "no column 'Outcome'.*looks like data.*data.header=false"),
-        ("csv_inf.csv", "line 5, column 'Insulin': 'inf' is no finite number"),
+        ("csv_inf.csv", "line 5, column 'Insulin': 'inf' is not a finite number"),
         ("csv_one_row.csv", "1 row: too few"),
         ("csv_latin1.csv", r"not UTF-8 \(byte 0xf6 in line 1\).*data.encoding=latin-1"),
-        ("csv_one_class.csv", "'Outcome' is 0 in all of 60 rows"),
+        ("csv_one_class.csv", "'Outcome' is 0 in all 60 rows"),
         ("csv_target_out_of_range.csv", "line 6, column 'Outcome': '2' .* -1, 0, 1, 2"),
         ("csv_target_missing_column.csv", "no column 'Outcome'.*Pregnancies, Glucose, .*, Age$"),
         ("csv_unclosed_quote.csv", "line 5: a quote opens here and is never closed"),
@@ -89,7 +89,7 @@ def test_broken_files_are_refused_with_their_place(real_data, case, message, tas
         ("\n".join([HEADER, *(row.rsplit(",", 1)[0] for row in ROWS)]), "line 2 has 3 fields, expected 4"),
         (text_of("1,2,x"), "line 62 has 3 fields, expected 4"),
         (text_of("1,2,x,3,4"), "line 62 has 5 fields, expected 4"),
-        (text_of('1,"2,x,3', *ROWS, '1,2,"z",3'), "line 62 has 3 fields, expected 4.*go on to line 123"),
+        (text_of('1,"2,x,3', *ROWS, '1,2,"z",3'), "line 62 has 3 fields, expected 4.*extends it to line 123"),
         # lines: blank ones and those inside a quoted cell count
         (text_of("", "  ", '1,2,"p\nq",3', "", "1,bad,x,3"), "line 67, column 'b': 'bad'"),
         (text_of("1,bad,x,3", end="\r"), "line 62, column 'b': 'bad'"),
@@ -106,14 +106,14 @@ def test_broken_files_are_refused_with_their_place(real_data, case, message, tas
         (text_of("1,?,x,3"), r"line 62, column 'b': '\?' where"),
         (text_of('1,2,"  ",3'), "line 62, column 'c': an empty cell where"),
         (text_of("1,2,x,"), "line 62, column 'y': an empty cell in the target"),
-        (text_of("1,1e400,x,3"), "line 62, column 'b': '1e400' is no finite number"),
-        (text_of("1,-1e39,x,3"), "line 62, column 'b': '-1e39' is no finite number"),
-        (text_of("1,1,x,Infinity"), "line 62, column 'y': 'Infinity' is no finite number"),
-        (text_of(f"1,{'9' * 400},x,3"), r"line 62, column 'b': '9{40}'\.\.\. \(400 characters\) is no finite"),
-        (text_of(f"1,{'z' * 1_000_000},x,3"), r"column 'b': 'z{40}'\.\.\. \(1,000,000 characters\) is no number"),
-        (text_of("1,\x1b[31mred,x,3"), r"column 'b': '\\x1b\[31mred' is no number"),
-        (text_of('1,"re\nd",x,3'), r"line 62, column 'b': 're\\nd' is no number"),
-        ('a,y\n"1,500",2\n"2,500",3\n', "line 2, column 'a': '1,500' is no number; data.decimal=comma"),
+        (text_of("1,1e400,x,3"), "line 62, column 'b': '1e400' is not a finite number"),
+        (text_of("1,-1e39,x,3"), "line 62, column 'b': '-1e39' is not a finite number"),
+        (text_of("1,1,x,Infinity"), "line 62, column 'y': 'Infinity' is not a finite number"),
+        (text_of(f"1,{'9' * 400},x,3"), r"line 62, column 'b': '9{40}'\.\.\. \(400 characters\) is not a finite"),
+        (text_of(f"1,{'z' * 1_000_000},x,3"), r"column 'b': 'z{40}'\.\.\. \(1,000,000 characters\) is not a number"),
+        (text_of("1,\x1b[31mred,x,3"), r"column 'b': '\\x1b\[31mred' is not a number"),
+        (text_of('1,"re\nd",x,3'), r"line 62, column 'b': 're\\nd' is not a number"),
+        ('a,y\n"1,500",2\n"2,500",3\n', "line 2, column 'a': '1,500' is not a number; data.decimal=comma"),
         # headers
         (text_of(header="a, a,c,y"), "2 columns are called 'a', columns 1 and 2"),
         ("\n\n \n", "the file is empty"),
@@ -129,12 +129,12 @@ def test_broken_files_are_refused_with_their_place(real_data, case, message, tas
         (b"PK\x03\x04\x14\x00\x06\x00", "not text"),
         (gzip.compress(text_of().encode(), mtime=0)[:-8] + b"12345678", "broken"),
         # targets
-        ("a,y\n" + "1,1.5\n2,1.5\n" * 9, "the target 'y' is 1.5 in all of 18 rows"),
+        ("a,y\n" + "1,1.5\n2,1.5\n" * 9, "the target 'y' is 1.5 in all 18 rows"),
         ("a,y\n" + "".join(f"{i},n{i}\n" for i in range(30)), "30 different values, n0, n1, n10.*too many for classes"),
         ("id,y\n" + "".join(f"u{i},{i % 2}\n" for i in range(30)), r"no feature.*left out: id \(identifier\)"),
     ],
 )
-def test_more_of_their_kind_are_refused(table, content, message):
+def test_other_broken_files_are_refused(table, content, message):
     with pytest.raises(DataError, match=message) as refusal:
         table(content)
     assert "\n" not in str(refusal.value)
@@ -149,7 +149,7 @@ def test_a_header_of_numbers_is_data_unless_it_counts_up(table):
     assert spec.feature_names == ("0", "1")
 
 
-def test_what_is_no_file_is_refused(tmp_path):
+def test_a_path_that_is_not_a_readable_file_is_refused(tmp_path):
     with pytest.raises(DataError, match="folder"):
         tabular.csv(path=str(tmp_path), target="y")
     with pytest.raises(DataError, match=f"{tmp_path}/none.csv: no such file"):
@@ -159,7 +159,7 @@ def test_what_is_no_file_is_refused(tmp_path):
         tabular.csv(path=str(tmp_path / "page.csv.gz"), target="y")
 
 
-def test_a_file_that_may_not_be_read_is_refused(table, monkeypatch):
+def test_a_file_without_read_permission_is_refused(table, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
@@ -168,7 +168,7 @@ def test_a_file_that_may_not_be_read_is_refused(table, monkeypatch):
         table(text_of())
 
 
-def test_a_broken_file_ends_a_run_with_3_and_a_line(dltrain, tmp_path):
+def test_a_broken_file_ends_a_run_with_exit_code_3_and_one_line(dltrain, tmp_path):
     (tmp_path / "t.csv").write_text(text_of("1,high,x,3"))
     outcome = dltrain("data=csv", "data.path=t.csv", "data.target=y", "model=linear")
     assert outcome.code == 3
@@ -191,18 +191,18 @@ def test_a_broken_file_ends_a_run_with_3_and_a_line(dltrain, tmp_path):
         ({"val_fraction": 1.5}, "val_fraction=1.5"),
     ],
 )
-def test_an_option_that_cannot_be_is_a_mistake_of_configuration(table, options, message):
+def test_an_invalid_option_is_refused(table, options, message):
     with pytest.raises(ValueError, match=message):
         table(text_of(), **options)
 
 
 @pytest.mark.parametrize("option", ["features", "drop", "text"])
-def test_a_column_that_is_not_there_is_named_with_the_nearest(table, option):
+def test_an_unknown_column_is_refused_with_a_suggestion(table, option):
     with pytest.raises(DataError, match="no column 'aa'; did you mean a"):
         table(text_of(), **{option: ["aa"]})
 
 
-# What a file is written in.
+# File formats.
 
 
 @pytest.mark.parametrize(
@@ -226,14 +226,14 @@ def test_a_column_that_is_not_there_is_named_with_the_nearest(table, option):
         (text_of().replace("x", '"x"').replace("z", '"z "'), {}),
     ],
 )
-def test_a_table_is_the_same_however_it_is_written(table, content, options):
+def test_a_table_is_the_same_in_every_format(table, content, options):
     splits, spec = table(text_of())
     other, its_spec = table(content, **options)
     assert same(splits, other)
     assert spec.feature_names == its_spec.feature_names == ("a", "b", "c=x", "c=y", "c=z")
 
 
-def test_semicolons_and_a_byte_order_mark_are_read_right(real_data):
+def test_semicolons_and_a_byte_order_mark_are_understood(real_data):
     path = real_data / "bad" / "csv_bom_crlf_semicolon.csv"
     splits, spec = tabular.csv(path=str(path), target="Outcome", val_fraction=0, test_fraction=0)
     assert spec.feature_names[0] == "Pregnancies"
@@ -241,13 +241,13 @@ def test_semicolons_and_a_byte_order_mark_are_read_right(real_data):
     assert columns(splits, spec)["BMI"].tolist() == pytest.approx(by_hand, abs=1e-5)
 
 
-def test_another_encoding_is_read_when_it_is_named(real_data):
+def test_another_encoding_can_be_set(real_data):
     path = str(real_data / "bad" / "csv_latin1.csv")
     _, spec = tabular.csv(path=path, target="Outcome", encoding="latin-1")
     assert spec.feature_names[:3] == ("Größe", "Länge", "Gewähr")
 
 
-def test_columns_without_a_header_go_by_number(real_data, table):
+def test_columns_without_a_header_are_numbered(real_data, table):
     splits, spec = tabular.csv(path=str(real_data / "diabetes.csv.gz"), target=-1, header=False)
     assert sum(len(part.targets) for part in (splits.train, splits.val, splits.test)) == 759
     assert (spec.task, spec.target_name, spec.in_shape) == ("binary", "9", (8,))
@@ -258,7 +258,7 @@ def test_columns_without_a_header_go_by_number(real_data, table):
         table("\n".join([*ROWS, "1,bad,x,3"]), target=-1, header=False)
 
 
-def test_a_column_without_a_name_is_left_out_unless_it_is_asked_for(table):
+def test_a_column_without_a_name_is_left_out_unless_requested(table):
     content = "\n".join([f",{HEADER},", *(f"{i},{row}," for i, row in enumerate(ROWS))])
     splits, spec = table(content)
     assert same(splits, table(text_of())[0])
@@ -266,12 +266,12 @@ def test_a_column_without_a_name_is_left_out_unless_it_is_asked_for(table):
     assert table(content, features=["column 1", "b"])[1].feature_names == ("column 1", "b")
 
 
-def test_names_and_words_cannot_write_to_the_terminal(table):
+def test_control_characters_in_names_and_words_are_escaped(table):
     _, spec = table('"a\x1b[31m","b\nb",y\n' + '1,"p\x07",u\n2,"q\n",v\n' * 9)
     assert spec.feature_names == ("a\\x1b[31m", "b b=p\\x07", "b b=q")
 
 
-# What is made of columns.
+# Columns.
 
 
 def test_numbers_are_standardised_by_the_training_rows_and_reported_in_their_units(table):
@@ -288,7 +288,7 @@ def test_numbers_are_standardised_by_the_training_rows_and_reported_in_their_uni
     assert torch.allclose(y, a.round() * 3 % 11 / 2, atol=1e-5)
 
 
-def test_text_is_one_input_for_each_category_of_the_training_rows(table, tmp_path):
+def test_text_becomes_one_input_per_category_of_the_training_rows(table, tmp_path):
     test = tmp_path / "test.csv"
     test.write_text("y,c,a,b,more\n1.5,z,1,2,?\n1.5,new,1,2,?\n")
     splits, spec = table(text_of(), test_path=str(test), features=["c", "a"])
@@ -312,7 +312,7 @@ def test_the_weights_of_a_linear_model_are_in_the_units_of_the_file(table):
     assert torch.allclose(predictions, by_hand, atol=1e-4)
 
 
-def test_what_can_be_no_feature_is_left_out_and_named(table):
+def test_unusable_columns_are_left_out_with_a_note(table):
     rows = "".join(
         f"u{i},read {i} times,{'Paris' if i % 3 else 'Rome'},k{i % 120},{'true' if i % 2 else 'FALSE'},,{i % 2}\n"
         for i in range(600)
@@ -324,15 +324,15 @@ def test_what_can_be_no_feature_is_left_out_and_named(table):
     assert columns(splits, spec)["flag"].round().tolist() == splits.train.targets[:, 0].tolist()
 
 
-def test_codes_are_text_where_that_is_said(table):
+def test_columns_of_codes_can_be_declared_text(table):
     content = "zip,y\n" + "".join(f"0{i % 3},{i % 5 / 2}\n" for i in range(60)) + "2A,1\n2A,1\n2A,1\n2A,1\n2A,1\n"
-    with pytest.raises(DataError, match=r"line 62, column 'zip': '2A' is no number.*data.text=\[zip\]"):
+    with pytest.raises(DataError, match=r"line 62, column 'zip': '2A' is not a number.*data.text=\[zip\]"):
         table(content)
     assert table(content, text="zip")[1].feature_names == ("zip=00", "zip=01", "zip=02", "zip=2A")
 
 
 @pytest.mark.parametrize("value", ["7", "0.1", "1e30", "word"])
-def test_a_constant_column_is_zero_or_one_and_named(table, value):
+def test_a_constant_column_is_zero_or_one_with_a_note(table, value):
     splits, spec = table("a,c,y\n" + "".join(f"{i},{value},{i % 2}\n" for i in range(60)))
     assert splits.train.inputs[:, 1].tolist() == [value == "word"] * 42
     assert "constant in training: c" in spec.notes
@@ -356,7 +356,7 @@ def test_columns_are_chosen_and_dropped(table):
     assert table(text_of(), features="b")[1].feature_names == ("b",)
     assert table(text_of(), drop=["c", "a"])[1].feature_names == ("b",)
     broken = text_of("1,high,x,3", "1,,x,3")
-    assert table(broken, drop=["b"])[1].feature_names[0] == "a"  # what is not used may be broken
+    assert table(broken, drop=["b"])[1].feature_names[0] == "a"  # an unused column may be broken
 
 
 # Missing cells.
@@ -412,7 +412,7 @@ def test_rows_with_missing_cells_are_dropped_and_counted(table):
         ([0, 1], "regression", "regression", "", None),
     ],
 )
-def test_the_task_follows_from_the_target_and_is_said(table, values, task, found, class_names, note):
+def test_the_task_is_inferred_from_the_target_with_a_note(table, values, task, found, class_names, note):
     values = list(values)
     splits, spec = table("a,y\n" + "".join(f"{i},{values[i % len(values)]}\n" for i in range(60)), task=task)
     assert spec.task == found
@@ -442,7 +442,7 @@ def test_the_task_follows_from_the_target_and_is_said(table, values, task, found
             "line 61, column 'y': '5' where nearly all rows are 0 or 1.*data.task=regr",
         ),
         ([0] * 30 + [1] * 29 + ["?"], "auto", r"line 61, column 'y': '\?' in the target"),
-        ([0] * 30 + [1] * 29 + ["yes"], "auto", "line 61, column 'y': 'yes' is no number"),
+        ([0] * 30 + [1] * 29 + ["yes"], "auto", "line 61, column 'y': 'yes' is not a number"),
     ],
 )
 def test_a_target_that_does_not_fit_its_task_is_refused(table, values, task, message):
@@ -451,13 +451,13 @@ def test_a_target_that_does_not_fit_its_task_is_refused(table, values, task, mes
         table("a,y\n" + "".join(f"{i},{values[i % len(values)]}\n" for i in range(60)), task=task)
 
 
-def test_each_class_has_its_share_of_each_part():
+def test_splits_are_stratified_by_class():
     splits, _ = tabular.iris()
     for part, share in [(splits.train, 35), (splits.val, 5), (splits.test, 10)]:
         assert torch.bincount(part.targets).tolist() == [share] * 3
 
 
-def test_classes_with_few_rows_are_named(table):
+def test_classes_with_few_rows_get_a_note(table):
     _, spec = table("a,y\n" + "".join(f"{i},{'yes' if i % 2 else 'no'}\n" for i in range(60)) + "1,Yes\n")
     assert "classes with few rows: Yes (1)" in spec.notes
 
@@ -465,7 +465,7 @@ def test_classes_with_few_rows_are_named(table):
 # A test file.
 
 
-def test_a_test_file_is_read_as_the_training_rows_taught(table, tmp_path):
+def test_a_test_file_is_encoded_like_the_training_rows(table, tmp_path):
     test = tmp_path / "test.csv"
     test.write_text("\n".join(["y;c;b;a", *(";".join(reversed(row.split(","))) for row in ROWS)]))
     splits, spec = table(text_of(), test_path=str(test), val_fraction=0.25)
@@ -482,8 +482,8 @@ def test_a_test_file_is_read_as_the_training_rows_taught(table, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("a,y\n1,p\n2,Klingon\n", "test.csv: line 3, column 'y': 'Klingon' is no class .*: p, q"),
-        ("a,y\n1,p\nhigh,q\n", "test.csv: line 3, column 'a': 'high' is no number"),
+        ("a,y\n1,p\n2,Klingon\n", "test.csv: line 3, column 'y': 'Klingon' is not a class .*: p, q"),
+        ("a,y\n1,p\nhigh,q\n", "test.csv: line 3, column 'a': 'high' is not a number"),
         ("a,y\n1,p\n,q\n", "test.csv: line 3, column 'a': an empty cell"),
         ("a,y\n1,p\n3,\n", "test.csv: line 3, column 'y': an empty cell in the target"),
         ("a,y\n1,p\n3\n", "test.csv: line 3 has 1 fields, expected 2"),
@@ -508,7 +508,7 @@ def test_missing_cells_of_a_test_file_follow_the_same_policy(table, tmp_path):
     assert "test.csv: filled in missing cells: a 1" in spec.notes
 
 
-def test_what_a_table_has_taught_survives_as_json(tmp_path):
+def test_an_encoder_survives_as_json(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("a,c,y\n1,01,p\n3,1A,q\n5,01,p\n")
     file = open_table(str(path))
@@ -518,7 +518,7 @@ def test_what_a_table_has_taught_survives_as_json(tmp_path):
     assert encoder.text == ("c", "y")
     loaded = from_plain(TableEncoder, json.loads(json.dumps(to_plain(encoder))), "encoder")
     assert loaded == encoder
-    path.write_text("c,y,a\n01,q,1\n1,p,\n,p,5\n")  # 1 was no category, and stays the text that it is
+    path.write_text("c,y,a\n01,q,1\n1,p,\n,p,5\n")  # 1 is an unknown category, not a number
     file = open_table(str(path))
     frame = file.read(text=loaded.text)
     assert loaded.encode(frame, file.error).tolist() == [[-1, 1, 0], [0, 0, 0], [3, 0, 0]]
@@ -527,7 +527,7 @@ def test_what_a_table_has_taught_survives_as_json(tmp_path):
         replace(loaded, fill=False).encode(frame, file.error)
 
 
-def test_a_row_far_from_the_training_rows_is_no_infinity(table, tmp_path):
+def test_a_row_too_far_from_the_training_rows_is_refused(table, tmp_path):
     (tmp_path / "test.csv").write_text("a,y\n3e38,1\n")
     rows = "a,y\n" + "".join(f"{i % 2}e-9,{i % 3 / 2}\n" for i in range(60))
     with pytest.raises(DataError, match=r"test.csv: line 2, column 'a': '3e38' is too far"):
@@ -537,7 +537,7 @@ def test_a_row_far_from_the_training_rows_is_no_infinity(table, tmp_path):
 # Named tables.
 
 
-def test_boston_is_what_is_known_of_it(real_data):
+def test_boston_matches_published_facts(real_data):
     splits, spec = tabular.boston(root=str(real_data), features=["rm"], val_fraction=0, test_fraction=0)
     x, y = columns(splits, spec)["rm"], spec.in_units(splits.train.targets.double())[:, 0]
     assert len(y) == 506
@@ -550,7 +550,7 @@ def test_boston_is_what_is_known_of_it(real_data):
     assert spec.feature_names[3] == "chas"
 
 
-def test_pima_is_what_is_known_of_it(real_data):
+def test_pima_matches_published_facts(real_data):
     splits, spec = tabular.pima(root=str(real_data))
     labels = torch.cat([part.targets for part in (splits.train, splits.val, splits.test)])
     assert torch.bincount(labels[:, 0].long()).tolist() == [500, 268]
@@ -565,7 +565,7 @@ def test_the_linear_model_on_boston_equals_the_closed_form(real_data, dltrain):
 
 
 @pytest.mark.parametrize("name", ["boston", "pima"])
-def test_a_table_that_is_nowhere_says_what_to_put_where(tmp_path, monkeypatch, name):
+def test_a_missing_table_says_which_file_to_put_where(tmp_path, monkeypatch, name):
     def no_network(*_, **__):
         raise OSError("Network is unreachable")
 
@@ -577,14 +577,14 @@ def test_a_table_that_is_nowhere_says_what_to_put_where(tmp_path, monkeypatch, n
     assert not list(tmp_path.iterdir())
 
 
-def test_a_network_that_never_answers_is_given_up(tmp_path, monkeypatch):
+def test_a_network_that_never_answers_times_out(tmp_path, monkeypatch):
     monkeypatch.setattr("trainer.data._download.PATIENCE_S", 0.1)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: __import__("time").sleep(1) or [])
     with pytest.raises(DataError, match=r"nothing came for 0.1 s"):
         tabular.boston(root=str(tmp_path))
 
 
-def test_what_openml_gives_is_written_once_and_read_from_then_on(tmp_path, monkeypatch):
+def test_a_download_from_openml_is_cached(tmp_path, monkeypatch):
     asked = []
 
     def fetch(*, data_id, **_):
@@ -614,7 +614,7 @@ def test_what_openml_gives_is_written_once_and_read_from_then_on(tmp_path, monke
         ("breast_cancer", "binary", 569, 30, ("malignant", "benign")),
     ],
 )
-def test_embedded_tables_are_those_of_scikit_learn(name, task, num_rows, num_features, class_names):
+def test_embedded_tables_match_scikit_learn(name, task, num_rows, num_features, class_names):
     splits, spec = getattr(tabular, name)(seed=3)
     reference = getattr(datasets, f"load_{name}")()
     assert (spec.task, spec.in_shape, spec.class_names) == (task, (num_features,), class_names)
@@ -642,7 +642,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("case", PARTS)
-def test_a_large_file_read_in_parts_is_what_it_is_as_a_whole(tmp_path, monkeypatch, case):
+def test_a_large_file_read_in_parts_equals_the_whole(tmp_path, monkeypatch, case):
     path = tmp_path / "table.csv"
     path.write_text(f"a,b\n{PARTS[case]}")
 

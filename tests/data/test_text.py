@@ -29,12 +29,12 @@ def test_tokens_are_numbers_filled_up_with_padding():
     assert words.encode(["Hello, WORLD!"]).tolist() == [[2, UNKNOWN, 3, 4, PADDING]]
 
 
-def test_equal_letters_are_equal_however_they_are_written():
+def test_composed_and_combined_characters_are_equal():
     composed, combined = "é", "e\u0301"
     assert text.cut(composed, "characters") == text.cut(combined, "characters") == [composed]
 
 
-def test_names_are_what_is_known_of_them(real_data):
+def test_names_match_known_facts(real_data):
     splits, spec = text.names(root=str(real_data))
     assert len(splits.train.targets) + len(splits.val.targets) == 13_374
     assert len(splits.test.targets) == 6_700
@@ -45,12 +45,12 @@ def test_names_are_what_is_known_of_them(real_data):
     assert splits.train.inputs.max() == spec.vocab_size - 1
 
 
-def test_the_vocabulary_is_that_of_the_training_split_alone(tmp_path):
+def test_the_vocabulary_comes_from_the_training_split_only(tmp_path):
     rows = [(f"{chr(ord('a') + i % 5)}{chr(0x4E00 + i)}", "xy"[i % 2]) for i in range(100)]
     splits, spec = text.text(path=write(tmp_path, rows))
     assert spec.vocab_size == 5 + 2  # each of the other characters occurs once
     assert (splits.test.inputs == UNKNOWN).any()
-    assert (splits.train.inputs == UNKNOWN).any(), "or what is unknown is never learned"
+    assert (splits.train.inputs == UNKNOWN).any(), "otherwise nothing is learned about unknown tokens"
 
 
 def test_two_labels_are_binary(tmp_path):
@@ -67,13 +67,13 @@ def test_a_test_file_is_the_test_split(tmp_path):
     assert splits.test.targets.flatten().tolist() == [1, 0, 1, 0, 1, 0]
 
 
-def test_a_long_text_is_cut_and_that_is_said(tmp_path):
+def test_a_long_text_is_cut_with_a_note(tmp_path):
     splits, spec = text.text(path=write(tmp_path, [*ROWS, ("ab" * 50_000, "even")]), max_length=10)
     assert splits.train.inputs.shape[1] == 10
-    assert any("cut there: 1 texts" in note for note in spec.notes)
+    assert any("longer and cut: 1 texts" in note for note in spec.notes)
 
 
-def test_lines_without_text_are_left_out_where_that_is_wished(tmp_path):
+def test_lines_without_text_can_be_dropped(tmp_path):
     path = write(tmp_path, [*ROWS, ("", "odd"), ("  ", "odd"), ("abab", "")])
     with pytest.raises(DataError, match=r"texts.csv: line 41: an empty text; data.missing=drop"):
         text.text(path=path)
@@ -82,7 +82,7 @@ def test_lines_without_text_are_left_out_where_that_is_wished(tmp_path):
     assert spec.notes[0] == "left out: 3 lines of texts.csv without text or label"
 
 
-def test_a_header_is_left_out_or_asked_about(tmp_path):
+def test_a_header_is_skipped_or_suspected(tmp_path):
     path = write(tmp_path, [("text", "label"), *ROWS])
     _, spec = text.text(path=path, header=True)
     assert spec.class_names == ("even", "odd")
@@ -105,12 +105,12 @@ def test_quotes_commas_and_line_ends_in_a_text_are_read(tmp_path):
         (b"abc,x\n" * 20, "the only label is 'x'"),
         (b"abc,x\nd,e,f\n", "line 2 has 3 fields, expected 2"),
         (b"abc,x\nabc\n", "line 2 has 1 fields, expected 2"),
-        (b'abc,x\n"abc,y\nab,x\n', "begins in line 2 cannot be read"),
+        (b'abc,x\n"abc,y\nab,x\n', "starts in line 2 cannot be read"),
         (b"abc,x\nab\xffc,y\n", r"byte 0xff in line 2.*data.encoding="),
         (b"abc,x\nab\0c,y\n", "NUL"),
     ],
 )
-def test_what_is_no_text_and_label_is_refused_with_its_line(tmp_path, content, message):
+def test_lines_without_text_and_label_are_refused_with_their_number(tmp_path, content, message):
     path = tmp_path / "bad.csv"
     path.write_bytes(content)
     with pytest.raises(DataError, match=message) as refusal:
@@ -119,7 +119,7 @@ def test_what_is_no_text_and_label_is_refused_with_its_line(tmp_path, content, m
     assert "\n" not in str(refusal.value)
 
 
-def test_a_packed_file_that_ends_early_is_refused(tmp_path):
+def test_a_truncated_gzip_file_is_refused(tmp_path):
     path = tmp_path / "texts.csv.gz"
     packed = gzip.compress("".join(f"{i}{a},{b}\n" for i, (a, b) in enumerate(ROWS * 50)).encode())
     path.write_bytes(packed[: len(packed) // 2])
@@ -153,19 +153,19 @@ def test_strange_names_are_read(real_data, case):
 
 
 @pytest.mark.parametrize("options", [{"tokens": "bytes"}, {"max_length": 0}, {"missing": "mean"}])
-def test_options_that_do_not_exist_are_refused(tmp_path, options):
+def test_invalid_options_are_refused(tmp_path, options):
     with pytest.raises(ValueError, match="expected"):
         text.text(path=write(tmp_path, ROWS), **options)
 
 
-def test_names_that_are_nowhere_say_what_to_put_where(tmp_path):
+def test_missing_names_say_which_file_to_put_where(tmp_path):
     with pytest.raises(
         DataError, match=r"names_train.csv.gz: no such file; expected lines of name,country; data.root="
     ):
         text.names(root=str(tmp_path))
 
 
-def test_an_empty_text_of_words_is_one_without_tokens(tmp_path):
+def test_a_text_without_words_counts_as_empty(tmp_path):
     rows = [("hello world", "x"), ("you", "y")] * 20
     path = write(tmp_path, [*rows, ("   ", "x")])
     with pytest.raises(DataError, match="line 41"):

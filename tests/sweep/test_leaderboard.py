@@ -320,7 +320,7 @@ def test_the_screen_reports_each_end_once_in_a_line_without_escape_codes(tmp_pat
     assert second == "[2/4]  job 1  optim.lr=2  finished  2.0 s  accuracy 0.7500"
     assert third.startswith("[3/4]  job 2  optim.lr=3  failed  1.0 s  a b a b")
     assert len(third) < 150
-    assert left == f"stopped with 1 of 4 jobs to do; to continue: dltrain -m resume={tmp_path}"
+    assert left == f"stopped with 1 of 4 jobs to do; continue with dltrain -m resume={tmp_path}"
 
 
 @pytest.mark.parametrize(("num_running", "num_rows"), [(1, 8), (2, 8), (30, 5)])

@@ -75,7 +75,7 @@ def test_an_image_of_the_training_size_is_taken_as_it_is(tmp_path):
 
 
 def test_a_blank_page_is_said_to_be(tmp_path):
-    with pytest.raises(DataError, match=r"drawn.png: nothing is drawn in it"):
+    with pytest.raises(DataError, match=r"drawn.png: the image is blank"):
         read(Image.new("L", (90, 90), 255), tmp_path)
 
 
@@ -199,7 +199,7 @@ def test_text_that_training_did_not_know_is_zero_in_all_its_categories(houses, r
     [
         ("city,rooms\nOslo,3\n", "no column 'size'"),
         ("city,size\nOslo,\n", "line 2, column 'size': an empty cell where a value was expected"),
-        ("city,size\nOslo,large\n", "line 2, column 'size': 'large' is no number"),
+        ("city,size\nOslo,large\n", "line 2, column 'size': 'large' is not a number"),
         ("city,size,prediction\nOslo,3,4\n", "has a column 'prediction' already"),
         ("", "the file is empty"),
     ],
@@ -265,7 +265,7 @@ def test_texts_that_do_not_fit_are_one_line(dltrain, texts, arguments, message):
         ("table.csv", "this is a table, but this model reads images"),
         ("empty", "this folder has no images"),
         ("nowhere*.png", "no such file, folder or pattern"),
-        ("text.png", "no PNG, JPEG"),
+        ("text.png", "not a PNG, JPEG"),
     ],
 )
 def test_images_that_do_not_fit_are_one_line(dltrain, tmp_path, given, message):

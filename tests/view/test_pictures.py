@@ -22,7 +22,6 @@ from trainer.models.linear import Linear
 from trainer.view import pictures, style
 from trainer.view.outcome import Outcome
 from trainer.view.plots import curves, filters, mistakes, ranking, surface, weights
-from trainer.view.plots._finer import finer
 from trainer.view.plots._mosaic import mosaic
 
 LOSSES = {
@@ -320,7 +319,7 @@ def test_interpolation_between_grid_points_is_exact_for_a_paraboloid():
     def bowl(x, y):
         return 2 * x**2 - x * y + y**2 + 3 * x - 1
 
-    fine_x, fine_y, height = finer(x, y, bowl(x, y[:, None]))
+    fine_x, fine_y, height = surface.finer(x, y, bowl(x, y[:, None]))
     np.testing.assert_allclose(height, bowl(fine_x, fine_y[:, None]), atol=1e-12)
     assert len(fine_x) == 121
 

@@ -1,4 +1,4 @@
-"""A file of text, packed with gzip or not; what is wrong with it is told with its line."""
+"""Read text files, gzipped or not; errors name the line."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 
 from trainer.errors import DataError
 
-HEAD = 1 << 16  # bytes at the beginning, by which a file is judged
+HEAD = 1 << 16  # bytes that are inspected first
 
 
 class NulByteError(UnicodeError):
-    """Text holds a NUL: parsers would leave it in a cell, or end the cell there."""
+    """Text contains a NUL, which parsers keep in a cell or end it at."""
 
 
 class Text(io.TextIOWrapper):
     """An open file that refuses NUL bytes."""
 
     def read(self, size: int | None = -1, /) -> str:
-        """At most `size` characters, all by default."""
+        """Read at most `size` characters, by default all."""
         text = super().read(size)
         if "\0" in text:
             raise NulByteError
@@ -32,7 +32,7 @@ class Text(io.TextIOWrapper):
 
 
 def open_text(path: Path, encoding: str) -> Text:
-    """The file's text, with its line ends as they are; to be used inside `told`."""
+    """Open a file as text, with its line ends unchanged; use this inside `data_errors`."""
     with path.open("rb") as file:
         packed = path.suffix == ".gz" or file.read(2) == b"\x1f\x8b"
     opened: Any = gzip.open(path) if packed else path.open("rb")  # noqa: SIM115 - closed with the text
@@ -40,20 +40,20 @@ def open_text(path: Path, encoding: str) -> Text:
 
 
 def head(path: Path, encoding: str) -> tuple[str, str]:
-    """The beginning of the text, in whole lines where it can be, and the encoding, `utf-8-sig` if there is a mark.
+    """Return the beginning of a text, in whole lines if possible, and its encoding: `utf-8-sig` if it has a BOM.
 
     Raises:
-        DataError: no such file, no text, or text in another encoding.
-        ValueError: an encoding that does not exist.
+        DataError: no such file, not text, or text in another encoding.
+        ValueError: an unknown encoding.
     """
     try:
         "".encode(encoding)
     except LookupError as error:
-        raise ValueError(f"encoding={encoding} is not known; utf-8, latin-1, cp1252 and utf-16 are") from error
+        raise ValueError(f"encoding={encoding} is not known; try utf-8, latin-1, cp1252 or utf-16") from error
     if not path.is_file():
         what = "a folder, not a file" if path.is_dir() else "not a file" if path.exists() else "no such file"
         raise DataError(f"{path.absolute()}: {what}")
-    with told(path, encoding):
+    with data_errors(path, encoding):
         with open_text(path, encoding) as file:
             start = bytes(file.buffer.read(HEAD))
         if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and "16" not in encoding:
@@ -67,22 +67,22 @@ def head(path: Path, encoding: str) -> tuple[str, str]:
 
 
 @contextmanager
-def told(path: Path, encoding: str) -> Iterator[None]:
-    """Whatever goes wrong in reading a file is a DataError of one line."""
+def data_errors(path: Path, encoding: str) -> Iterator[None]:
+    """Turn whatever goes wrong while reading a file into a DataError of one line."""
     try:
         yield
     except EOFError as error:
         raise DataError(f"{path}: the gzip file ends early; it is incomplete") from error
     except (gzip.BadGzipFile, zlib.error) as error:
-        raise DataError(f"{path}: not a gzip file, or a broken one ({error})") from error
+        raise DataError(f"{path}: not a gzip file, or broken ({error})") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeError as error:
-        raise DataError(f"{path}: {_where_text_ends(path, encoding)}") from error
+        raise DataError(f"{path}: {_not_text(path, encoding)}") from error
 
 
-def _where_text_ends(path: Path, encoding: str) -> str:
-    """The first NUL among the first lines or, without one, the first byte that the encoding does not have."""
+def _not_text(path: Path, encoding: str) -> str:
+    """Describe the first NUL of a file or, if there is none, the first byte that cannot be decoded."""
     start, bad = b"", ""
     name = encoding.upper().removesuffix("-SIG")
     with open_text(path, "latin-1") as file:
@@ -95,30 +95,30 @@ def _where_text_ends(path: Path, encoding: str) -> str:
                 raw.decode(encoding)
             except UnicodeDecodeError as error:
                 found = f"byte 0x{raw[error.start]:02x} in line {line}"
-                bad = bad or f"not {name} ({found}); if it is another encoding, name it: data.encoding=latin-1"
+                bad = bad or f"not {name} ({found}); for another encoding, set it: data.encoding=latin-1"
             if bad and line >= 100:
                 break
     return bad or f"not {name}"
 
 
 def shown(text: str) -> str:
-    """A cell for a message: on one line, with control characters escaped, and not too long."""
+    """Quote a cell for a message: one line, control characters escaped, shortened."""
     return repr(text) if len(text) <= 40 else f"{text[:40]!r}... ({len(text):,} characters)"
 
 
 def cleaned(name: str, most: int = 60) -> str:
-    """A name for a table or a note: white space as one blank, control characters escaped, and not too long."""
+    """Clean a name for display: single spaces, control characters escaped, shortened."""
     name = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(name[: 4 * most].split()))
     return name if len(name) <= most else f"{name[: most - 3]}..."
 
 
 def listed(items: Sequence[Any], most: int = 5, of: Callable[[Any], str] = str) -> str:
-    """The first items as text, and how many there are beside them."""
+    """List the first items, and the number of the others."""
     return ", ".join(map(of, items[:most])) + (f" and {len(items) - most:,} more" if len(items) > most else "")
 
 
 def is_numeral(name: str) -> bool:
-    """Whether a name is a number."""
+    """Return whether a name is a number."""
     try:
         float(name)
     except ValueError:

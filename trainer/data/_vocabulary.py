@@ -1,4 +1,4 @@
-"""Texts as numbers: what a token is, and which of them have a number."""
+"""Turn texts into token numbers."""
 
 from __future__ import annotations
 
@@ -10,28 +10,25 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-PADDING, UNKNOWN = 0, 1  # the first two numbers; tokens follow
-CUTTERS = {
-    "characters": list,
-    "words": lambda text: re.findall(r"\w+|[^\w\s]", text.lower()),
-}
+PADDING, UNKNOWN = 0, 1  # the numbers of known tokens follow
+CUTTERS = {"characters": list, "words": lambda text: re.findall(r"\w+|[^\w\s]", text.lower())}
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens that have a number, what a token is, and how many of a text are read; plain enough for JSON."""
+    """The known tokens, and how texts are cut into them; plain enough for JSON."""
 
     tokens: tuple[str, ...]
     unit: str  # characters | words
-    max_length: int
+    max_length: int  # tokens read of a text
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """Of a text."""
+        """Return the shape of an encoded text."""
         return (self.max_length,)
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Numbers `(N, max_length)` int32, filled up with `PADDING`; a token that has none is `UNKNOWN`."""
+        """Return token numbers `(N, max_length)` int32, padded with `PADDING`; other tokens are `UNKNOWN`."""
         number = {token: index for index, token in enumerate(self.tokens, UNKNOWN + 1)}
         rows = torch.zeros(len(texts), self.max_length, dtype=torch.int32)
         for row, text in zip(rows.numpy(), texts, strict=True):
@@ -41,5 +38,5 @@ class Vocabulary:
 
 
 def cut(text: str, unit: str) -> list[str]:
-    """The tokens of a text; equal characters are equal however they are composed (Unicode's NFC)."""
+    """Cut a text into tokens, after composing its characters (Unicode NFC)."""
     return CUTTERS[unit](unicodedata.normalize("NFC", text.strip()))

@@ -1,4 +1,4 @@
-"""Images in memory: bytes, turned into standardised floats a batch at a time on the device."""
+"""Images in memory: bytes that become standardised floats batch by batch, on the device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.errors import DataError
 DIGITS = tuple("0123456789")
 CLOTHES = "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
 FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
-MNIST_SHA256 = (  # of the originals, unpacked, in that order
+MNIST_SHA256 = (  # of the original files, unpacked, in the order of FILES
     "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
@@ -27,7 +27,7 @@ MNIST_SHA256 = (  # of the originals, unpacked, in that order
 
 
 def digits(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """scikit-learn's handwritten digits: inputs `(N, 1, 8, 8)` uint8 from 0 to 16, ten classes."""
+    """Load scikit-learn's handwritten digits: inputs `(N, 1, 8, 8)` uint8 from 0 to 16, ten classes."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
@@ -38,37 +38,37 @@ def digits(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int =
 
 
 def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """MNIST (LeCun et al. 1998): inputs `(N, 1, 28, 28)` uint8, ten classes; 10,000 of the 70,000 are the test split.
+    """Load MNIST (LeCun et al. 1998): inputs `(N, 1, 28, 28)` uint8, ten classes, 10,000 of 70,000 for testing.
 
-    Read from `<root>/MNIST/raw`: the four original files, packed (.gz) or not. What is packed is unpacked there; where
-    there is none of them, they are downloaded. Smaller files of the same form are read as well, and said to be others.
+    Read from the four original files in `<root>/MNIST/raw`, which are unpacked there if gzipped, and downloaded if all
+    are missing. Other files of the same format are read as well, with a note.
 
     Raises:
-        DataError: a file is missing, broken, or could not be downloaded.
+        DataError: a file is missing or broken, or could not be downloaded.
     """
     splits, spec, sums = _idx_data("MNIST", Path(root).expanduser(), DIGITS, val_fraction=val_fraction, seed=seed)
     others = [name for name, found, known in zip(FILES, sums, MNIST_SHA256, strict=True) if found != known]
-    notes = (f"not the original MNIST: {others[0]} is another file",) if others else ()
+    notes = (f"not the original MNIST: {others[0]} differs",) if others else ()
     return splits, replace(spec, notes=notes)
 
 
 def fashion_mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """Fashion-MNIST (Xiao et al. 2017), ten kinds of clothes: read as MNIST is, from `<root>/FashionMNIST/raw`.
+    """Load Fashion-MNIST (Xiao et al. 2017), ten kinds of clothes, like MNIST but from `<root>/FashionMNIST/raw`.
 
     Raises:
-        DataError: a file is missing, broken, or could not be downloaded.
+        DataError: a file is missing or broken, or could not be downloaded.
     """
     return _idx_data("FashionMNIST", Path(root).expanduser(), CLOTHES, val_fraction=val_fraction, seed=seed)[:2]
 
 
 def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """CIFAR-10 (Krizhevsky 2009): inputs `(N, 3, 32, 32)` uint8, ten classes; 10,000 of the 60,000 are the test split.
+    """Load CIFAR-10 (Krizhevsky 2009): inputs `(N, 3, 32, 32)` uint8, ten classes, 10,000 of 60,000 for testing.
 
-    Read from `<root>/cifar-10-batches-py` or `<root>/cifar-10-python.tar.gz`, which is unpacked there; where there is
-    neither, it is downloaded. Only the original files are read, since they are pickles.
+    Read from `<root>/cifar-10-batches-py`, or unpacked from `<root>/cifar-10-python.tar.gz`, or downloaded. The files
+    are pickles, so only the originals are read.
 
     Raises:
-        DataError: a file is missing, is not the original, or could not be downloaded.
+        DataError: a file is missing or not the original, or could not be downloaded.
     """
     train, test, class_names = read_cifar10(Path(root).expanduser())
     return _with_test(train, test, class_names, val_fraction=val_fraction, seed=seed)
@@ -77,7 +77,7 @@ def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> 
 def _idx_data(
     name: str, root: Path, class_names: tuple[str, ...], *, val_fraction: float, seed: int
 ) -> tuple[Splits, DataSpec, tuple[str, ...]]:
-    """The data in the four files of `<root>/<name>/raw`, and the SHA-256 of each."""
+    """Load the four files of `<root>/<name>/raw`; also return the SHA-256 of each."""
     folder = root / name / "raw"
     if not any((folder / file).exists() for stem in FILES for file in (stem, f"{stem}.gz")):
         wanted = f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}"
@@ -112,13 +112,13 @@ def _with_test(
     val_fraction: float,
     seed: int,
 ) -> tuple[Splits, DataSpec]:
-    """Images `(N, C, H, W)` and labels `(N,)` with a test split of their own; validation is cut from the training."""
+    """Cut a validation split from training images `(N, C, H, W)` and labels `(N,)`; the test split is given."""
     parts = split(train[1], val_fraction=val_fraction, seed=seed, stratify=True)
     return _image_data(replace(splits_of(*train, parts), test=Examples(*test)), class_names=class_names)
 
 
 def _image_data(splits: Splits, *, class_names: tuple[str, ...], largest: int = 255) -> tuple[Splits, DataSpec]:
-    """Batches standardised by the mean and the standard deviation of the training images, and what they are."""
+    """Standardise batches by mean and standard deviation of the training images, and describe the data."""
     encoder = fit_images([splits.train.inputs], largest)
     spec = DataSpec(
         task="multiclass",

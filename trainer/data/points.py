@@ -1,4 +1,4 @@
-"""The smallest datasets: a few points, to follow each number with pencil and paper (Liu, PyTorch course, 2019)."""
+"""Datasets of three points, small enough to check by hand (Liu, PyTorch course, 2019)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainer.data.tensors import DataSpec, Examples, Splits
 
 
 def line() -> tuple[Splits, DataSpec]:
-    """The points (1, 2) (2, 4) (3, 6): inputs and targets `(3, 1)`, as they are; w = 2 and b = 0 lie behind them."""
+    """Return the points (1, 2) (2, 4) (3, 6) on the line w = 2, b = 0: inputs and targets `(3, 1)`, unscaled."""
     spec = DataSpec(
         "regression",
         (1,),
@@ -22,7 +22,7 @@ def line() -> tuple[Splits, DataSpec]:
 
 
 def hours() -> tuple[Splits, DataSpec]:
-    """Hours of study 1, 2, 3 -> failed, failed, passed: inputs and targets `(3, 1)`, as they are."""
+    """Return hours of study 1, 2, 3 -> failed, failed, passed: inputs and targets `(3, 1)`, unscaled."""
     spec = DataSpec(
         "binary",
         (1,),
@@ -35,6 +35,6 @@ def hours() -> tuple[Splits, DataSpec]:
 
 
 def _everywhere(inputs: list[float], targets: list[float]) -> Splits:
-    """Too few to be divided: each split is all of them."""
+    """Use all points in each split: there are too few to divide."""
     points = Examples(torch.tensor(inputs)[:, None], torch.tensor(targets)[:, None])
     return Splits(points, points, points)

@@ -1,4 +1,4 @@
-"""Batches of examples that do not lie in memory: read while training, by processes of their own."""
+"""Batches of examples that are read while training, by worker processes."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from trainer.errors import DataError
 
 
 class Stored(Protocol):
-    """The inputs of `N` examples, where they are stored; has to be picklable."""
+    """The inputs of `N` examples in files, picklable."""
 
     def __len__(self) -> int:
-        """N."""
+        """Return N."""
 
     def __getitem__(self, index: slice | Tensor) -> Stored:
-        """Those at the index, still unread."""
+        """Select some without reading them."""
 
     def read(self, index: Sequence[int]) -> Tensor:
-        """Those at the `B` places, shape `(B, *in_shape)`.
+        """Read those at `B` places: `(B, *in_shape)`.
 
         Raises:
-            DataError: one that cannot be read.
+            DataError: one cannot be read.
         """
 
 
 class StreamLoader(BatchLoader):
-    """Batches read by `workers` processes, two ahead each; with 0, read in this process when they are asked for.
+    """Batches read by `workers` processes, two ahead each, or by this process if there are none.
 
-    The processes are told which examples make a batch, so that it is the same for any number of them. They start with
-    the first pass and end with the loader. One pass at a time: a new one ends the one before it.
+    Batches are the same for any number of workers, which start with the first pass and end with the loader. A new pass
+    ends the one before it.
     """
 
     def __init__(self, examples: Examples, batch_size: int, *, workers: int, **options: Any) -> None:
         super().__init__(examples.targets, batch_size, **options)
         self.inputs: Stored = examples.inputs
-        self.plan: list[list[int]] = []  # the batches of the pass to come
-        with _as_told():
+        self.plan: list[list[int]] = []  # indices of each batch of the next pass
+        with _quiet():
             self.reader = DataLoader(
                 _Batches(examples.inputs),
                 batch_size=None,
@@ -56,25 +56,25 @@ class StreamLoader(BatchLoader):
                 persistent_workers=workers > 0,
                 worker_init_fn=_settle,
                 pin_memory=self.targets.is_cuda,
-                generator=torch.Generator(),  # not the one that weights and dropout are drawn from
+                generator=torch.Generator(),  # not the global one, which weights and dropout use
             )
 
     def stored(self, index: Tensor) -> Tensor:
-        """The inputs at the index, shape `(B, *in_shape)`, as they are stored, on the CPU; `prepare` reads them."""
+        """Return the stored inputs at the index, `(B, *in_shape)`, on the CPU; `prepare` reads them."""
         return self.inputs.read(index.tolist())
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         order, sizes = self.order()
         self.plan[:] = (index.tolist() for index in order.split(sizes))
-        with _as_told():
+        with _quiet():
             batches = iter(self.reader)
         for targets in self.targets[order.to(self.targets.device)].split(sizes):
             try:
                 batch = next(batches)
             except (RuntimeError, OSError, EOFError) as error:
                 raise DataError(
-                    f"a process that reads the data has ended ({error}): killed, or out of memory or of shared memory "
-                    "(/dev/shm); try data.workers=0"
+                    f"a data worker died ({error}): killed, or out of memory or shared memory (/dev/shm); "
+                    "try data.workers=0"
                 ) from error
             if isinstance(batch, Exception):
                 raise batch
@@ -82,7 +82,7 @@ class StreamLoader(BatchLoader):
 
 
 class _Batches(Dataset[Any]):
-    """What a process does: it reads a batch. It hands an error over: raised, it would arrive with a traceback."""
+    """Reads a batch in a worker; returns errors, because a raised one would arrive with its traceback."""
 
     def __init__(self, inputs: Stored) -> None:
         self.inputs = inputs
@@ -99,21 +99,20 @@ def _unchanged(batch: Any) -> Any:
 
 
 def _settle(_: int) -> None:
-    """Only the main process says what is to say, and it may end this one."""
+    """Let the main process end this worker, and leave all printing to it."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.excepthook = lambda *_: None
 
 
 @contextmanager
-def _as_told() -> Iterator[None]:
-    """Without torch's advice on the number of workers, and without its handler of SIGCHLD.
+def _quiet() -> Iterator[None]:
+    """Start workers without torch's advice on their number, its SIGCHLD handler, or their reaction to Ctrl-C.
 
-    That would raise the end of a worker out of any line that runs at the time; the next batch asked for tells it too.
-    Ctrl-C reaches every process of a terminal, and the main one decides what to do about it: the others start with
-    it blocked, and it waits for the moment that this takes.
+    The handler would raise a worker's death from whatever line runs at the time; the next batch reports it as well.
+    Ctrl-C reaches every process of a terminal, but only the main one decides what it means: workers inherit it blocked.
     """
-    here = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGCHLD) if here else None
+    is_main = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGCHLD) if is_main else None
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         with warnings.catch_warnings():
@@ -121,5 +120,5 @@ def _as_told() -> Iterator[None]:
             yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    if here:
+    if is_main:
         signal.signal(signal.SIGCHLD, before or signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Data made on the spot, with a known answer."""
+"""Generated data with known parameters."""
 
 from __future__ import annotations
 
@@ -20,19 +20,17 @@ def linear(
     test_fraction: float = 0.1,
     seed: int = 0,
 ) -> tuple[Splits, DataSpec]:
-    """Y = Xw + b + noise, X standard normal (Zhang et al., Dive into Deep Learning, 3.2).
+    """Generate y = Xw + b + noise, X standard normal (Zhang et al., Dive into Deep Learning, 3.2).
 
-    Inputs have shape `(num_examples, len(w))`, targets `(num_examples, 1)`, standardised by the training split as in
-    any table; `noise` is a standard deviation.
+    Inputs have shape `(num_examples, len(w))`, targets `(num_examples, 1)`, standardised by the training split like any
+    table; `noise` is a standard deviation.
 
     Raises:
-        ValueError: no weights, weights that are all zero, fewer than 3 examples, or a negative deviation.
+        ValueError: no nonzero weight, fewer than 3 examples, or negative noise.
     """
     if not any(w) or num_examples < 3 or noise < 0:
         found = f"w={list(w)} num_examples={num_examples} noise={noise}"
-        raise ValueError(
-            f"{found}: expected at least one weight that is not 0, three examples and a noise of at least 0"
-        )
+        raise ValueError(f"{found}: expected a nonzero weight, at least 3 examples and a noise of at least 0")
     generator = torch.Generator().manual_seed(seed)
     weights = torch.tensor(w, dtype=torch.float32)
     inputs = torch.randn(num_examples, len(w), generator=generator)

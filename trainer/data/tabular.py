@@ -1,4 +1,4 @@
-"""Tables: columns of numbers and of text, and one column to predict."""
+"""Tables of numbers and text, with one column to predict."""
 
 from __future__ import annotations
 
@@ -43,34 +43,34 @@ def csv(
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[Splits, DataSpec]:
-    """A table in a text file (.csv, .tsv, with or without .gz); `target` is the column to predict.
+    """Load a table from a text file (.csv, .tsv, with or without .gz); `target` is the column to predict.
 
-    Numbers are standardised by the training rows. Text is one input for each category that occurs in them, 1 or 0;
-    other categories are zero in all. Text of more than 100 categories, or in which most cells are distinct, is left out
-    and named. True and false are 1 and 0.
+    Numbers are standardised by the training rows. Text becomes one input, 1 or 0, for each category in them; other
+    categories are zero in all. Text with more than 100 categories or mostly distinct cells is left out, with a note.
+    True and false are 1 and 0.
 
     Args:
         path: The file.
-        target: Its column to predict; without a header a number, from 1, or from -1 for the last.
+        target: The column to predict; without a header, its number from 1, or from -1 for the last.
         task: regression, binary or multiclass. auto: two values are binary, text and the whole numbers 0 to K - 1, K
-            up to 20, are multiclass, and other numbers a regression. If it is given, classes are any values, sorted.
+            up to 20, are multiclass, and other numbers a regression. If given, classes are any values, sorted.
         features: The columns to use; all by default.
         drop: Columns to leave out.
         text: Columns that are text although most of their cells are numbers, such as codes.
-        missing: What to do about a missing cell (empty, NA, NaN, null, None, ?): error; mean, of the training rows,
-            where missing text is zero in all categories; or drop its row. A target is never filled in.
+        missing: What to do about a missing cell (empty, NA, NaN, null, None, ?): error; mean fills in the mean of the
+            training rows, or zero in all categories; drop drops its row. A target is never filled in.
         separator: auto, a character, or comma, semicolon, tab, pipe or space.
         decimal: The decimal sign: point or comma.
-        encoding: Of the text. A byte order mark is understood.
-        header: Whether the first line names the columns; without, they are called 1, 2, 3, ...
-        test_path: A file with the same columns, in any order, that is the test split; test_fraction is unused then.
-        val_fraction: Part of the rows that validates.
-        test_fraction: Part of the rows that tests.
-        seed: Of the split.
+        encoding: The text encoding; a byte order mark is recognised.
+        header: Whether the first line names the columns; otherwise they are named 1, 2, 3, ...
+        test_path: A file with the same columns, in any order, that is the test split instead of test_fraction.
+        val_fraction: Fraction of rows for validation.
+        test_fraction: Fraction of rows for testing.
+        seed: The seed of the split.
 
     Raises:
-        DataError: what is wrong with the file, with line, column and value.
-        ValueError: an option that cannot be.
+        DataError: the file is invalid; names line, column and value.
+        ValueError: an invalid option.
     """
     how: dict[str, Any] = {"separator": separator, "decimal": decimal, "encoding": encoding, "header": header}
     file = open_table(path, **how)
@@ -109,13 +109,13 @@ def boston(
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[Splits, DataSpec]:
-    """Boston housing: 506 districts, 13 features, the median value of homes in 1000 $ (Harrison and Rubinfeld 1978).
+    """Load Boston housing: 506 districts, 13 features, median value of homes in 1000 $ (Harrison and Rubinfeld 1978).
 
-    Read from `<root>/boston.csv`, or else fetched from OpenML and written there. `medv` is capped at 50, and `b` is
-    made from the share of Black inhabitants: a table to learn with, and none to conclude from.
+    Read from `<root>/boston.csv`, which is downloaded from OpenML if missing. `medv` is capped at 50, and `b` is
+    derived from the proportion of Black residents: use it to learn from, not to draw conclusions.
 
     Raises:
-        DataError: the file is not there and cannot be fetched, or has other columns.
+        DataError: the file is missing and cannot be downloaded, or has other columns.
     """
     path = openml(Path(root) / "boston.csv", 531, BOSTON, {})
     return csv(
@@ -141,13 +141,13 @@ def pima(
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[Splits, DataSpec]:
-    """Pima diabetes: 768 women, 8 measurements, diabetes within five years or not (Smith et al. 1988).
+    """Load Pima diabetes: 768 women, 8 measurements, diabetes within five years or not (Smith et al. 1988).
 
-    Read from `<root>/pima_diabetes.csv`, or else fetched from OpenML and written there. In Glucose, BloodPressure,
-    SkinThickness, Insulin and BMI a 0 stands for a value that is missing; the values are left as they are.
+    Read from `<root>/pima_diabetes.csv`, which is downloaded from OpenML if missing. In Glucose, BloodPressure,
+    SkinThickness, Insulin and BMI, 0 means a missing value, but is kept.
 
     Raises:
-        DataError: the file is not there and cannot be fetched, or has other columns.
+        DataError: the file is missing and cannot be downloaded, or has other columns.
     """
     path = openml(Path(root) / "pima_diabetes.csv", 37, PIMA, {"tested_negative": 0, "tested_positive": 1})
     return csv(
@@ -164,29 +164,29 @@ def pima(
 
 
 def diabetes(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """scikit-learn's diabetes: 442 patients, 10 measurements, disease progression after a year (Efron et al. 2004)."""
+    """Load scikit-learn's diabetes: 442 patients, 10 measurements, progression after a year (Efron et al. 2004)."""
     return _embedded("diabetes", "progression", "regression", val_fraction, test_fraction, seed)
 
 
 def iris(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """scikit-learn's iris: 150 flowers, 4 measurements, 3 species (Fisher 1936)."""
+    """Load scikit-learn's iris: 150 flowers, 4 measurements, 3 species (Fisher 1936)."""
     return _embedded("iris", "species", "multiclass", val_fraction, test_fraction, seed)
 
 
 def wine(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """scikit-learn's wine: 178 wines, 13 chemical measurements, 3 cultivars (Aeberhard et al. 1992)."""
+    """Load scikit-learn's wine: 178 wines, 13 chemical measurements, 3 cultivars (Aeberhard et al. 1992)."""
     return _embedded("wine", "cultivar", "multiclass", val_fraction, test_fraction, seed)
 
 
 def breast_cancer(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """scikit-learn's breast cancer: 569 tumours, 30 measurements, malignant (0) or benign (1) (Street et al. 1993)."""
+    """Load scikit-learn's breast cancer: 569 tumours, 30 measurements, malignant (0) or benign (Street et al. 1993)."""
     return _embedded("breast_cancer", "diagnosis", "binary", val_fraction, test_fraction, seed)
 
 
 def _embedded(
     name: str, target: str, task: str, val_fraction: float, test_fraction: float, seed: int
 ) -> tuple[Splits, DataSpec]:
-    """A table that comes along with scikit-learn, its classes in the order of their numbers there."""
+    """Load one of scikit-learn's tables, with its order of classes."""
     import pandas as pd
     from sklearn import datasets
 

@@ -1,4 +1,4 @@
-"""What a dataset is to the rest: three splits of tensors, and a description that models read.
+"""What a dataset is: three splits of tensors, and a description that models read.
 
 `B` is the batch size, `F` the number of features, `K` the number of classes.
 """
@@ -20,8 +20,8 @@ from trainer.data._table.encoder import TableEncoder
 from trainer.data._vocabulary import Vocabulary
 from trainer.errors import DataError
 
-# Numbers that are cut out at once. Many small batches cost little more than one: with 16 MB of floats, gathering takes
-# a third of the time that it takes one by one. A whole epoch at once would take its memory twice.
+# Numbers gathered at once: many small batches, up to 16 MB of floats, take a third of the time of one by one. A whole
+# epoch at once would double its memory.
 GATHERED = 2**22
 
 
@@ -31,15 +31,15 @@ Augmentation = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]  # in
 class Examples(NamedTuple):
     """Inputs of shape `(N, *in_shape)`, with targets `(N, 1)` float, or `(N,)` int64 for classes."""
 
-    inputs: Any  # a Tensor, or what the loader of the Splits reads: see stream.py
+    inputs: Any  # a Tensor, or what the Splits' loader reads: see stream.py
     targets: Tensor
 
 
 class BatchLoader:
-    """Passes over a split, in batches of at most `batch_size` examples, `limit` batches at most, on the device.
+    """Iterate over a split on the device, in at most `limit` batches of at most `batch_size` examples.
 
-    With `shuffle`, the order is a pure function of the seed and the epoch, and a last batch of one joins the
-    batch before it: batch norm has no variance of a single example.
+    With `shuffle`, the order is a pure function of seed and epoch, and a last batch of one example joins the one before
+    it, because batch norm needs two.
     """
 
     def __init__(
@@ -54,8 +54,7 @@ class BatchLoader:
         limit: float = math.inf,
         augment: Augmentation | None = None,
     ) -> None:
-        self.targets = targets.to(device)
-        self.augment = augment
+        self.targets, self.augment = targets.to(device), augment
         self.prepare, self.shuffle, self.seed, self.epoch = prepare, shuffle, seed, 0
         ends = [*range(batch_size, len(targets), batch_size), len(targets)]
         if shuffle and len(ends) > 1 and ends[-1] - ends[-2] == 1:
@@ -66,18 +65,18 @@ class BatchLoader:
         self.start = 0
 
     def __len__(self) -> int:
-        """Number of batches in an epoch."""
+        """Return the number of batches in an epoch."""
         return len(self.sizes)
 
     def set_epoch(self, epoch: int, start: int = 0) -> None:
-        """Choose the order of the next pass, and the batch that it starts at."""
+        """Choose the order of the next pass, and the batch it starts at."""
         self.epoch, self.start = epoch, start
 
     def order(self) -> tuple[Tensor, list[int]]:
-        """The indices of this pass's examples, on the CPU, and the sizes of its batches: known before it is read."""
+        """Return the indices of this pass's examples, on the CPU, and the sizes of its batches."""
         start, self.start = self.start, 0
         if self.shuffle:
-            # Torch's generator takes in 32 bits of a seed: both numbers have to be mixed into them.
+            # torch uses 32 bits of a seed, so both numbers are mixed into them.
             mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
             order = torch.randperm(len(self.targets), generator=torch.Generator().manual_seed(mixed))
         else:
@@ -85,7 +84,7 @@ class BatchLoader:
         return order[sum(self.sizes[:start]) : self.num_examples], self.sizes[start:]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs `(B, *in_shape)` and targets of each batch, augmented where that is asked for."""
+        """Yield inputs `(B, *in_shape)` and targets of each batch, augmented if requested."""
         return self._augmented(self.augment) if self.augment else self._read()
 
     def _augmented(self, augment: Augmentation) -> Iterator[tuple[Tensor, Tensor]]:
@@ -93,23 +92,23 @@ class BatchLoader:
             yield augment(inputs, targets, self.epoch, number)
 
     def stored(self, index: Tensor) -> Tensor:
-        """The inputs at the index, shape `(B, *in_shape)`, as they are stored, on the CPU; `prepare` reads them."""
+        """Return the stored inputs at the index, `(B, *in_shape)`, on the CPU; `prepare` reads them."""
         raise NotImplementedError
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Inputs `(B, *in_shape)`, made for this pass, and targets of each batch."""
+        """Yield inputs `(B, *in_shape)`, which the caller may change in place, and targets of each batch."""
         raise NotImplementedError
 
 
 class TensorLoader(BatchLoader):
-    """Batches of examples that are already in memory, cut by index on the device where they lie."""
+    """Batches of examples in memory, indexed on their device."""
 
     def __init__(self, examples: Examples, batch_size: int, **options: Any) -> None:
         super().__init__(examples.targets, batch_size, **options)
         self.inputs = examples.inputs.to(self.targets.device)
 
     def stored(self, index: Tensor) -> Tensor:
-        """The inputs at the index, shape `(B, *in_shape)`, as they are stored, on the CPU; `prepare` reads them."""
+        """Return the stored inputs at the index, `(B, *in_shape)`, on the CPU; `prepare` reads them."""
         return self.inputs[index.to(self.inputs.device)].cpu()
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
@@ -127,15 +126,15 @@ class TensorLoader(BatchLoader):
         parts = (part[: self.num_examples].split(self.sizes) for part in (self.inputs, self.targets))
         for inputs, targets in zip(*parts, strict=True):
             made = self.prepare(inputs)
-            # A copy in any case: a model that works in place must not change the data.
+            # Always a copy, so that a model working in place does not change the data.
             yield made.clone() if made.data_ptr() == inputs.data_ptr() else made, targets
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Three parts, disjoint unless one stands in for another that is not there.
+    """Three disjoint parts; a missing one is replaced by another.
 
-    `prepare` turns a batch as stored into what the model reads, on the device; `loader` makes the batches.
+    `prepare` turns a stored batch into the model's input, on the device; `loader` makes the batches.
     """
 
     train: Examples
@@ -146,22 +145,21 @@ class Splits:
 
     @property
     def stand_ins(self) -> tuple[str, ...]:
-        """Says which split is not one of its own."""
+        """Return notes on splits that reuse the examples of another."""
         if self.test is self.val is self.train:
-            return ("validation and test are the training examples again: they say nothing about new ones",)
+            return ("validation and test are the training examples, so they say nothing about new ones",)
         if self.val is self.train:
             return ("no validation split: the training examples choose the best epoch",)
-        return ("no test split: the validation examples stand in for it",) if self.test is self.val else ()
+        return ("no test split: the validation examples replace it",) if self.test is self.val else ()
 
 
 @dataclass(frozen=True)
 class DataSpec:
     """What a model, a loss or a report needs to know about the data.
 
-    `in_shape` is `(F,)` for features, `(C, H, W)` for images and `(L,)` for tokens, numbers below `vocab_size`.
-    `out_features` is 1 for regression and for two classes (one logit), else the number of classes. Regression targets
-    and features are standardised where means and standard deviations are given; metrics are reported in the units of
-    the file.
+    `in_shape` is `(F,)` for features, `(C, H, W)` for images and `(L,)` for tokens, integers below `vocab_size`.
+    `out_features` is 1 for regression and for two classes (one logit), else the number of classes. Features and
+    regression targets are standardised if means and standard deviations are given; metrics are in the file's units.
     """
 
     task: str  # regression | binary | multiclass
@@ -176,21 +174,21 @@ class DataSpec:
     target_mean: float = 0.0
     target_std: float = 1.0
     true_parameters: Mapping[str, list[float]] = field(default_factory=dict)
-    encoder: TableEncoder | Vocabulary | ImageEncoder | None = None  # reads other data as the training data was read
-    notes: tuple[str, ...] = ()  # what a person should know of it, said before training
+    encoder: TableEncoder | Vocabulary | ImageEncoder | None = None  # encodes other data like the training data
+    notes: tuple[str, ...] = ()  # for a person, printed before training
 
     @property
     def kind(self) -> str:
-        """What an example is: `features`, an `image` or `tokens`."""
+        """Return what an example is: `features`, `image` or `tokens`."""
         return "tokens" if self.vocab_size else "image" if len(self.in_shape) == 3 else "features"
 
     def in_units(self, values: Tensor) -> Tensor:
-        """Outputs or targets of a regression in the units of the file."""
+        """Convert outputs or targets of a regression to the units of the file."""
         return values * self.target_std + self.target_mean
 
 
 class Loaders(NamedTuple):
-    """One for each split, on the device."""
+    """A loader for each split, on the device."""
 
     train: BatchLoader
     val: BatchLoader
@@ -200,14 +198,13 @@ class Loaders(NamedTuple):
 def split(
     targets: Tensor, *, val_fraction: float, test_fraction: float | None = None, seed: int, stratify: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Indices of a seeded train / validation / test partition of `targets`, each sorted.
+    """Return sorted indices of a seeded train / validation / test partition of `targets`.
 
-    With `stratify`, each class is divided in these fractions, so that every part has its share of it. A part with
-    a fraction of 0 is the one before it again, as the same object. Without a `test_fraction`, the last part is
-    empty: the test split lies elsewhere.
+    With `stratify`, each class is divided in these fractions. A part with a fraction of 0 is the same object as the one
+    before it. Without a `test_fraction`, the last part is empty because the test split lies elsewhere.
 
     Raises:
-        ValueError: fractions below 0, or that leave nothing to train on.
+        ValueError: a fraction is not in [0, 1), or they leave nothing to train on.
         DataError: a part would be empty.
     """
     for name, given in [("val_fraction", val_fraction), ("test_fraction", test_fraction)]:
@@ -217,7 +214,7 @@ def split(
     if val_fraction + test_fraction >= 1:
         raise ValueError(f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on")
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
-    position = torch.empty(len(targets), dtype=torch.float64)  # in [0, 1): where in its class an example stands
+    position = torch.empty(len(targets), dtype=torch.float64)  # in [0, 1), of an example within its class
     labels = targets.flatten() if stratify else torch.zeros(len(targets), dtype=torch.int64)
     for label in labels.unique():
         members = order[labels[order] == label]
@@ -225,13 +222,12 @@ def split(
     test = position < test_fraction
     val = ~test & (position < test_fraction + val_fraction)
     parts = [part.nonzero().flatten() for part in (~test & ~val, val, test)]
-    for name, part, wanted in zip(
-        ("train", "validation", "test"), parts, (1.0, val_fraction, test_fraction), strict=True
-    ):
-        if wanted and not len(part):
+    fractions = {"train": 1.0, "validation": val_fraction, "test": test_fraction}
+    for part, (name, fraction) in zip(parts, fractions.items(), strict=True):
+        if fraction and not len(part):
             raise DataError(
                 f"the {name} split is empty: {len(targets)} examples, val_fraction={val_fraction}, "
-                f"test_fraction={test_fraction}; give more examples or other fractions"
+                f"test_fraction={test_fraction}; use more examples or other fractions"
             )
     train, val, test = parts
     val = val if val_fraction else train
@@ -239,7 +235,7 @@ def split(
 
 
 def splits_of(inputs: Tensor, targets: Tensor, parts: tuple[Tensor, Tensor, Tensor]) -> Splits:
-    """The examples at the indices of each part; parts that are one object stay one."""
+    """Return the examples at the indices of each part; parts that are one object stay one."""
     made = {id(part): Examples(inputs[part], targets[part]) for part in parts}
     train, val, test = (made[id(part)] for part in parts)
     return Splits(train, val, test)

@@ -1,4 +1,4 @@
-"""Short texts with a label each: characters or words as tokens, numbered by a vocabulary of the training split."""
+"""Labelled short texts, cut into characters or words that a vocabulary of the training split numbers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 import torch
 
-from trainer.data._textfile import head, open_text, shown, told
+from trainer.data._textfile import data_errors, head, open_text, shown
 from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary, cut
 from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
 from trainer.errors import DataError, nearest
 
 
 def names(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """Family names of 18 countries, by characters: `<root>/names/names_train.csv.gz` and `names_test.csv.gz`.
+    """Load family names of 18 countries, by character, from names_train.csv.gz and names_test.csv.gz in `<root>/names`.
 
-    The data of the names classifiers in Liu's PyTorch course (2019) and in Robertson's tutorial for PyTorch.
+    This is the data of the names classifiers in Liu's PyTorch course (2019) and in Robertson's PyTorch tutorial.
 
     Raises:
         DataError: a file is missing or broken.
@@ -29,8 +29,8 @@ def names(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tu
     for file in (path, test_path):
         if not file.is_file():
             raise DataError(
-                f"{file.absolute()}: no such file; expected lines of name,country; data.root= names another folder, "
-                "and data=text reads texts of your own"
+                f"{file.absolute()}: no such file; expected lines of name,country; data.root= sets another folder, "
+                "and data=text reads your own texts"
             )
     return text(path=str(path), test_path=str(test_path), val_fraction=val_fraction, seed=seed)
 
@@ -49,15 +49,15 @@ def text(
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[Splits, DataSpec]:
-    """A CSV file of two columns, text and label (.csv, .csv.gz): inputs `(N, L)` int32, L at most `max_length` tokens.
+    """Load a CSV file of texts and labels (.csv, .csv.gz): inputs `(N, L)` int32, L at most `max_length` tokens.
 
-    A token is a character, or a word in lower case. One that the training split has fewer than `min_count` times is
-    unknown, so that the model learns what to make of those. `missing=drop` leaves out lines without text or label.
-    With a `test_path`, that file is the test split, and `test_fraction` is not used.
+    A token is a character, or a word in lower case. Tokens with fewer than `min_count` occurrences in the training
+    split count as unknown, so that the model learns to handle those. `missing=drop` drops lines without text or label.
+    If `test_path` is given, that file is the test split, and `test_fraction` is not used.
 
     Raises:
-        DataError: no such file, a line that is not text and label, a label that training does not know; names the line.
-        ValueError: an option that does not exist.
+        DataError: no such file, a line without text and label, or a label unknown in training; names the line.
+        ValueError: an invalid option.
     """
     if tokens not in CUTTERS or max_length < 1:
         raise ValueError(f"tokens={tokens} max_length={max_length}: expected characters or words, and at least 1")
@@ -71,10 +71,10 @@ def text(
     labels = sorted({row.label for row in rows})
     number = {label: index for index, label in enumerate(labels)}
     if len(labels) < 2:
-        raise DataError(f"{path}: the only label is {shown(labels[0])}; two or more are needed")
+        raise DataError(f"{path}: the only label is {shown(labels[0])}; expected at least two")
     _check_labels(Path(str(test_path)), test_rows, labels, path)
     if not header and sum(row.label == rows[0].label for row in rows) == 1:
-        notes.append(f"only line 1 has the label {shown(rows[0].label)}: if it is a header, data.header=true")
+        notes.append(f"only line 1 has the label {shown(rows[0].label)}: if it is a header, set data.header=true")
 
     binary = len(labels) == 2
     dtype = torch.float32 if binary else torch.int64
@@ -86,9 +86,9 @@ def text(
     lengths = [len(cut(text, tokens)) for text in (*texts, *test_texts)]
     known = tuple(sorted(token for token, count in counts.items() if count >= min_count))
     vocabulary = Vocabulary(known, tokens, min(max_length, max(lengths)))
-    notes.append(f"{len(known)} {tokens} in the vocabulary, at most {vocabulary.max_length} of a text are read")
+    notes.append(f"{len(known)} {tokens} in the vocabulary, at most {vocabulary.max_length} read per text")
     if max(lengths) > max_length:
-        notes.append(f"cut there: {sum(n > max_length for n in lengths)} texts; data.max_length= reads more of them")
+        notes.append(f"longer and cut: {sum(n > max_length for n in lengths)} texts; data.max_length= reads more")
 
     if binary:
         targets, test_targets = targets[:, None], test_targets[:, None]
@@ -117,10 +117,10 @@ def other_texts(
     missing: str = "error",
     encoding: str = "utf-8",
 ) -> tuple[Examples, list[str]]:
-    """The texts of another file, read as the training texts taught, and what to say of them.
+    """Return the texts of another file, encoded like the training texts, and notes for the user.
 
     Raises:
-        DataError: as of the training file, or a label that training does not know.
+        DataError: as for the training file, or a label unknown in training.
     """
     file = Path(path)
     notes: list[str] = []
@@ -132,7 +132,7 @@ def other_texts(
 
 
 def _check_labels(file: Path, rows: Sequence[Row], labels: Sequence[str], whose: str) -> None:
-    """Raise a DataError about the first label that is not known."""
+    """Raise a DataError for the first unknown label."""
     for row in rows:
         if row.label not in labels:
             raise DataError(
@@ -141,7 +141,7 @@ def _check_labels(file: Path, rows: Sequence[Row], labels: Sequence[str], whose:
 
 
 class Row(NamedTuple):
-    """A text, its label, and the line that it begins in."""
+    """A text, its label, and its first line in the file."""
 
     text: str
     label: str
@@ -149,11 +149,11 @@ class Row(NamedTuple):
 
 
 def _filled(file: Path, rows: list[Row], unit: str, missing: str, notes: list[str]) -> list[Row]:
-    """The rows that have a text and a label, if others may be left out."""
+    """Return the rows with text and label; raise a DataError if others may not be dropped."""
     empty = [row for row in rows if not (cut(row.text, unit) and row.label)]
     if empty and missing == "error":
         what = "label" if cut(empty[0].text, unit) else "text"
-        raise DataError(f"{file}: line {empty[0].line}: an empty {what}; data.missing=drop leaves such lines out")
+        raise DataError(f"{file}: line {empty[0].line}: an empty {what}; data.missing=drop drops such lines")
     if empty:
         notes.append(f"left out: {len(empty)} lines of {file.name} without text or label")
     if len(empty) == len(rows):
@@ -162,11 +162,11 @@ def _filled(file: Path, rows: list[Row], unit: str, missing: str, notes: list[st
 
 
 def _rows(file: Path, encoding: str) -> Iterator[Row]:
-    """The rows of a file; blank lines are none."""
+    """Yield the rows of a file, except blank lines."""
     _, encoding = head(file, encoding)
     csv.field_size_limit(1 << 24)
     line = 1
-    with told(file, encoding), open_text(file, encoding) as lines:
+    with data_errors(file, encoding), open_text(file, encoding) as lines:
         reader = csv.reader(iter(lines.readline, ""), strict=True, skipinitialspace=True)
         try:
             for fields in reader:
@@ -176,4 +176,4 @@ def _rows(file: Path, encoding: str) -> Iterator[Row]:
                     yield Row(fields[0], fields[1].strip(), line)
                 line = reader.line_num + 1
         except csv.Error as error:
-            raise DataError(f"{file}: the row that begins in line {line} cannot be read: {error}") from error
+            raise DataError(f"{file}: the row that starts in line {line} cannot be read: {error}") from error

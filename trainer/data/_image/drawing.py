@@ -1,21 +1,20 @@
-"""Drawings, such as digits: ink on one shade of grey. How the training's were framed, and another one framed likewise.
+"""Drawings, such as digits, are ink on one shade of grey. Find how training images are framed, and frame others alike.
 
-The training images say it themselves. MNIST's digits fill a box of 20 pixels and have their centre of mass in the
-middle (LeCun et al. 1998); those of scikit-learn fill the image. `N` is the number of images, `H` and `W` their sides.
+MNIST's digits fill a box of 20 pixels with their centre of mass in the middle (LeCun et al. 1998); scikit-learn's fill
+the image. `N` is the number of images, `H` and `W` their height and width.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-MOST = 0.9  # share of the images that have to agree
-NEAR = 0.1  # of the range of brightness: what is one shade
-THIN = 0.75  # of the training's share of ink in a box: with less, lines are made thicker
-STEP, THICKEN = 0.125, 8  # pixels of the training's on either side at a time, and how often at most
-INK = 0.25  # of the range: what differs so much from the background is ink
+MOST = 0.9  # fraction of the images that must agree
+NEAR = 0.1  # difference in brightness within one shade
+THIN = 0.75  # of the training images' share of ink in its box: below it, lines are thickened
+STEP, THICKEN = 0.125, 8  # training pixels added on either side at a time, and the maximum number of times
+INK = 0.25  # difference in brightness from the background that makes ink
 
 
 @dataclass(frozen=True)
@@ -23,14 +22,14 @@ class Drawing:
     """What drawings have in common. Brightness is 0 (black) to 1."""
 
     background: float
-    side: float  # of the box around the ink, the longer one, in pixels
-    by_mass: bool  # what lies at the same place in all of them: the centre of mass, or else of the box
-    centre: tuple[float, float]  # row and column of that place
-    fill: float  # mean share of ink in its box, which tells how thick the lines are
+    side: float  # longer side of the box around the ink, in pixels
+    by_mass: bool  # whether drawings are aligned by their centre of mass rather than that of the box
+    centre: tuple[float, float]  # its row and column
+    fill: float  # mean share of ink in its box, a measure of line thickness
 
 
 def fit_drawing(images: np.ndarray) -> Drawing | None:
-    """What images `(N, H, W)` of 0 to 1 have in common; nothing if they are no drawings, or framed in various ways."""
+    """Find what images `(N, H, W)` in [0, 1] have in common; None if they are not drawings framed alike."""
     corners = images[:, [0, 0, -1, -1], [0, -1, 0, -1]]  # (N, 4)
     background = float(np.median(corners))
     if (abs(corners - background) < NEAR).all(1).mean() < MOST:
@@ -45,96 +44,81 @@ def fit_drawing(images: np.ndarray) -> Drawing | None:
     if (abs(sides - side) <= 1).mean() < MOST:
         return None
     by_box, by_mass = (boxes[:, :2] + boxes[:, 2:] - 1) / 2, np.array([_mass(image) for image in ink])
-    spreads = [centres.std(0).sum() for centres in (by_box, by_mass)]
-    row, column = np.median(by_mass if spreads[1] < spreads[0] else by_box, 0).tolist()
-    fill = float(np.median([_cut(image, box).mean() for image, box in zip(ink, boxes, strict=True)]))
-    return Drawing(background, side, bool(spreads[1] < spreads[0]), (row, column), fill)
+    is_by_mass = bool(by_mass.std(0).sum() < by_box.std(0).sum())
+    row, column = np.median(by_mass if is_by_mass else by_box, 0).tolist()
+    fills = [image[top:bottom, left:right].mean() for image, (top, left, bottom, right) in zip(ink, boxes, strict=True)]
+    return Drawing(background, side, is_by_mass, (row, column), float(np.median(fills)))
 
 
 def contrast(image: np.ndarray) -> float:
-    """How far the strongest ink is from its background, of a drawing `(h, w)` of 0 to 1."""
+    """Return the largest difference of a drawing `(h, w)` in [0, 1] from its background."""
     return float(abs(image - _paper(image)).max())
 
 
 def framed(image: np.ndarray, like: Drawing, size: tuple[int, int]) -> np.ndarray:
-    """A drawing `(h, w)` of 0 to 1, of any size and not blank, as the training's are: `(H, W)` of 0 to 1.
+    """Frame a drawing `(h, w)` in [0, 1], of any size and not blank, like the training images: `(H, W)` in [0, 1].
 
-    What differs most from its own background becomes as far from the training's background as can be: dark on light
-    and light on dark are the same, and so are pale and strong ink. Lines that are much thinner become thicker.
+    The strongest ink gets full contrast to the training background, so dark on light equals light on dark, and pale
+    equals strong ink. Much thinner lines are thickened.
     """
     ink = abs(image - _paper(image))
-    ink = ink / ink.max()
-    ink = _as_thick(ink, like)
+    ink = _as_thick(ink / ink.max(), like)
     row, column = _mass(ink) if like.by_mass else ((ink.shape[0] - 1) / 2, (ink.shape[1] - 1) / 2)
     page = _placed(ink, size, round(like.centre[0] - row), round(like.centre[1] - column))
-    return like.background + page * _room(like.background)
+    return like.background + page * (1 - like.background if like.background < 0.5 else -like.background)
 
 
 def on_background(image: np.ndarray, like: Drawing) -> np.ndarray:
-    """A drawing of the training's size as it is, but dark on light or light on dark as they are."""
+    """Invert a drawing of the training images' size if its background is dark and theirs light, or vice versa."""
     return image if (_paper(image) > 0.5) == (like.background > 0.5) else 1 - image
 
 
 def _paper(image: np.ndarray) -> float:
-    """The shade of most of the border."""
+    """Return the median shade of the border."""
     return float(np.median(np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])))
 
 
-def _room(background: float) -> float:
-    """From the background to the end of the range that is further away."""
-    return 1 - background if background < 0.5 else -background
-
-
 def _box(ink: np.ndarray) -> tuple[int, int, int, int]:
-    """First row and column of what is true, and the row and column after the last."""
+    """Return the first row and column that are true anywhere, and the row and column after the last."""
     rows, columns = ink.any(1).nonzero()[0], ink.any(0).nonzero()[0]
     return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
 
 
 def _mass(ink: np.ndarray) -> tuple[float, float]:
-    """Row and column of the centre of mass."""
+    """Return row and column of the centre of mass."""
     total = ink.sum()
     return float(ink.sum(1) @ np.arange(ink.shape[0]) / total), float(ink.sum(0) @ np.arange(ink.shape[1]) / total)
 
 
 def _as_thick(ink: np.ndarray, like: Drawing) -> np.ndarray:
-    """The ink cut out and scaled to the training's side, with lines that fill their box as the training's nearly do."""
+    """Cut out the ink and scale it to the training images' side, thickening lines that fill too little of their box."""
     from PIL import Image, ImageFilter
 
-    made = _to_side(ink, like.side)
+    scaled = _cut_out(ink, like.side)
     for _ in range(THICKEN):
-        if made.mean() >= THIN * like.fill:
+        if scaled.mean() >= THIN * like.fill:
             break
         top, left, bottom, right = _box(ink > INK)
         reach = max(1, round(STEP * max(bottom - top, right - left) / like.side))
         page = Image.fromarray((255 * np.pad(ink, reach)).astype(np.uint8))
         ink = np.asarray(page.filter(ImageFilter.MaxFilter(2 * reach + 1))) / 255
-        made = _to_side(ink, like.side)
-    return made
+        scaled = _cut_out(ink, like.side)
+    return scaled
 
 
-def _to_side(ink: np.ndarray, side: float) -> np.ndarray:
-    cut = _cut(ink, _box(ink > INK))
-    return _scaled(cut, side / max(cut.shape))
-
-
-def _cut(image: np.ndarray, box: Sequence[int]) -> np.ndarray:
-    top, left, bottom, right = box
-    return image[top:bottom, left:right]
-
-
-def _scaled(ink: np.ndarray, factor: float) -> np.ndarray:
-    """The mean over what a pixel covers, stretched so that the strongest ink is 1."""
+def _cut_out(ink: np.ndarray, side: float) -> np.ndarray:
+    """Cut out the ink, scale it by averaging so that its longer side is `side`, and stretch it to at most 1."""
     from PIL import Image
 
-    height, width = (max(1, round(factor * side)) for side in ink.shape)
-    made = Image.fromarray(ink.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR)
-    small = np.asarray(made).clip(0, None)
-    return small / small.max()
+    top, left, bottom, right = _box(ink > INK)
+    cut = Image.fromarray(ink[top:bottom, left:right].astype(np.float32))
+    width, height = (max(1, round(side / max(cut.size) * length)) for length in cut.size)
+    scaled = np.asarray(cut.resize((width, height), Image.Resampling.BILINEAR)).clip(0, None)
+    return scaled / scaled.max()
 
 
 def _placed(ink: np.ndarray, size: tuple[int, int], top: int, left: int) -> np.ndarray:
-    """On a page without ink, with its first row and column there; what does not fit is cut off."""
+    """Put the ink on an empty page with its top left corner there; what does not fit is cut off."""
     page = np.zeros(size, np.float32)
     rows, columns = (np.arange(side) + start for side, start in zip(ink.shape, (top, left), strict=True))
     inside = [(at >= 0) & (at < most) for at, most in zip((rows, columns), size, strict=True)]

@@ -1,6 +1,6 @@
-"""What the training images teach: mean and deviation of each channel and, of drawings, how they were framed.
+"""Fit an encoder to the training images: mean and deviation per channel and, for drawings, how they are framed.
 
-`B` is the size of a batch, `N` the number of images, `C` the number of channels, 1 of grey ones and 3 of colours.
+`B` is the batch size, `N` the number of images, `C` the number of channels: 1 (grey) or 3 (colour).
 """
 
 from __future__ import annotations
@@ -14,42 +14,42 @@ from torch import Tensor
 
 from trainer.data._image.drawing import Drawing, fit_drawing
 
-LOOKED_AT, NUMBERS = 500, 2_000_000  # grey images, and pixels in them, to see how they are drawn
+LOOKED_AT, NUMBERS = 500, 2_000_000  # grey images, and their pixels, that show how they are drawn
 
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """All that is needed to read other images as the training images were read; plain enough for JSON."""
+    """All that is needed to read other images like the training images; plain enough for JSON."""
 
     size: tuple[int, int]  # height and width in pixels
-    mean: tuple[float, ...]  # (C,) of the pixels as they are stored, 0 to `largest`
+    mean: tuple[float, ...]  # (C,) of the stored pixels, 0 to `largest`
     std: tuple[float, ...]  # (C,)
     largest: int = 255
-    drawing: Drawing | None = None  # where the images are something drawn on one shade of grey
+    drawing: Drawing | None = None  # for drawings on one shade of grey
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """Of an image."""
+        """Return the shape of an image."""
         return (len(self.mean), *self.size)
 
     @property
     def is_grey(self) -> bool:
-        """Whether there is one channel."""
+        """Return whether there is one channel."""
         return len(self.mean) == 1
 
     def prepare(self, batch: Tensor) -> Tensor:
-        """`(B, C, H, W)` bytes to floats, of mean 0 and variance 1 in each channel of all the training images."""
+        """Convert `(B, C, H, W)` bytes to floats, standardised in each channel by the training images."""
         scale, shift = _affine(self.mean, self.std, batch.device)
         return batch.to(torch.float32, copy=True).mul_(scale).add_(shift)
 
     def fitted(self, images: Tensor, largest: int) -> tuple[Tensor, list[str]]:
-        """Images `(N, C, H, W)` uint8 of any size, up to `largest`, in channels, size and range of the training's.
+        """Convert images `(N, C, H, W)` uint8, up to `largest`, to the channels, size and range of the training images.
 
-        They are scaled as a whole. Says what was done.
+        Also return what was done.
         """
         done = []
         if images.shape[1] != len(self.mean):
-            weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # of Rec. 601, as in PIL
+            weights = torch.tensor([0.299, 0.587, 0.114])[:, None, None]  # Rec. 601, as in PIL
             grey = (images * weights).sum(1, keepdim=True).round().to(torch.uint8)
             images = grey if self.is_grey else images.expand(-1, 3, -1, -1)
             done.append("made grey" if self.is_grey else "grey in three channels")
@@ -72,9 +72,9 @@ def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.devic
 
 
 def fit_images(images: Iterable[Tensor], largest: int = 255, are_files: bool = False) -> ImageEncoder:
-    """What all the `images` given teach, parts `(N, C, H, W)` of bytes up to `largest`.
+    """Fit an encoder to all `images`, parts `(N, C, H, W)` of bytes up to `largest`.
 
-    Of files nothing is learned about how they are drawn: other files are read just as they were.
+    For files, it does not look for drawings: other files are read in just the same way.
     """
     counts = torch.zeros(1, dtype=torch.int64)
     some: list[Tensor] = []

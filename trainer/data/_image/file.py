@@ -1,4 +1,4 @@
-"""One image file: its size, and its bytes in the shape that a model reads."""
+"""Read an image file: its size, and its pixels in the shape that a model reads."""
 
 from __future__ import annotations
 
@@ -15,42 +15,41 @@ from trainer.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # whatever the suffix; others may start programs
-
-LONGEST = 512  # pixels of a side of an image that keeps its proportions
+LONGEST = 512  # pixels a side, at most, of an image that keeps its proportions
 
 
 def size_of(path: str) -> tuple[int, int]:
-    """Height and width in pixels, from the header.
+    """Return height and width in pixels, from the header.
 
     Raises:
-        DataError: no image, or one too large.
+        DataError: not an image, or too large.
     """
     with _opened(path) as image:
         return image.height, image.width
 
 
 def is_transparent(path: str) -> bool:
-    """Whether an image may have transparent parts, from the header.
+    """Return whether an image may have transparent parts, from the header.
 
     Raises:
-        DataError: no image, or one too large.
+        DataError: not an image, or too large.
     """
     with _opened(path) as image:
         return image.has_transparency_data
 
 
 def pixels_of(path: str, size: tuple[int, int] | None, *, grey: bool, paper: str = "white") -> np.ndarray:
-    """An image as `(1, H, W)` or `(3, H, W)` uint8, scaled to the height and width of `size` whatever its own.
+    """Return an image as `(1, H, W)` or `(3, H, W)` uint8, scaled to `size`, height and width.
 
-    Without a size it keeps its own, or becomes smaller, with `LONGEST` pixels at most. Shown upright as its EXIF says;
-    a transparent part is white, or as `paper` says; of 16 bits the upper eight count; of several frames the first.
+    Without a size, only images of more than `LONGEST` pixels a side are reduced. Images are turned upright by their
+    EXIF data, transparent parts get the colour `paper`, and only the upper 8 of 16 bits and the first frame are used.
 
     Raises:
-        DataError: no image, or one that is too large, incomplete or damaged.
+        DataError: not an image, or too large, incomplete or damaged.
     """
     longest = max(size) if size else LONGEST
     with _opened(path) as file:
-        file.draft(None, (2 * longest, 2 * longest))  # JPEG: decoded at a fraction, no smaller than that
+        file.draft(None, (2 * longest, 2 * longest))  # JPEG: decode at a reduced size, but no smaller
         ImageOps.exif_transpose(file, in_place=True)
         image: Image.Image = file
         if image.mode.startswith("I"):
@@ -69,13 +68,13 @@ def pixels_of(path: str, size: tuple[int, int] | None, *, grey: bool, paper: str
 
 
 def printable(path: str | Path) -> str:
-    """A path as text that can be written anywhere: Linux allows file names that are not."""
+    """Return a path as valid text, which file names on Linux need not be."""
     return os.fsencode(path).decode(errors="replace")
 
 
 @contextmanager
 def _opened(path: str) -> Iterator[Image.Image]:
-    """The image; whatever goes wrong with it is told with its name."""
+    """Open an image; turn whatever goes wrong with it into a DataError that names it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -85,7 +84,7 @@ def _opened(path: str) -> Iterator[Image.Image]:
     except MemoryError:
         raise
     except UnidentifiedImageError as error:
-        raise DataError(f"{printable(path)}: no {', '.join(FORMATS)} image, whatever its name says") from error
+        raise DataError(f"{printable(path)}: not a {', '.join(FORMATS)} image, whatever its name") from error
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{printable(path)}: this image cannot be read: {reason}") from error

@@ -1,4 +1,4 @@
-"""An image file as the training images were: scaled as a whole, or framed as drawings were, if those were drawings."""
+"""Read an image file like the training images: scaled or, if those were drawings, framed like them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ from trainer.errors import DataError
 
 
 def like_training(path: str, encoder: ImageEncoder) -> np.ndarray:
-    """The image `(C, H, W)` uint8, up to `encoder.largest`.
+    """Return the image `(C, H, W)` uint8, up to `encoder.largest`.
 
-    Where the training images are drawings, this one is taken for a drawing too: as it is if it has their size, apart
-    from dark on light and light on dark, and else with its ink where theirs is. Ink on a transparent page is seen
-    on white or on black, where it shows best.
+    If the training images are drawings, so is this one: of their size it is only inverted where needed, otherwise its
+    ink is moved and scaled to where theirs is. A transparent page counts as white or black, whichever shows more.
 
     Raises:
-        DataError: no image, or nothing is drawn in it.
+        DataError: not an image, or a blank one.
     """
     if encoder.drawing is None:
         return _in_range(pixels_of(path, encoder.size, grey=encoder.is_grey) / 255, encoder.largest)
     papers = ("white", "black") if is_transparent(path) else ("white",)
     drawn = max((pixels_of(path, None, grey=True, paper=paper)[0] / 255 for paper in papers), key=contrast)
     if contrast(drawn) < NEAR:
-        raise DataError(f"{printable(path)}: nothing is drawn in it: all of it is of one shade")
+        raise DataError(f"{printable(path)}: the image is blank: all of it has one shade")
     if size_of(path) == encoder.size:
         made = on_background(drawn, encoder.drawing)
     else:

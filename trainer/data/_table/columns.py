@@ -1,4 +1,4 @@
-"""A column of a table as pandas has read it: whether it is numbers or text, and which of its cells cannot be."""
+"""Decide whether a column read by pandas is numeric or text, and reject invalid cells."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 LARGEST = float(np.finfo(np.float32).max)
 MAX_CATEGORIES = 100
-SAMPLE = 10_000  # different words, by which a column is judged
-Blame = Callable[[int, str, str], DataError]  # row, column and problem -> an error that names the place
+SAMPLE = 10_000  # distinct words that decide about a column
+Blame = Callable[[int, str, str], DataError]  # row, column, problem -> an error that names the place
 
 
 def is_number(cells: pd.Series) -> bool:
-    """Whether a column is of numbers; else it is of categories."""
+    """Return whether a column holds numbers rather than categories."""
     return cells.dtype.kind in "iuf"
 
 
 def settled(cells: pd.Series, blame: Blame) -> pd.Series:
-    """The column as finite numbers, NaN where missing, if most of its cells are numbers; else the words that it is.
+    """Return the column as finite numbers, NaN where missing, if most of its cells are numbers; else unchanged.
 
     Raises:
-        DataError: a cell that is no number among numbers, or none that 32 bits can hold.
+        DataError: a cell among numbers is not one, or is not finite in 32 bits.
     """
     import pandas as pd
 
@@ -40,15 +40,15 @@ def settled(cells: pd.Series, blame: Blame) -> pd.Series:
     for text, cure in [(words, ""), (words.str.replace(",", ".", n=1), "; data.decimal=comma reads such numbers")]:
         numbers = pd.to_numeric(text, errors="coerce").notna().to_numpy()
         if some[numbers].sum() > some.sum() / 2:
-            return as_numbers(cells, blame, f"{cure}; if the column is text, data.text=[{cells.name}] says so")
+            return as_numbers(cells, blame, f"{cure}; if the column is text, set data.text=[{cells.name}]")
     return cells
 
 
 def as_numbers(cells: pd.Series, blame: Blame, cure: str = "") -> pd.Series:
-    """The column as float64, NaN where missing.
+    """Return the column as float64, NaN where missing.
 
     Raises:
-        DataError: the first cell that is no number, or none that 32 bits can hold.
+        DataError: a cell is not a number, or is not finite in 32 bits.
     """
     import pandas as pd
 
@@ -57,20 +57,20 @@ def as_numbers(cells: pd.Series, blame: Blame, cure: str = "") -> pd.Series:
     else:
         numbers = pd.to_numeric(pd.Series(cells.cat.categories, dtype=object), errors="coerce").to_numpy(np.float64)
         values = pd.Series(np.append(numbers, np.nan)[cells.cat.codes], cells.index, name=cells.name)
-        refuse(cells, values.isna() & cells.notna(), f"is no number{cure}", blame)
-    refuse(cells, values.abs() > LARGEST, f"is no finite number up to {LARGEST:.2g}", blame)
+        refuse(cells, values.isna() & cells.notna(), f"is not a number{cure}", blame)
+    refuse(cells, values.abs() > LARGEST, f"is not a finite number up to {LARGEST:.2g}", blame)
     return values
 
 
 def refuse(cells: pd.Series, bad: Any, problem: str, blame: Blame) -> None:
-    """Raise an error about the first cell that is bad."""
+    """Raise an error about the first bad cell."""
     bad = np.asarray(bad)
     if bad.any():
         raise blame(int(cells.index[bad.argmax()]), str(cells.name), problem)
 
 
 def why_unusable(cells: pd.Series) -> str:
-    """Why a column can be no feature, in a word or two; empty if it can."""
+    """Return why a column cannot be a feature, in a word or two; empty if it can."""
     num_cells = cells.count()
     if not num_cells:
         return "empty"
@@ -86,12 +86,12 @@ def why_unusable(cells: pd.Series) -> str:
 
 
 def label(value: str | float) -> str:
-    """A value of the target as the name of a class."""
+    """Return the class name for a value of the target."""
     if isinstance(value, str):
         return cleaned(value)
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 def in_memory(row: int, column: str, problem: str) -> DataError:
-    """Blame for a table that is in no file."""
+    """Return an error about a cell of a table without a file."""
     return DataError(f"row {row}, column {column!r}: {problem}")

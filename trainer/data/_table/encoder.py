@@ -1,6 +1,6 @@
-"""What the training rows of a table teach: one plain object, which turns any rows of such a table into inputs.
+"""Fit an encoder to the training rows of a table, and turn any rows of such a table into inputs.
 
-`N` is the number of rows, `F` the number of inputs: one of a column of numbers, one for each category of text.
+`N` is the number of rows, `F` the number of inputs: one per numeric column, one per category of a text column.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Column:
-    """A feature: numbers, standardised, and the mean where one is missing; or text, with an input for each category."""
+    """A feature: standardised numbers, the mean if missing; or text, with an input for each category."""
 
     name: str
     mean: float = 0.0
@@ -29,13 +29,13 @@ class Column:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Their names."""
+        """Return the names of the inputs."""
         return (self.name,) if self.categories is None else tuple(f"{self.name}={cleaned(c)}" for c in self.categories)
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted: mean and deviation of a value, or the classes in the order of their numbers."""
+    """What is predicted: a value with mean and standard deviation, or classes in the order of their numbers."""
 
     name: str
     task: str  # regression | binary | multiclass
@@ -45,34 +45,34 @@ class Target:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The classes as text."""
+        """Return the classes as text."""
         return tuple(map(label, self.classes))
 
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """All that is needed to read other rows of such a table as the training rows were read; plain enough for JSON."""
+    """All that is needed to encode other rows like the training rows; plain enough for JSON."""
 
     columns: tuple[Column, ...]
     target: Target
-    fill: bool  # whether a missing cell is filled in, and no error
+    fill: bool  # whether a missing cell is filled in rather than an error
 
     @property
     def text(self) -> tuple[str, ...]:
-        """The columns that are to be read as text whatever is in them."""
+        """Return the columns to read as text whatever they hold."""
         names = [column.name for column in self.columns if column.categories is not None]
         return (*names, *([self.target.name] if any(isinstance(c, str) for c in self.target.classes) else []))
 
     @property
     def in_shape(self) -> tuple[int, ...]:
-        """Of a row."""
+        """Return the shape of an encoded row."""
         return (sum(len(column.inputs) for column in self.columns),)
 
     def encode(self, frame: pd.DataFrame, blame: Blame) -> np.ndarray:
-        """Inputs `(N, F)` float32. Text that was not in training, or is missing, is zero in all of its inputs.
+        """Return inputs `(N, F)` float32; missing text, or text unknown in training, is zero in all its inputs.
 
         Raises:
-            DataError: a cell that is no finite number, or is missing where none is filled in.
+            DataError: a cell is not a finite number, or is missing and not to be filled in.
         """
         ends = np.cumsum([0, *(len(column.inputs) for column in self.columns)])
         inputs = np.zeros((len(frame), ends[-1]), np.float32)
@@ -86,15 +86,15 @@ class TableEncoder:
                 inputs[rows, start + found[rows]] = 1
                 continue
             values = (as_numbers(cells, blame).to_numpy() - column.mean) / column.std
-            refuse(cells, np.abs(values) > LARGEST, "is too far from the training rows for 32 bits", blame)
+            refuse(cells, np.abs(values) > LARGEST, "is too far from the training rows for a 32-bit float", blame)
             inputs[:, start] = np.nan_to_num(values, copy=False)
         return inputs
 
     def encode_target(self, frame: pd.DataFrame, blame: Blame) -> np.ndarray:
-        """Targets `(N,)`: standardised values float64, or numbers of classes int64.
+        """Return targets `(N,)`: standardised values float64, or class numbers int64.
 
         Raises:
-            DataError: a class that is not among the training rows' file, or a cell that is no finite number.
+            DataError: a class unknown in training, or a cell that is not a finite number.
         """
         import pandas as pd
 
@@ -106,12 +106,14 @@ class TableEncoder:
             found = _numbered(cells, self.target.classes)
         else:
             found = pd.Index(self.target.classes, dtype=float).get_indexer(as_numbers(cells, blame))
-        refuse(cells, found < 0, f"is no class of the training file: {', '.join(self.target.class_names[:20])}", blame)
+        refuse(
+            cells, found < 0, f"is not a class of the training file: {', '.join(self.target.class_names[:20])}", blame
+        )
         return found
 
 
 def _numbered(cells: pd.Series, words: Sequence[Any]) -> np.ndarray:
-    """Which of the words each cell is, -1 if none."""
+    """Return the index of each cell's word, -1 if it has none."""
     import pandas as pd
 
     found = pd.Index(words, dtype=object).get_indexer(cells.cat.categories.astype(object))
@@ -119,12 +121,12 @@ def _numbered(cells: pd.Series, words: Sequence[Any]) -> np.ndarray:
 
 
 def as_it_is(names: Sequence[str], target: Target) -> TableEncoder:
-    """For columns of numbers that are not scaled."""
+    """Return an encoder for numbers that are not scaled."""
     return TableEncoder(tuple(Column(name) for name in names), target, fill=False)
 
 
 def fit_column(cells: pd.Series, rows: np.ndarray) -> Column:
-    """What the training `rows` of a column teach; constant numbers are left unscaled."""
+    """Fit a column to its training `rows`; constant numbers are not scaled."""
     name, cells = str(cells.name), cells.iloc[rows].dropna()
     if not is_number(cells):
         return Column(name, categories=tuple(sorted(map(str, cells.unique()))))
@@ -133,7 +135,7 @@ def fit_column(cells: pd.Series, rows: np.ndarray) -> Column:
 
 
 def moments(values: np.ndarray) -> tuple[float, float]:
-    """Mean and standard deviation; the value itself and 1 of a constant, and 0 and 1 of nothing."""
+    """Return mean and standard deviation; the value and 1 for a constant, 0 and 1 without values."""
     if not len(values) or values.min() == values.max() or not values.std():
         return float(values[0]) if len(values) else 0.0, 1.0
     return float(values.mean()), float(values.std())

@@ -1,4 +1,4 @@
-"""A file of delimited text as a pandas frame; what cannot be read is told with its line."""
+"""Read a file of delimited text into a pandas frame; errors name the line."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.data._textfile import is_numeral, listed, open_text, shown, told
+from trainer.data._textfile import data_errors, is_numeral, listed, open_text, shown
 from trainer.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
     from pandas.io.parsers import TextFileReader
 
-LARGE, ROWS = 2**24, 2**17  # bytes of a file that is read in parts, and rows of a part
-MISSING = ["?"]  # stands for a missing cell, beside an empty one and pandas' own: NA, NaN, null, None, ...
+LARGE, ROWS = 2**24, 2**17  # bytes from which a file is read in parts, and rows of a part
+MISSING = ["?"]  # marks a missing cell, besides an empty one and pandas' own: NA, NaN, null, None, ...
 
 
 def _of_numbers(parts: TextFileReader) -> pd.DataFrame | None:
@@ -38,7 +38,7 @@ def _of_numbers(parts: TextFileReader) -> pd.DataFrame | None:
 
 @dataclass(frozen=True)
 class TableFile:
-    """Where a table lies, how it is written, and the names of all its columns in order; made by `open_table`."""
+    """A table's file, its format, and the names of all columns in order; made by `open_table`."""
 
     path: Path
     encoding: str
@@ -48,17 +48,17 @@ class TableFile:
     names: tuple[str, ...]
 
     def read(self, text: Sequence[str] = ()) -> pd.DataFrame:
-        """All rows, numbered from 0. A column is of numbers (a truth value is 0 or 1), else of categories: its words.
+        """Read all rows, numbered from 0; missing cells are NaN.
 
-        The columns in `text` are of words in any case. A missing cell is NaN.
+        A column holds numbers (true and false are 1 and 0) or else, as all in `text` do, categories: its words.
 
         Raises:
-            DataError: no rows, a line with too few or too many fields, an unclosed quote, no text, a broken gzip file.
+            DataError: no rows, a line with too few or too many fields, an unclosed quote, not text, a broken gzip file.
         """
         import pandas as pd
 
-        with told(self.path, self.encoding), warnings.catch_warnings():
-            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of a first row that is too long: see below
+        with data_errors(self.path, self.encoding), warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # a first row is too long: see below
             try:
                 frame = self._numbers(text) if self.path.stat().st_size > LARGE else None
                 frame = self._parsed(text) if frame is None else frame
@@ -66,7 +66,7 @@ class TableFile:
                 raise self._mistake(str(error)) from error
             if not len(frame):
                 raise DataError(f"{self.path}: 0 rows{' below the header' if self.header else ''}")
-            # Pandas fills up lines that are too short, and drops what a first row has too much.
+            # pandas pads short lines, and drops the excess fields of a first row.
             self._check_widths(until=max([0, *frame[self.names[-1]].isna().to_numpy().nonzero()[0][-1:]]))
         for name in self.names:
             if frame[name].dtype.kind not in "iuf":
@@ -93,9 +93,9 @@ class TableFile:
             return read if isinstance(read, pd.DataFrame) else _of_numbers(read)
 
     def _numbers(self, text: Sequence[str]) -> pd.DataFrame | None:
-        """A large file read in parts, which takes a third less memory; nothing, unless all of it is numbers.
+        """Read a large file of only numbers in parts, which saves a third of the memory; return None for others.
 
-        What a column of words holds cannot be told from a part of it.
+        The categories of a column are not known from a part of it.
         """
         return None if text else self._parsed((), chunksize=ROWS)
 
@@ -118,56 +118,56 @@ class TableFile:
 
     @cached_property
     def _is_data(self) -> bool:
-        """Whether the names are numbers, and not 0, 1, 2, ... as pandas writes them where there are none."""
+        """Return whether the names are numbers, other than pandas' 0, 1, 2, ... for unnamed columns."""
         first = int(self.names[0]) if self.names[0].isdecimal() else 0
         counts_up = all(name == str(at) for at, name in enumerate(self.names, first))
         return self._share_of_numbers == 1 and not counts_up
 
     @property
     def unnamed(self) -> tuple[str, ...]:
-        """The columns that the header leaves without a name: often row numbers, or nothing at all."""
+        """Return the columns without a name in the header: often row numbers, or empty."""
         return tuple(name for at, name in enumerate(self.names, 1) if name == f"column {at}")
 
     def columns(self, given: Sequence[str | int] | str | int) -> list[str]:
-        """The names of several columns, or of one."""
+        """Resolve one column or several to their names."""
         names = [given] if isinstance(given, str | int) else given
         return list(dict.fromkeys(map(self.column, names)))
 
     def column(self, name: str | int) -> str:
-        """The name of a column; without a header its number, and -1 is the last one.
+        """Resolve a column: a name or, without a header, its number, or -1 for the last one.
 
         Raises:
-            DataError: there is no such column, or the header looks like data.
+            DataError: no such column, or the header looks like data.
         """
         wanted = str(name)
         if not self.header and wanted.startswith("-") and wanted[1:] in self.names:
             return self.names[int(wanted)]
         if self.header and (self._is_data if wanted in self.names else self._share_of_numbers >= 0.5):
             raise DataError(
-                f"{self.path}: no column {wanted!r}: the first line, {listed(self.names)}, looks like data and not "
-                "like a header; data.header=false data.target=-1 takes the last column as target"
+                f"{self.path}: no column {wanted!r}: the first line, {listed(self.names)}, looks like data, not a "
+                "header; data.header=false data.target=-1 makes the last column the target"
             )
         if wanted not in self.names:
             near = nearest(wanted, self.names)
             near = f"{near} " if near.startswith("did") else ""
-            raise DataError(f"{self.path}: no column {wanted!r}; {near}there are {listed(self.names, 20)}")
+            raise DataError(f"{self.path}: no column {wanted!r}; {near}columns: {listed(self.names, 20)}")
         return wanted
 
     def error(self, row: int, column: str, problem: str) -> DataError:
-        """An error about a cell of a row of the frame: its line, its column and what stands there."""
-        with told(self.path, self.encoding):
+        """Return an error about a cell of a frame's row, with its line, column and content."""
+        with data_errors(self.path, self.encoding):
             line, fields = next(islice(self.records(), row + self.header, None))
         cell = fields[self.names.index(column)]
         found = shown(cell) if cell.strip() else "an empty cell"
         return DataError(f"{self.path}: line {line}, column {column!r}: {found} {problem}")
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """The line on which it begins, from 1, and the fields of each record, the header among them."""
+        """Yield the first line, from 1, and the fields of each record, including the header."""
         csv.field_size_limit(2**31 - 1)
         with open_text(self.path, self.encoding) as file:
             reader, line = csv.reader(file, delimiter=self.separator, skipinitialspace=True), 1
             for fields in reader:
-                if len(fields) > 1 or "".join(fields).strip():  # pandas leaves out blank lines
+                if len(fields) > 1 or "".join(fields).strip():  # pandas skips blank lines
                     yield line, fields
                 line = reader.line_num + 1
 
@@ -176,14 +176,14 @@ class TableFile:
         for row, (line, fields) in enumerate(self.records(), -int(self.header)):
             if len(fields) != len(self.names):
                 breaks = sum(field.count("\n") for field in fields)
-                more = f"; a quoted cell makes it go on to line {line + breaks}" if breaks else ""
+                more = f"; a quoted cell extends it to line {line + breaks}" if breaks else ""
                 what = f"{len(fields)} fields, expected {len(self.names)} as in the first line"
                 raise DataError(f"{self.path}: line {line} has {what}{more}")
             if row >= until:
                 return
 
     def _mistake(self, complaint: str) -> DataError:
-        """What pandas complains of, with its line."""
+        """Turn a complaint of pandas into an error with its line."""
         if "EOF inside string" in complaint:
             *_, (line, fields) = self.records()
             line += sum(field.count("\n") for field in fields[:-1])

@@ -1,4 +1,4 @@
-"""How a file of delimited text is written, found from its beginning."""
+"""Find out from its beginning how a file of delimited text is written."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 
 from trainer.data._table.file import TableFile
-from trainer.data._textfile import cleaned, head, is_numeral, shown, told
+from trainer.data._textfile import cleaned, data_errors, head, is_numeral, shown
 from trainer.errors import DataError
 
 CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "point": "."}
@@ -18,17 +18,19 @@ CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space":
 def open_table(
     path: str, *, separator: str = "auto", encoding: str = "utf-8", header: bool = True, decimal: str = "."
 ) -> TableFile:
-    """Find from the beginning of a file how it is written, and the names of its columns.
+    """Detect a file's separator and encoding, and the names of its columns.
 
-    Without a header, columns are called 1, 2, 3, ...; one without a name is called `column 3` by its place.
+    Without a header, columns are named 1, 2, 3, ...; a column without a name is `column 3`, by its position.
 
     Raises:
-        DataError: no such file, nothing in it, no text, a name that occurs twice, a single column.
-        ValueError: an encoding that does not exist, or a separator or decimal sign that is no character.
+        DataError: no such file, an empty file, not text, a duplicate name, or a single column.
+        ValueError: an unknown encoding, or an invalid separator or decimal sign.
     """
     separator, decimal = CHARACTERS.get(separator, separator), CHARACTERS.get(decimal, decimal)
     if (separator != "auto" and len(separator) != 1) or decimal not in (".", ","):
-        raise ValueError(f"separator={separator!r}, decimal={decimal!r}: give auto, a character or {[*CHARACTERS]}")
+        raise ValueError(
+            f"separator={separator!r}, decimal={decimal!r}: expected auto, a character or one of {[*CHARACTERS]}"
+        )
     file = Path(path)
     text, encoding = head(file, encoding)
     if not text.strip():
@@ -36,26 +38,26 @@ def open_table(
     if separator == "auto":
         separator = _sniffed(text, "\t,;|" if ".tsv" in file.suffixes else ",;\t|")
     unnamed = TableFile(file, encoding, separator, decimal, header, ())
-    with told(file, encoding):
+    with data_errors(file, encoding):
         line, fields = next(unnamed.records())
     names = [cleaned(name, most=1000) or f"column {at}" if header else str(at) for at, name in enumerate(fields, 1)]
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
         places = " and ".join(str(at) for at, other in enumerate(names, 1) if other == name)
-        hint = "; if that is data, data.header=false" if is_numeral(name) else ""
+        hint = "; if that is data, set data.header=false" if is_numeral(name) else ""
         raise DataError(f"{path}: line {line}: {count} columns are called {name!r}, columns {places}{hint}")
     if len(names) == 1 and "\n" in fields[0]:
         raise DataError(f"{path}: line {line}: a quote opens here and is never closed")
     if len(names) == 1:
         raise DataError(
-            f"{path}: line {line} has one column, {shown(fields[0])}; if {shown(separator)} is not what separates "
-            f"columns here, name what does: data.separator=space, tab, ..."
+            f"{path}: line {line} has one column, {shown(fields[0])}; if {shown(separator)} is not the separator, "
+            "set data.separator=space, tab, ..."
         )
     return TableFile(file, encoding, separator, decimal, header, tuple(names))
 
 
 def _sniffed(text: str, candidates: str) -> str:
-    """The separator of which each of the first records has most."""
+    """Return the separator that splits each of the first records into most fields."""
 
     def score(separator: str) -> tuple[int, int]:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)

@@ -1,4 +1,4 @@
-"""From a frame to splits: which columns are used, what is predicted, what is missing, and what to say about it."""
+"""Turn a frame into splits: choose columns, find the task, handle missing cells, and note what was done."""
 
 from __future__ import annotations
 
@@ -41,15 +41,14 @@ def table(
     test_fraction: float,
     seed: int,
 ) -> tuple[Splits, DataSpec]:
-    """Splits of a frame, or of a frame and a test file, and what they are; all that is fitted is so on training rows.
+    """Split a frame, whose test split may be another file; everything is fitted to the training rows only.
 
-    Inputs are `(N, F)` float32; targets `(N, 1)` float32 or, of three classes and more, `(N,)` int64. `left_out` are
-    other columns, and why they are not used. `classes` are the values of the target in the order of their numbers; by
-    default they are sorted.
+    Inputs are `(N, F)` float32; targets `(N, 1)` float32 or, for three classes or more, `(N,)` int64. `left_out` maps
+    unused columns to the reason. `classes` are the target's values in the order of their numbers, by default sorted.
 
     Raises:
         DataError: a cell, a column or a target that no model can be fitted to.
-        ValueError: a task or a policy that does not exist.
+        ValueError: an invalid task or policy for missing cells.
     """
     for name, value, valid in [("task", task, TASKS), ("missing", missing, POLICIES)]:
         if value not in valid:
@@ -64,7 +63,7 @@ def table(
     features = [name for name in features if name not in unusable]
     out = [f"left out: {listed([f'{name} ({why})' for name, why in unusable.items()])}"] if unusable else []
     if not features:
-        raise DataError(f"{where}no feature beside the target {target!r}{'; '.join(['', *out])}")
+        raise DataError(f"{where}no feature besides the target {target!r}{'; '.join(['', *out])}")
     frame, gaps = _without_missing(frame[[*features, target]], target, missing, blame)
     if len(frame) < 2:
         rest = " without a missing cell" if gaps else ""
@@ -95,7 +94,7 @@ def table(
 
 
 def _constant(encoder: TableEncoder, inputs: Tensor) -> list[str]:
-    """The columns that have one value in all training rows: numbers that are zero, or text of one category."""
+    """Return the columns with one value in all training rows: numbers that became zero, or text of one category."""
     varies, start, found = inputs.any(0).tolist(), 0, []  # (F,)
     for column in encoder.columns:
         if not varies[start] if column.categories is None else len(column.categories) < 2:
@@ -125,17 +124,17 @@ def _spec(encoder: TableEncoder, notes: tuple[str, ...]) -> DataSpec:
 
 
 def _shaped(codes: Tensor, target: Target) -> Tensor:
-    """Targets `(N,)` as a loss wants them: int64 of three classes and more, else `(N, 1)` float32."""
+    """Shape targets `(N,)` for a loss: int64 for three classes or more, else `(N, 1)` float32."""
     return codes if target.task == "multiclass" else codes.float()[:, None]
 
 
 def other_rows(file: TableFile, encoder: TableEncoder, missing: str) -> tuple[Examples, list[str]]:
-    """The rows of another file, read as the training rows taught, and what to say of them.
+    """Return the rows of another file, encoded like the training rows, and notes for the user.
 
-    Columns are found by their names, in any order; other columns are not used.
+    Columns are found by name, in any order; other columns are ignored.
 
     Raises:
-        DataError: a column that is not there, or a cell that cannot be read.
+        DataError: a column is missing, or a cell cannot be read.
     """
     names = [column.name for column in encoder.columns]
     frame = file.read(text=encoder.text)[[file.column(name) for name in (*names, encoder.target.name)]]
@@ -146,23 +145,23 @@ def other_rows(file: TableFile, encoder: TableEncoder, missing: str) -> tuple[Ex
 
 
 def _without_missing(frame: pd.DataFrame, target: str, missing: str, blame: Blame) -> tuple[pd.DataFrame, list[str]]:
-    """The rows to use, and what is said of those with missing cells.
+    """Return the rows to use, and notes on missing cells.
 
     Raises:
-        DataError: a missing cell that nothing is to be done about.
+        DataError: a cell is missing, and `missing` does not say what to do.
     """
     gaps = frame.isna()
     if missing == "drop":
         whole = ~gaps.any(axis=1)
         note = f"dropped for missing cells: {(~whole).sum():,} of {len(frame):,} rows"
         return (frame, []) if whole.all() else (frame[whole], [note])
-    refuse(frame[target], gaps[target], "in the target; data.missing=drop leaves such rows out", blame)
+    refuse(frame[target], gaps[target], "in the target; data.missing=drop drops such rows", blame)
     counts = gaps.sum()
     counts = counts[counts > 0]
     if missing == "error" and len(counts):
         row = int(gaps.any(axis=1).to_numpy().argmax())
         name = frame.columns[gaps.iloc[row].argmax()]
-        cure = "data.missing=mean fills it in, data.missing=drop leaves such rows out"
+        cure = "data.missing=mean fills it in, data.missing=drop drops such rows"
         raise blame(int(frame.index[row]), name, f"where a value was expected; {cure}")
     filled = [f"{name} {count:,}" for name, count in counts.items()]
     return frame, [f"filled in missing cells: {listed(filled)}"] if filled else []

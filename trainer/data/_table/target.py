@@ -1,4 +1,4 @@
-"""What a table is to predict: values, or classes, as the column says where nobody else does."""
+"""Find out whether a table's target is a value or a class."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CLASSES = 1000
-FEW = 20  # different whole numbers, up to which a target may be one of classes
+FEW = 20  # distinct whole numbers up to which a target may mean classes
 
 
 def infer_target(
     cells: pd.Series, task: str, classes: Sequence[str], blame: Blame, where: str
 ) -> tuple[Target, list[str]]:
-    """What is predicted, and why, where that was not told.
+    """Return the target and notes, which explain a task that was inferred.
 
     Raises:
-        DataError: a target with nothing to tell apart, or with other values than the task needs.
+        DataError: the target is constant, or its values do not fit the task.
     """
     name = str(cells.name)
     counts = cells.value_counts()
@@ -33,7 +33,7 @@ def infer_target(
     whole = is_number(cells) and len(values) <= FEW and all(float(value).is_integer() for value in values)
     if len(values) < 2:
         raise DataError(
-            f"{where}the target {name!r} is {label(values[0])} in all of {len(cells):,} rows: nothing to learn"
+            f"{where}the target {name!r} is {label(values[0])} in all {len(cells):,} rows: nothing to learn"
         )
     notes = []
     if task == "auto":
@@ -45,9 +45,8 @@ def infer_target(
             task, why = "regression", f"has {len(values):,} different numbers"
         if task == "regression" and whole:
             _check_binary(cells, counts, blame)
-            why = (
-                f"has {len(values)} whole numbers, {listed(values, of=label)}; data.task=multiclass makes them classes"
-            )
+            why = f"has {len(values)} whole numbers, {listed(values, of=label)}"
+            why += "; data.task=multiclass makes them classes"
         notes.append(f"task {task}: the target {name!r} {why}")
     if task == "regression":
         if not is_number(cells):
@@ -64,9 +63,9 @@ def infer_target(
 
 
 def _check_binary(cells: pd.Series, counts: pd.Series, blame: Blame) -> None:
-    """Raise a DataError if nearly all rows are 0 or 1, and so the others look like mistakes."""
+    """Raise a DataError if nearly all rows are 0 or 1, so that the others look like mistakes."""
     others = ~cells.isin([0, 1])
     if {0, 1} <= set(counts.index) and 0 < others.mean() < 0.1:
         values = listed(sorted(counts.index), FEW, label)
-        problem = f"where nearly all rows are 0 or 1, of the values {values}; if it is none, data.task=regression"
-        refuse(cells, others, f"{problem} or multiclass says so", blame)
+        problem = f"where nearly all rows are 0 or 1, among the values {values}; if that is right, set"
+        refuse(cells, others, f"{problem} data.task=regression or multiclass", blame)

@@ -61,7 +61,7 @@ class Screen:
         left = self.num_jobs - self._num_ended()
         if left:
             resume = quote(f"resume={self.folder}")
-            print(f"stopped with {left} of {self.num_jobs} jobs to do; to continue: dltrain -m {resume}")
+            print(f"stopped with {left} of {self.num_jobs} jobs to do; continue with dltrain -m {resume}")
 
     def _follow(self) -> None:
         wait = EVERY_S
