@@ -64,7 +64,7 @@ class Update:
         self.keeps_tensors = False
         self._clipped_norm: Tensor | None = None
         step = optimizer.step
-        # An optimizer's own methods may hold it weakly, see optim/_plain.py, and at each step that takes a microsecond.
+        # Through the weak proxy that optim/_plain.py binds it to, each step would take a microsecond longer.
         self._change = MethodType(step.__func__, optimizer) if isinstance(step, MethodType) else step
         needs = inspect.signature(step).parameters.get("closure")
         self.reevaluates = needs is not None and needs.default is inspect.Parameter.empty
@@ -94,7 +94,7 @@ class Update:
 
     def backward(self, loss: Tensor, share: float = 1.0) -> None:
         """Add the gradient of a mean `loss`, shape `()`, over `share` of the update's examples."""
-        part = loss if share == 1 else share * loss  # `loss.backward(share)` would import sympy, to compare the shapes
+        part = loss if share == 1 else share * loss  # `loss.backward(share)` would import sympy to compare two shapes
         self.loss = part.detach() if share == 1 else self.loss + part.detach()
         (self.scaler.scale(part) if self.is_scaled else part).backward()
 
