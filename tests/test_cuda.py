@@ -159,5 +159,5 @@ def test_only_tf32_rounds_what_is_multiplied(layer):
 
     rounded, full = outputs("tf32", torch.float32), outputs("fp32", torch.float32)
     exact = outputs("fp64", torch.float64)
-    assert (full - exact).norm() / exact.norm() < 2e-6
+    assert (full - exact).norm() / exact.norm() < 1e-5  # cuDNN's own tanh and sigmoid are not exact
     assert 1e-5 < (rounded - exact).norm() / exact.norm() < 1e-2

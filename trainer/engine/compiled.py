@@ -104,8 +104,6 @@ class CompiledUpdate(Shortcut):
 
     def _run(self, window: list[Batch], size: int) -> Tensor:
         assert self.graph
-        if self.is_cuda:
-            torch.compiler.cudagraph_mark_step_begin()
         seen, mean, norm = self.graph(window, size)
         if self.is_cuda:  # the next replay overwrites these outputs
             seen, mean = [(outputs.clone(), value.clone()) for outputs, value in seen], mean.clone()
@@ -167,7 +165,15 @@ def _compiled(step: Step, mode: str | None) -> Step:
     # The graph must match the loop: the first puts the backward pass into it, the second keeps dropout's numbers.
     torch._dynamo.config.trace_autograd_ops = True
     torch._inductor.config.fallback_random = True
-    return torch.compile(step, fullgraph=True, dynamic=False, mode=mode)
+    made = torch.compile(step, fullgraph=True, dynamic=False, mode=mode)
+    if mode is None:
+        return made
+
+    def replay(window: list[Batch], size: int) -> Any:
+        torch.compiler.cudagraph_mark_step_begin()
+        return made(window, size)
+
+    return replay
 
 
 def _step(model: nn.Module, loss: Loss, update: Update, autocast: AbstractContextManager) -> Step:
