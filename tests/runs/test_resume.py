@@ -128,10 +128,10 @@ def test_resuming_continues_reading_files_where_it_stopped(dltrain, stop_at, one
 
 
 LEFT_OUT = {
-    "random state": (saving, "set_random_state", lambda state: None),
+    "random state": (saver, "set_random_state", lambda state: None),
     "position in the data": (BatchLoader, "set_epoch", None),
     "optimizer": (torch.optim.Optimizer, "load_state_dict", lambda self, state: None),
-    "schedule": (saving, None, "scheduler"),
+    "schedule": (saver, None, "scheduler"),
     "training metrics": (Meter, "load_state_dict", lambda self, state, device: None),
     "best": (Best, "load_state_dict", lambda self, state: None),
 }
