@@ -138,7 +138,16 @@ def machine() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor)
     packages = ", ".join(f"{name} {version(name).split('+')[0]}" for name in ("torch", "torchvision", "hydra-core"))
-    return f"{date.today()}, {processor}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+    return (
+        f"{date.today()}, {commit()}{processor}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+    )
+
+
+def commit() -> str:
+    """Return the commit that is measured, in a checkout."""
+    command = ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    return f"commit {found.stdout.strip()}, " if found.returncode == 0 else ""
 
 
 def spread(values: list[float]) -> str:

@@ -93,7 +93,7 @@ def _trial(place: Path, arguments: list[str], number: int, num_jobs: int, num_ki
         process = _begin(place, command)
         _wait_for(folder, process, draw)
         alone &= _killed(process, kind)
-        if (folder / "sweep.jsonl").exists():  # or it was killed before it had begun
+        if (folder / "sweep.jsonl").exists():  # or it was killed before it started
             command = ["-m", f"resume={name}"]
     code = _begin(place, [*command, "sweep.retry=true"]).wait()  # a job whose worker was killed has failed
     if not (alone and code == 8):

@@ -1,4 +1,4 @@
-"""A search proposes what it would have proposed, however often it is broken off; its direction is the metric's own."""
+"""A search proposes what it would have proposed, however often it is interrupted; its direction follows the metric."""
 
 import math
 import random
@@ -59,7 +59,7 @@ class Launcher:
         self.tick()
 
 
-def begun(folder, higher_is_better=False):
+def started(folder, higher_is_better=False):
     folder.mkdir()
     Ledger(folder).append("preflight", seconds=1, metric="mse", higher_is_better=higher_is_better)
     return folder
@@ -82,10 +82,10 @@ def test_a_search_that_is_killed_again_and_again_has_the_trials_of_an_unbroken_o
     def objective(values):
         return math.nan if int(values["model.width"]) > 56 else loss(values)
 
-    whole = begun(tmp_path / "whole")
+    whole = started(tmp_path / "whole")
     expected = run(whole, sampler, Launcher(whole, objective), n_jobs=n_jobs)
     assert len({tuple(overrides) for overrides in expected}) == 18
-    rng, broken, kills = random.Random(0), begun(tmp_path / "broken"), 0
+    rng, broken, kills = random.Random(0), started(tmp_path / "broken"), 0
     while True:
         try:
             found = run(broken, sampler, Launcher(broken, objective, rng.randrange(2, 16)), n_jobs=n_jobs)
@@ -102,14 +102,14 @@ def test_a_search_that_is_killed_again_and_again_has_the_trials_of_an_unbroken_o
 
 @pytest.mark.parametrize("higher_is_better", [False, True])
 def test_tpe_comes_closer_to_the_optimum_of_either_direction(higher_is_better, tmp_path):
-    folder, sign = begun(tmp_path / "sweep", higher_is_better), -1 if higher_is_better else 1
+    folder, sign = started(tmp_path / "sweep", higher_is_better), -1 if higher_is_better else 1
     jobs = run(folder, "tpe", Launcher(folder, lambda values: sign * loss(values)), n_trials=40)
     losses = [loss(key_values(overrides)) for overrides in jobs]
     assert statistics.median(losses[-20:]) < statistics.median(losses[:10]) / 4
 
 
 def test_what_failed_and_is_tried_again_is_known_to_the_trials_after_it(tmp_path):
-    folder = begun(tmp_path / "sweep")
+    folder = started(tmp_path / "sweep")
     before = run(folder, "tpe", Launcher(folder, lambda values: math.nan), n_trials=4)
     assert [t.state for t in trials(folder)] == [TrialState.FAIL] * 4
     Ledger(folder).append("finished", job=2, objective=0.5)
@@ -118,7 +118,7 @@ def test_what_failed_and_is_tried_again_is_known_to_the_trials_after_it(tmp_path
 
 
 def test_whole_numbers_stay_whole_and_every_value_is_one_that_was_given(tmp_path):
-    folder = begun(tmp_path / "sweep")
+    folder = started(tmp_path / "sweep")
     for overrides in run(folder, "random", Launcher(folder, loss)):
         values = key_values(overrides)
         assert overrides[0] == "epochs=3"

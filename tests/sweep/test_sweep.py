@@ -211,15 +211,15 @@ def test_what_cannot_run_stops_the_sweep_before_it_begins(sweep, tmp_path, swept
 
 
 def test_a_sweep_resumes_as_it_was_started(sweep, tmp_path, monkeypatch):
-    begun = ["model=bad", "log_every=5,6", "seed=1,2", *QUICK, "hydra.sweep.dir=a sweep"]
-    assert sweep(*begun).code == 0
+    given = ["model=bad", "log_every=5,6", "seed=1,2", *QUICK, "hydra.sweep.dir=a sweep"]
+    assert sweep(*given).code == 0
     folder, conf = tmp_path / "a sweep", tmp_path / "conf" / "model" / "bad.yaml"
     before = [event["overrides"] for event in Ledger(folder).jobs().values()]
     (folder / "sweep.jsonl").write_text("".join((folder / "sweep.jsonl").read_text().splitlines(True)[:-1]))
     # The order is that of the jobs, however it is said now; a path may need quotes.
-    assert sweep("resume='a sweep'", *reversed(begun[1:5]), "++model=bad", "device=cpu").code == 0
+    assert sweep("resume='a sweep'", *reversed(given[1:5]), "++model=bad", "device=cpu").code == 0
     assert number_of(folder, "started") == 5
-    assert [event["overrides"][: len(begun) - 1] for event in Ledger(folder).jobs().values()] == before
+    assert [event["overrides"][: len(given) - 1] for event in Ledger(folder).jobs().values()] == before
     assert leaderboard(folder).keys == ["log_every"]
     assert "all 4 jobs have ended" in sweep("resume=a sweep").out
     for other in ("seed=1,2,3", "seed=2,1", "log_every=7,8", "log_every=7", "epochs=2", "optim.lr=1"):

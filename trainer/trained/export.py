@@ -96,7 +96,7 @@ def _write_torch(model: nn.Module, sample: Tensor, path: Path) -> None:
 
 def _write_onnx(model: nn.Module, sample: Tensor, path: Path) -> None:
     import onnx
-    import onnxruntime  # noqa: F401 - before the work: it is needed to check what came of it
+    import onnxruntime  # noqa: F401 - needed to check the result; fail before the work
 
     options = {"input_names": ["inputs"], "output_names": ["outputs"], "external_data": False, "verbose": False}
     torch.onnx.export(_program(model, sample), f=str(path), dynamo=True, **options)  # type: ignore[arg-type]

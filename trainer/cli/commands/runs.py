@@ -127,7 +127,7 @@ def _record(run: Run) -> dict[str, Any]:
     epoch = _epoch(run) if run.state == "running" else None
     return {
         "run": str(run.folder),
-        "begun": run.started.isoformat(timespec="seconds"),
+        "started": run.started.isoformat(timespec="seconds"),
         "state": run.state,
         **{slot: run.names.get(slot) for slot in SLOTS},
         "metric": run.summary.get("monitor"),
