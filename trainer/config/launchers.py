@@ -44,8 +44,8 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
     targets = {preset["_target_"]: (name, preset) for name, preset in _presets().items()}
     if target not in targets:
         raise ConfigError(
-            f"hydra.launcher: {target} has no preset; choose from {', '.join(_presets())}, or "
-            "run two jobs at a time on this machine with sweep.jobs=2"
+            f"hydra.launcher: {target} has no preset; choose from {', '.join(_presets())}; "
+            "on this machine, sweep.jobs=2 runs two jobs at a time"
         )
     name, preset = targets[target]
     if not _is_installed(target):
