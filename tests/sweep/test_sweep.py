@@ -250,22 +250,19 @@ def test_what_a_sweep_may_take_is_told_within_a_factor_of_three(sweep, swept):
     assert abs(math.log(ledger.outlook().seconds / took)) < math.log(3)
 
 
-@pytest.mark.parametrize(("num_jobs", "num_signals"), [(1, 1), (2, 1), (2, 3)])
-def test_ctrl_c_saves_and_says_what_is_left(sweep, tmp_path, num_jobs, num_signals):
+@pytest.mark.parametrize("num_jobs", [1, 2])
+def test_ctrl_c_saves_and_says_what_is_left(sweep, tmp_path, num_jobs):
     def interrupt():
         until(lambda: len(list(tmp_path.glob("outputs/sweeps/*/*/[0-9]/checkpoints/last"))) == num_jobs, 30)
-        for _ in range(num_signals):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt).start()
     done = sweep("model=mlp", "seed=1,2,3", *QUICK[2:], "epochs=2000", f"sweep.jobs={num_jobs}")
     assert done.code == 130
     assert "stopped with 3 of 3 jobs to do" in done.out
     assert states(sweep.folder()) == dict.fromkeys(range(num_jobs), "interrupted")
-    if num_signals == 1:
-        for number in range(num_jobs):
-            assert "interrupted in epoch" in (sweep.folder() / str(number) / "summary.json").read_text()
+    for number in range(num_jobs):
+        assert "interrupted in epoch" in (sweep.folder() / str(number) / "summary.json").read_text()
 
 
 def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, dltrain, tmp_path):
