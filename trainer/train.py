@@ -124,6 +124,6 @@ def conclude(
         "run_dir": str(run.path.absolute()),
     }
     write_json(run.summary, summary)  # before drawing, so that the results are safe
-    log.draw(model, meter)
     log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
+    log.draw(model, meter)
     return best.metrics[best.monitor]

@@ -149,7 +149,6 @@ class RunLog:
     def draw(self, model: nn.Module, meter: Meter) -> None:
         """Draw the pictures of the run and of the tested model, and close the board."""
         parts, step = self.parts, self.parts.update.num_steps
-        self.num_drawn = 0
         if isinstance(meter, KeepingMeter):
             seen = meter.outputs()
             history, best = self.rows.rows(), parts.best.epoch
@@ -158,21 +157,20 @@ class RunLog:
             )
             with self._spared():
                 drawn = pictures.draw(self.plots, self.run.plots, outcome, self.say)
-                self.num_drawn = len(drawn)
                 self.board.show(step + 1, outcome, drawn, self.say)
+                if drawn:
+                    self.say(f"pictures      {shown(self.run.plots)} ({len(drawn)})")
         with self._spared():
             self.board.close()
 
     def farewell(self, summary: Mapping[str, Any], hint: str) -> None:
         """Print the time spent, how to make it faster, and where everything is."""
         steps, seconds, speed = (summary[key] for key in ("steps", "train_s", "samples_per_s"))
-        plots = [f"pictures      {shown(self.run.plots)} ({self.num_drawn})"] if self.num_drawn else []
         self.say(
             f"trained {steps:,} steps in {seconds:.1f} s, {speed:,.0f} samples/s",
             f"time          {view.shares(self.clock.seconds)}",
             *([f"advice        {hint}"] if hint else []),
             *view.gain_line(summary["compiled"]),
-            *plots,
             f"best weights  {shown(self.run.weights)}",
             f"summary       {shown(self.run.summary)}",
         )
