@@ -45,7 +45,7 @@ def test_lbfgs_equals_the_closed_form(dltrain, request, name, seed):
 
 def test_the_line_from_rooms_to_price_is_the_known_best(dltrain, real_data):
     outcome = dltrain("experiment=boston_rooms", f"data.root={real_data}")
-    assert "validation and test are the training examples again" in outcome.out
+    assert "validation and test are the training examples" in outcome.out
     assert outcome.summary["test"]["mse"] == pytest.approx(43.60, abs=0.005)
 
 

@@ -172,7 +172,7 @@ def test_jobs_at_a_time_are_a_setting_of_the_whole_sweep_on_this_machine(dltrain
 def test_a_job_that_ray_could_never_run_is_refused(dltrain):
     done = dltrain("-m", "hydra/launcher=ray", "hydra.launcher.ray.remote.num_cpus=9999", "seed=1,2")
     assert done.code == 2
-    assert "would wait for ever" in done.err
+    assert "would wait forever" in done.err
 
 
 @pytest.mark.parametrize("name", PRESETS)

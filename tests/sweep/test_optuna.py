@@ -150,7 +150,7 @@ def test_a_search_that_cannot_be_is_refused_before_it_begins(dltrain, overrides,
 def test_what_a_search_needs_is_said(dltrain, monkeypatch):
     code, _, err, _ = dltrain("-m", "optim.lr=interval(0.01,0.1)")
     assert code == 2
-    assert "add hydra/sweeper=optuna" in err
+    assert "needs hydra/sweeper=optuna" in err
     monkeypatch.delitem(sys.modules, "trainer.sweep.search")
     monkeypatch.setitem(sys.modules, "optuna", None)
     code, _, err, _ = dltrain("-m", "hydra/sweeper=optuna", "optim.lr=interval(0.01,0.1)")

@@ -227,7 +227,7 @@ def test_a_sweep_resumes_as_it_was_started(sweep, tmp_path, monkeypatch):
         assert (done.code, f"was started without {other}" in done.err) == (4, True)
     conf.write_text("_target_: bad.Bad\nhow: 1\n")
     done = sweep("resume=a sweep", "sweep.retry=true")
-    assert (done.code, "has changed: model.how: 0 -> 1" in done.err) == (4, True)
+    assert (done.code, "means something else now: model.how: 0 -> 1" in done.err) == (4, True)
     # From elsewhere, what is to be found there is looked for before a job can fail of it.
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")

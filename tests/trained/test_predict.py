@@ -200,7 +200,7 @@ def test_text_that_training_did_not_know_is_zero_in_all_its_categories(houses, r
         ("city,rooms\nOslo,3\n", "no column 'size'"),
         ("city,size\nOslo,\n", "line 2, column 'size': an empty cell where a value was expected"),
         ("city,size\nOslo,large\n", "line 2, column 'size': 'large' is not a number"),
-        ("city,size,prediction\nOslo,3,4\n", "has a column 'prediction' already"),
+        ("city,size,prediction\nOslo,3,4\n", "already has a column 'prediction'"),
         ("", "the file is empty"),
     ],
 )
