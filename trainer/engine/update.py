@@ -162,16 +162,28 @@ class Update:
             "num_averaged": self.average.num_averaged if self.average else 0,
             "num_steps": self.num_steps,
             "num_skipped": self.num_skipped,
+            "hosted": self._hosted() if self.parameters[0].is_cuda else None,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state; the weights and their average are loaded separately."""
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.parameters[0].is_cuda and (hosted := state.get("hosted")) is not None:
+            # torch puts some state on the wrong device, such as that of NAdam and ASGD.
+            for values in self.optimizer.state.values():
+                for name, value in values.items():
+                    if isinstance(value, Tensor):
+                        values[name] = value.to("cpu" if name in hosted else self.parameters[0].device)
         self.scheduler.load_state_dict(state["scheduler"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average:
             self.average.num_averaged = state["num_averaged"]
         self.num_steps, self.num_skipped = state["num_steps"], state["num_skipped"]
+
+    def _hosted(self) -> list[str]:
+        """Return the names of the optimizer's state that stays on the CPU, such as `step`."""
+        states = self.optimizer.state.values()
+        return sorted({n for values in states for n, v in values.items() if isinstance(v, Tensor) and v.is_cpu})
 
     def end_epoch(self, improved: bool) -> None:
         """Tell a schedule that has `end_epoch` whether the monitored metric improved."""
