@@ -97,3 +97,12 @@ def test_an_interrupted_sweep_resumes_to_the_leaderboard_of_an_uninterrupted_one
     assert agree(rows_of("sweep/leaderboard.csv"), release["leaderboard"], is_exact(release))
     compared = json.loads(dltrain("compare", "sweep", "--json").out)
     assert compared["keys"] == ["optim.lr"]
+
+
+def test_a_knob_that_an_older_config_lacks_has_its_default(dltrain, release):
+    config = Path("finished", "config.yaml")
+    lines = config.read_text().splitlines()
+    config.write_text("\n".join(line for line in lines if not line.startswith("deterministic:")))
+    outcome = dltrain("resume=finished")
+    assert outcome.code == 0, outcome.err
+    assert "already finished" in outcome.out

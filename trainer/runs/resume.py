@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.keys import flat
+from trainer.config.schema import KNOBS
 from trainer.errors import CheckpointError
 from trainer.runs.index import ROOT, Run, every, started
 
@@ -62,10 +63,12 @@ def command_of(folder: Path) -> list[str]:
 def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dict[str, str]:
     """Return key -> `key: saved -> now` for each difference between a run's config, read as plain data, and `cfg`.
 
+    A knob that the run's config lacks, because an older version wrote it, has its default.
+
     Raises:
         CheckpointError: the config of the run cannot be read.
     """
-    saved = flat(Run(folder).config)
+    saved = {name: knob.default for name, knob in KNOBS.items()} | flat(Run(folder).config)
     now = values_of(cfg)
     keys = [key for key in {**saved, **now} if key != "resume" and key not in but]
     return {key: f"{key}: {saved.get(key)} -> {now.get(key)}" for key in keys if saved.get(key) != now.get(key)}
