@@ -59,7 +59,8 @@ PAGE = Page(
     """
     Written by `python benchmarks/gpu.py` (see its head) from `docs/performance_gpu.json`. All times are of one
     process on an idle device, with warm caches and after a warm-up, and end with a wait for the device. A ratio is that
-    of two numbers measured one after the other.
+    of two numbers measured one after the other. `A training step`, `Tests`, `Two jobs` and `Where the host waits` come
+    from one machine, the other sections from another of the same kind, which was some 10 % slower.
     """,
     "gpu.py",
 )
