@@ -162,13 +162,13 @@ class Update:
             "num_averaged": self.average.num_averaged if self.average else 0,
             "num_steps": self.num_steps,
             "num_skipped": self.num_skipped,
-            "hosted": self._hosted() if self.parameters[0].is_cuda else None,
+            **({"hosted": self._hosted()} if self.parameters[0].is_cuda else {}),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state; the weights and their average are loaded separately."""
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.parameters[0].is_cuda and (hosted := state.get("hosted")) is not None:
+        if (hosted := state.get("hosted")) is not None:
             # torch puts some state on the wrong device, such as that of NAdam and ASGD.
             for values in self.optimizer.state.values():
                 for name, value in values.items():
