@@ -1,4 +1,4 @@
-"""Sections of docs/PERFORMANCE.md on what the model is fed with: size, augmentation, files, batches in evaluation."""
+"""Sections of docs/PERFORMANCE.md on input: size, augmentation, image files, evaluation batches."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ print(*least.values())
 def scale() -> None:
     """Scale.
 
-    Tables of 20 numbers and a target. To read one is to parse, check, split and standardise it; a million rows may take
-    4 s. Memory is what the process has at most while it reads, beyond its imports, by the size of the file; of large
-    ones 2.2 may be taken. An example's cost is that of data, forward, backward and update with the default mlp in
+    Tables with 20 numeric columns and a target. Reading means parsing, checking, splitting and standardizing; the goal
+    for a million rows is 4 s. Memory is the peak while reading, beyond imports, relative to the file size; the goal for
+    large files is 2.2. The cost per example is that of data, forward, backward and update with the default mlp in
     batches of 64, in microseconds, over 10,000 updates.
 
-    Short: an example's cost goes up and down with the machine, not with the size, as the column of data shows. The
-    memory of a million rows holds the table in double precision once beside its parts.
+    Goals missed: the cost per example varies with the machine, not with the size, as the data column shows. At a
+    million rows, memory holds the table in double precision once in addition to its parts.
     """
     rows: list[list[str]] = []
     costs: list[float] = []
@@ -64,7 +64,7 @@ def scale() -> None:
         row = [f"{num_rows:,}", f"{size / 1e6:,.1f}", f"{seconds:.2f}", limits[0], f"{more:.2f}", limits[1]]
         rows.append([*row, f"{data:.3f}", f"{costs[-1]:.3f}", flat])
         print("   ", rows[-1], flush=True)
-    head = ["rows", "file, MB", "seconds to read", "asked", "memory, files", "asked", "data", "an example"]
+    head = ["rows", "file, MB", "seconds to read", "goal", "memory, files", "goal", "data", "per example, us"]
     keep(scale, [*head, "by that of 1,000 rows"], rows)
 
 
@@ -75,10 +75,10 @@ def _an_example(run: Result, parts: tuple[str, ...]) -> float:
 def augmentation() -> None:
     """Augmentation.
 
-    All that is done for a batch before the model reads it, its gathering and standardising included, as a share of
-    forward, backward and update of `simple_cnn` in fp32; from the run's own clock.
+    Everything done to a batch before the model reads it, including gathering and standardizing, as a percentage of
+    forward, backward and update of `simple_cnn` in fp32, by the run's own clock.
 
-    Short: all seven together, in small batches.
+    The goal is missed with all seven together, in small batches.
     """
     each = {"none": "", "shift": "2", "flip": "0.5", "crop": "0.2", "rotation": "15"}
     each |= {"noise": "0.1", "cutout": "8", "mixup": "0.2"}
@@ -92,15 +92,15 @@ def augmentation() -> None:
             spent = [result.summary["seconds"] for result in results]
             share = statistics.median(100 * s["data"] / sum(s[part] for part in LEARNING) for s in spent)
             rows.append([f"simple_cnn, {batch}", name, f"{share:.1f}", verdict(share, 5)])
-    keep(augmentation, ["model, batch", "", "% of a step", "asked"], rows)
+    keep(augmentation, ["model, batch", "", "% of a step", "goal"], rows)
 
 
 def streaming() -> None:
     """Streaming.
 
-    2,000 JPEG files of 96 x 96 pixels, scaled to 64 x 64, through `model=resnet` in batches of 64: the share of the
-    time of data, forward, backward and update in which the model waits for data. What is left with two workers is the
-    beginning of each epoch. On two cores, which the model needs itself, reading in its own process is the fastest.
+    2,000 JPEG files of 96 x 96 pixels, resized to 64 x 64, through `model=resnet` in batches of 64: the percentage of
+    the time of data, forward, backward and update that the model waits for data. With two workers, only the start of
+    each epoch is left. On two cores, which the model needs itself, reading in the main process is fastest.
     """
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -118,8 +118,8 @@ def streaming() -> None:
 def evaluation() -> None:
     """Batches in evaluation.
 
-    Seconds for a pass over 10,000 images of 28 x 28, the least of four, by the size of the batches. The tool takes
-    1,000, fewer where images are large, or the training batch where that is larger.
+    Seconds for a pass over 10,000 images of 28 x 28, best of four, by batch size. The tool uses 1,000, fewer for large
+    images, or the training batch size if that is larger.
     """
     rows = [
         [model, *(f"{float(s):.3f}" for s in _python("-c", PASSES, model).split())]

@@ -1,7 +1,7 @@
-"""Paired timing, and tables that say with what and where they were measured.
+"""Paired timing, and tables that record how and where they were measured.
 
-Contenders take turns in processes of their own, in the reverse order at each second turn: a machine that slows down
-does it to all of them. What is compared are ratios within a turn; a median and its spread are reported.
+Contenders take turns in separate processes, in reverse order every second turn, so that a machine that slows down
+affects all of them. Ratios within a turn are compared; their median and spread are reported.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ THREADS = {"OMP_NUM_THREADS": "2"}
 
 
 class Page(NamedTuple):
-    """What is written to docs/: the text above its sections, and the script that measures them."""
+    """A page of docs/: the text above its sections, and the script that measures them."""
 
     name: str  # in capitals: what was measured is kept in a .json of that name in small letters
     title: str
@@ -39,7 +39,7 @@ class Page(NamedTuple):
 
     @property
     def kept(self) -> Path:
-        """The tables as they were measured last."""
+        """File with the tables as last measured."""
         return self.folder / f"{self.name.lower()}.json"
 
 
@@ -47,16 +47,16 @@ PERFORMANCE = Page(
     "PERFORMANCE",
     "How fast it is",
     """
-    Written by `python benchmarks/performance.py` (see its head) from `docs/performance.json`. Contenders take
-    turns in processes of their own; a ratio is the median of those within a turn, with the least and the most
-    behind it. What is asked of a number stands beside it, in **bold** where it was not reached.
+    Written by `python benchmarks/performance.py` (see its docstring) from `docs/performance.json`. Contenders take
+    turns in separate processes; a ratio is the median over turns, followed by minimum and maximum. Goals are next to
+    the numbers, in **bold** where they were missed.
     """,
     "performance.py",
 )
 
 
 class Result(NamedTuple):
-    """What a contender took, and what it reached."""
+    """The time a contender took, and the accuracy it reached."""
 
     seconds: float  # of training, an epoch or a step, as the section says
     accuracy: float  # percent
@@ -65,7 +65,7 @@ class Result(NamedTuple):
 
 
 def dltrain(*overrides: str, per: str = "epochs") -> Result:
-    """A run of the tool; its training time for each of its `epochs` or `steps`."""
+    """Run the tool; return its training time per `epochs` or `steps`."""
     with tempfile.TemporaryDirectory() as folder:
         if "model=examples_cnn" in overrides:
             overrides = (*_with_the_cnn_of_the_peers(Path(folder)), *overrides)
@@ -82,7 +82,7 @@ def dltrain(*overrides: str, per: str = "epochs") -> Result:
 
 
 def _with_the_cnn_of_the_peers(folder: Path) -> list[str]:
-    """A file and two yamls in the folder that the tool works in, as a user would put their own model there."""
+    """Add the peers' CNN to the working folder, one file and two yamls, as a user would."""
     for group, name, text in [
         ("model", "examples_cnn", "_target_: task.CNN\n"),
         ("optim", "adadelta", "_target_: torch.optim.Adadelta\nlr: 1.0\n"),
@@ -94,7 +94,7 @@ def _with_the_cnn_of_the_peers(folder: Path) -> list[str]:
 
 
 def peer(script: str, *options: str, per: str = "epochs") -> Result:
-    """A peer's script, in the environment of the peers where it is there."""
+    """Run a peer's script in the peers' environment."""
     python = PEERS / ".venv" / "bin" / "python"
     own = script == "floor"  # needs nothing but torch and the tool's models
     command = [sys.executable if own else str(python), str(PEERS / f"{script}.py"), *options, "--data", str(DATA)]
@@ -110,7 +110,7 @@ def peer(script: str, *options: str, per: str = "epochs") -> Result:
 
 
 def taken_in_turns(contenders: Mapping[str, Callable[[], Result]], turns: int) -> dict[str, list[Result]]:
-    """Name -> its results, one for each turn."""
+    """Return name -> results, one per turn."""
     found: dict[str, list[Result]] = {name: [] for name in contenders}
     for turn in range(turns):
         for name in list(contenders)[:: 1 if turn % 2 == 0 else -1]:
@@ -120,19 +120,19 @@ def taken_in_turns(contenders: Mapping[str, Callable[[], Result]], turns: int) -
 
 
 def ratio(of: list[Result], to: list[Result]) -> tuple[float, str]:
-    """Median of the ratios within each turn, and the same with its spread, to be printed."""
+    """Return the median of the ratios within each turn, and the same as text with its spread."""
     ratios = [a.seconds / b.seconds for a, b in zip(of, to, strict=True)]
     middle = statistics.median(ratios)
     return middle, f"{middle:.3f}" + (f" [{min(ratios):.2f}..{max(ratios):.2f}]" if len(ratios) > 1 else "")
 
 
 def verdict(value: float, most: float) -> str:
-    """Whether a number is at most what was asked."""
+    """Return the goal, in bold if the value misses it."""
     return f"at most {most:g}" if value <= most else f"**at most {most:g}**"
 
 
 def machine() -> str:
-    """What a table was measured on and with."""
+    """Return date, commit, machine and versions of a measurement."""
     processor = platform.processor()
     if Path("/proc/cpuinfo").exists():
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -151,7 +151,7 @@ def commit() -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Median, least and greatest."""
+    """Return median, minimum and maximum as text."""
     return f"{statistics.median(values):.2f} [{min(values):.2f}..{max(values):.2f}]"
 
 
@@ -162,7 +162,7 @@ def keep(
     page: Page = PERFORMANCE,
     also: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
-    """Put a section's table beside those that were measured before; `also` are versions beside those of all tables."""
+    """Store a section's table with the others; `also` adds versions to those of all tables."""
     kept = json.loads(page.kept.read_text()) if page.kept.exists() else {}
     kept[section.__name__] = {
         "head": head,
@@ -173,7 +173,7 @@ def keep(
 
 
 def write(sections: Iterable[Callable[[], None]], page: Page = PERFORMANCE) -> None:
-    """A page of docs/ from what was kept; the title and the text of a section are its docstring."""
+    """Write a page of docs/ from the stored tables; a section's docstring is its title and text."""
     kept = json.loads(page.kept.read_text())
     lines = [f"# {page.title}", "", *inspect.cleandoc(page.text).splitlines(), ""]
     for section in sections:

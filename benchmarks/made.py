@@ -1,4 +1,4 @@
-"""Makes and reads what the sections of feeding.py need: `made.py ROWS FOLDER`, `read FOLDER`, `images FOLDER`."""
+"""Make and read the data for feeding.py: `made.py ROWS FOLDER`, `read FOLDER`, `images FOLDER`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 
 def make(num_rows: int, folder: Path) -> None:
-    """A table of 20 numbers and a target that depends on them."""
+    """Write a table of 20 numeric columns and a target that depends on them."""
     import pandas as pd
 
     random = np.random.default_rng(0)
@@ -23,7 +23,7 @@ def make(num_rows: int, folder: Path) -> None:
 
 
 def read(folder: Path) -> None:
-    """Prints the seconds, and the memory as a multiple of the file."""
+    """Print the seconds, and the memory as a multiple of the file size."""
     import pandas  # noqa: F401 - what is imported does not count
     import torch._dynamo  # noqa: F401
 
@@ -38,7 +38,7 @@ def read(folder: Path) -> None:
 
 
 def images(folder: Path) -> None:
-    """JPEG files of two classes."""
+    """Write JPEG files of two classes."""
     from PIL import Image
 
     random = np.random.default_rng(0)

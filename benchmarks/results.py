@@ -1,10 +1,10 @@
-"""Runs every recipe of conf/experiment/ with three seeds, and writes what it reached to docs/RESULTS.md.
+"""Run every recipe in conf/experiment/ with three seeds, and write the results to docs/RESULTS.md.
 
     DLTRAIN_DATA=... python benchmarks/results.py            # all of them, about half an hour on two cores
-    DLTRAIN_DATA=... python benchmarks/results.py mnist_mlp  # these anew, the others as they were measured before
+    DLTRAIN_DATA=... python benchmarks/results.py mnist_mlp  # only these; the others as last measured
 
-Each is the command line that a user would type, in a process of its own, one after the other. What was measured is
-kept in docs/results.json, from which the tables are written.
+Each is the command line a user would type, in a separate process, one after another. Measurements are stored in
+docs/results.json, from which the tables are written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SECONDS = 180  # of training, at most
 
 
 class Expected(NamedTuple):
-    """The test metric of a recipe, and what it has to reach: at least a score, or an error within a tolerance."""
+    """A recipe's test metric and goal: a minimum score, or a value with a tolerance."""
 
     metric: str
     value: float
@@ -39,7 +39,7 @@ class Expected(NamedTuple):
         return f"at least {self.value:g}" if self.tolerance is None else f"{self.value:g} within {self.tolerance:g}"
 
     def is_met(self, found: float) -> bool:
-        """Whether a test metric is what it has to be."""
+        """Return whether a test metric meets its goal."""
         return found >= self.value if self.tolerance is None else abs(found - self.value) <= self.tolerance
 
 
@@ -67,7 +67,7 @@ OPTIMIZERS = sorted(file.stem for file in (ROOT / "conf" / "optim").glob("*.yaml
 
 
 def run(*overrides: str) -> dict:
-    """The summary of one run in a folder that is thrown away."""
+    """Return the summary of one run in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "trainer.cli", *overrides, f"hydra.run.dir={folder}/run"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -77,7 +77,7 @@ def run(*overrides: str) -> dict:
 
 
 def measure(*overrides: str, metric: str) -> dict:
-    """What one command line reaches with each seed."""
+    """Measure one command line with each seed."""
     summaries = [run(*overrides, f"seed={seed}") for seed in SEEDS]
     for summary in summaries:
         if learned := summary["learned"]:
@@ -98,7 +98,7 @@ def measure(*overrides: str, metric: str) -> dict:
 
 
 def main() -> None:
-    """Measure what is asked for, and write the tables."""
+    """Measure the requested recipes, and write the tables."""
     asked = sys.argv[1:] or [*RECIPES, *OPTIMIZERS]
     for name in asked:
         if name in RECIPES:
@@ -106,14 +106,14 @@ def main() -> None:
         elif name in OPTIMIZERS:
             row = measure("data=synthetic_linear", "model=linear", f"optim={name}", "epochs=30", metric="r2")
         else:
-            sys.exit(f"{name} is neither a recipe nor an optimizer; there are {', '.join([*RECIPES, *OPTIMIZERS])}")
+            sys.exit(f"{name} is neither a recipe nor an optimizer; choose from {', '.join([*RECIPES, *OPTIMIZERS])}")
         kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
         KEPT.write_text(json.dumps(kept | {name: row}, indent=1, sort_keys=True) + "\n")
         write()
 
 
 def write() -> None:
-    """docs/RESULTS.md from what was kept."""
+    """Write docs/RESULTS.md from the stored results."""
     kept = json.loads(KEPT.read_text())
     bound = Expected("r2", 0.99)
     lines = [

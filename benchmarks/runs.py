@@ -1,4 +1,4 @@
-"""Measures what `dltrain runs` takes with many runs: the whole process, and how much of it is Python's own start.
+"""Time `dltrain runs` with many runs: the whole process, and the part that is Python's own start.
 
 python benchmarks/runs.py [1000]
 """
@@ -19,7 +19,7 @@ COLUMNS = ("loss", "accuracy", "f1")
 
 
 def make(folder: Path, number: int) -> None:
-    """A finished run as a run leaves it, without its weights."""
+    """Make a finished run's folder, without weights."""
     folder.mkdir(parents=True)
     names = {"data": "mnist", "model": "mlp", "loss": "auto", "optim": "adam", "scheduler": "cosine"}
     values = dict.fromkeys(COLUMNS, number / 10000.0)
@@ -34,7 +34,7 @@ def make(folder: Path, number: int) -> None:
 
 
 def seconds(*command: str, cwd: str) -> list[float]:
-    """Of five calls."""
+    """Return the seconds of five calls."""
     found = []
     for _ in range(5):
         start = time.perf_counter()

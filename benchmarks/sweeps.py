@@ -1,9 +1,9 @@
-"""Measures what a sweep costs, beside a plain script's and Lightning's, and writes docs/SWEEPS.md.
+"""Measure the cost of a sweep against a plain script and Lightning, and write docs/SWEEPS.md.
 
-    python benchmarks/performance.py install                 # Lightning, in an environment of its own; once
+    python benchmarks/performance.py install                 # Lightning, into its own environment; once
     DLTRAIN_DATA=... python benchmarks/sweeps.py             # all sections, some twelve minutes on two cores
-    DLTRAIN_DATA=... python benchmarks/sweeps.py overhead    # this one anew, the others as they were measured before
-    python benchmarks/sweeps.py write                        # the page anew, from what was measured before
+    DLTRAIN_DATA=... python benchmarks/sweeps.py overhead    # only this one; the others as last measured
+    python benchmarks/sweeps.py write                        # only the page, from the stored tables
 
 All of it runs on the first images of MNIST. The machine has to be idle.
 """
@@ -22,9 +22,9 @@ PAGE = Page(
     "SWEEPS",
     "What a sweep costs",
     """
-    Written by `python benchmarks/sweeps.py` (see its head) from `docs/sweeps.json`. Contenders take turns, each in
-    processes of its own; seconds are those of the whole command, with imports and whatever it writes at its end. A
-    ratio is the one within a turn; of several turns it is their median, with the least and the most behind it.
+    Written by `python benchmarks/sweeps.py` (see its docstring) from `docs/sweeps.json`. Contenders take turns in
+    separate processes; seconds are for the whole command, including imports and everything written at the end. A ratio
+    is within a turn; for several turns it is the median, followed by minimum and maximum.
     """,
     "sweeps.py",
 )
@@ -37,21 +37,20 @@ EPOCHS = 3
 def contenders() -> None:
     """The same sweep.
 
-    Twelve jobs: `model=mlp,simple_cnn optim.lr=3e-4,1e-3,3e-3 seed=1,2`, the very same networks with Adam at a constant
-    rate, on 3,200 images of MNIST in batches of 64 for three epochs, with 800 images to validate after each and 1,000
-    to test. dltrain writes what it does by default, which is more than the scalars and the checkpoints of the last and
-    the best epoch that Lightning writes here. The plain script is a tutorial's and writes nothing. Splits, order and
-    the first weights are each contender's own, so that accuracies are alike, not equal; that of validation is the mean
-    over the jobs, each at its best epoch.
+    Twelve jobs: `model=mlp,simple_cnn optim.lr=3e-4,1e-3,3e-3 seed=1,2`, the same networks with Adam at a constant
+    learning rate, on 3,200 images of MNIST in batches of 64 for three epochs, with 800 validation images after each and
+    1,000 test images. dltrain writes everything it does by default, which is more than the scalars and the last and
+    best checkpoints that Lightning writes here. The plain script is a tutorial's and writes nothing. Splits, order and
+    initial weights differ between contenders, so accuracies are similar, not equal; validation accuracy is the mean
+    over jobs, each at its best epoch.
 
-    One process runs one job after the other with two threads; two at a time have a thread each, as
-    `xargs -P 2` gives them. The last three columns: whether the jobs are ranked at the end, whether an interrupted
-    sweep can be resumed, and whether one job's failure, such as no memory, leaves the others alone. Lightning resumes
-    a job that is given the path of its checkpoint.
+    A single process runs one job after another with two threads; two at a time get one thread each, as with `xargs -P
+    2`. The last three columns: are the jobs ranked at the end, can an interrupted sweep be resumed, and do other jobs
+    survive one job's failure. Lightning resumes a job if it is given the path of its checkpoint.
 
-    To see: the sweep starts its first job after some seconds and writes more, and makes up for both, since a
-    tutorial's loop reads images one by one. Two at a time gain what a second thread does not: it is of little use to
-    networks as small as these.
+    The sweep needs some seconds before its first job and writes more, and makes up for both because a tutorial's loop
+    reads images one by one. Two jobs at a time are faster than one with two threads, because a second thread does
+    little for networks this small.
     """
     ours = {
         "dltrain -m": (),
@@ -80,12 +79,12 @@ def _row(name: str, found: Mapping[str, list[Result]], got: list[str]) -> list[s
 
 
 def overhead() -> None:
-    """What a job costs that trains next to nothing.
+    """The overhead per job.
 
-    Twelve jobs of one update, one after the other, on 3,200 images; the scripts' jobs are processes of their own. From
-    the sweep's ledger: `begins after` is what passes before the first job, in which Hydra composes, the process that
-    jobs are forked from imports torch, and the preflight trains a few batches of both models; `a job` is its process;
-    `between` is what passes from the end of a job to the start of the next, whose config is composed by then.
+    Twelve jobs of one update, one after another, on 3,200 images; the scripts' jobs are separate processes. From the
+    sweep's ledger: `begins after` is the time before the first job, in which Hydra composes, the server that jobs are
+    forked from imports torch, and the preflight trains a few batches of both models; `a job` is the time of its
+    process; `between` is the time from the end of a job to the start of the next.
     """
     limit = ("epochs=1", "limit_batches=1")
     sweeps = {
@@ -113,8 +112,8 @@ def overhead() -> None:
 def workers() -> None:
     """Two jobs at a time.
 
-    The six jobs of the mlp with 60 epochs each, one after the other with two threads, and two at a time with a thread
-    each. So small a network gains little from a second thread; the convolutions above gain more.
+    The six mlp jobs with 60 epochs each, one after another with two threads, and two at a time with one thread each. A
+    network this small gains little from a second thread; the convolutions above gain more.
     """
     sweeps = {
         "one after the other": partial(dltrain, "epochs=60", *AS_LIGHTNING, models=["mlp"]),
@@ -130,10 +129,10 @@ def workers() -> None:
 
 
 def pruning() -> None:
-    """Jobs that are stopped early.
+    """Early stopping of jobs.
 
-    The same grid with four epochs, whole and with `sweep.prune=halving`: what is trained, and whether the
-    job that is best is the same. Jobs that differ in their seed alone stay or go together.
+    The same grid with four epochs, in full and with `sweep.prune=halving`: how much is trained, and whether the best
+    job is the same. Jobs that differ only in their seed stay or go together.
     """
     longer = ("epochs=4", *AS_LIGHTNING)
     sweeps = {
@@ -155,10 +154,10 @@ SECTIONS = {section.__name__: section for section in ALL}
 
 
 def main() -> None:
-    """Measure what is asked for, and write the tables."""
+    """Measure the requested sections, and write the tables."""
     asked = sys.argv[1:] or list(SECTIONS)
     if unknown := [name for name in asked if name not in (*SECTIONS, "write")]:
-        sys.exit(f"{unknown[0]} is no section; there are {', '.join(SECTIONS)} and write")
+        sys.exit(f"{unknown[0]}: unknown section; choose from {', '.join(SECTIONS)} and write")
     for name in asked:
         if name != "write":
             print(name, flush=True)

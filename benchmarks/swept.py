@@ -1,4 +1,4 @@
-"""One grid of jobs, made by the tool and by scripts: whole commands, timed, and what they reached."""
+"""Run one grid of jobs with the tool and with scripts: whole commands, timed, and their results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ OURS = ("data=mnist", "data.val_fraction=0.2", "data.batch_size=64", "optim=adam
 
 @contextmanager
 def _workplace() -> Iterator[Path]:
-    """A folder with the first images of MNIST in `data`, as its own files have them."""
+    """Yield a folder with the first images of MNIST in `data`, in MNIST's own format."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "data" / "MNIST" / "raw").mkdir(parents=True)
@@ -51,7 +51,7 @@ def _workplace() -> Iterator[Path]:
 
 
 def _run(command: list[str], folder: Path, threads: int) -> str:
-    """What it prints."""
+    """Return what the command prints."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     told = {"PYTHONPATH": path, "DLTRAIN_DATA": str(folder / "data"), "OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
@@ -63,7 +63,7 @@ def _run(command: list[str], folder: Path, threads: int) -> str:
 
 
 def dltrain(*overrides: str, models: Sequence[str] = MODELS) -> Result:
-    """The grid as a sweep of the tool."""
+    """Run the grid as a sweep of the tool."""
     grid = [f"model={','.join(models)}", f"optim.lr={','.join(RATES)}", f"seed={','.join(SEEDS)}"]
     with _workplace() as folder:
         sweep = folder / "sweep"
@@ -93,7 +93,7 @@ def _num_rows(path: Path) -> int:
 
 
 def _parts(events: list[Event], begin: float) -> dict[str, float]:
-    """Seconds before the first job, and the median of those of a job and between two, of a sweep without workers."""
+    """Return the seconds before the first job, per job and between jobs (medians), of a serial sweep."""
     times = [(event, datetime.fromisoformat(event["time"]).timestamp()) for event in events if "job" in event]
     between = [at - before for (event, at), (_, before) in zip(times[2::2], times[1::2], strict=False)]
     lasted = [event["seconds"] for event, _ in times if event["event"] == "finished"]
@@ -105,7 +105,7 @@ def _parts(events: list[Event], begin: float) -> dict[str, float]:
 
 
 def one(*overrides: str) -> Result:
-    """One job of the grid as a run of the tool."""
+    """Run one job of the grid with the tool."""
     with _workplace() as folder:
         start = time.perf_counter()
         _run([sys.executable, "-m", "trainer.cli", "model=mlp", *OURS, *overrides], folder, WORKERS)
@@ -114,14 +114,14 @@ def one(*overrides: str) -> Result:
 
 
 def script(name: str, epochs: int, at_a_time: int = 0, jobs: int | None = None, batches: int = 0) -> Result:
-    """The grid by a peer's script: in one process, or so many processes at a time, of a job each.
+    """Run the grid with a peer's script: in one process, or several at a time with one job each.
 
     Args:
-        name: of the file in peers/.
-        epochs: of each job.
-        at_a_time: 0 is the whole grid in one process.
-        jobs: only the first so many of the grid, in processes of their own.
-        batches: of an epoch; 0: all.
+        name: file in peers/, without .py.
+        epochs: epochs per job.
+        at_a_time: processes at a time; 0 runs the whole grid in one process.
+        jobs: only this many jobs, from the start of the grid, each in its own process.
+        batches: batches per epoch; 0: all.
     """
     if not PYTHON.exists():
         sys.exit("the peers have no environment yet: python benchmarks/performance.py install")
@@ -143,11 +143,11 @@ def script(name: str, epochs: int, at_a_time: int = 0, jobs: int | None = None, 
 
 
 def peers_version(package: str) -> str:
-    """Of a package in the environment of the peers."""
+    """Return the version of a package in the peers' environment."""
     code = f"from importlib.metadata import version; print(version('{package}'))"
     return subprocess.run([str(PYTHON), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def configuration(overrides: list[str]) -> str:
-    """The keys of the grid, of a job's overrides."""
+    """Return a job's overrides of the grid's keys."""
     return " ".join(line for line in overrides if line.startswith(("model=", "optim.lr=", "seed=")))

@@ -1,4 +1,4 @@
-"""Sections of docs/PERFORMANCE.md on training: beside the floor, which does nothing else, and beside the peers."""
+"""Sections of docs/PERFORMANCE.md on training, compared with the floor and with peers."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from harness import Result, dltrain, keep, peer, ratio, taken_in_turns, verdict
 
 FRAMEWORKS = {"textbook script": "textbook", "Lightning": "pl", "Keras 3 on torch": "keras3", "skorch": "skorch_"}
 SGD = ("optim=sgd", "optim.momentum=0", "scheduler=constant")
-HEAD = ["model, batch", "", "seconds an epoch", "ratio to the floor", "asked", "accuracy, %"]
+HEAD = ["model, batch", "", "seconds per epoch", "ratio to the floor", "goal", "accuracy, %"]
 
 
 def light() -> None:
     """Light models.
 
-    One epoch of MNIST, trained and validated: 50,000 and 10,000 images, SGD with a rate of 0.1. The tool logs to
-    TensorBoard, the terminal and a file, measures accuracy and F1 on both splits, and saves checkpoints; its time, and
-    the floor's, is that of five epochs by five. The peers' time is that of one epoch.
+    One epoch of MNIST with training and validation: 50,000 and 10,000 images, SGD with a learning rate of 0.1. The tool
+    logs to TensorBoard, terminal and file, measures accuracy and F1 on both splits, and saves checkpoints. For the tool
+    and the floor, the time is the mean of five epochs; for the peers, of one.
 
-    Short at 256: images are kept as bytes, and to make floats of 256 of them takes 60 to 100 us of a step of 400 that
-    waits for memory. Kept as floats they would take four times the memory.
+    The goals at batch size 256 are missed: images are stored as bytes, and converting 256 of them to floats takes 60 to
+    100 us of a 400 us step that waits for memory. Stored as floats they would need four times the memory.
     """
     rows = []
     asked = {("logistic", 64): 1.15, ("logistic", 256): 1.12, ("mlp", 64): 1.08, ("mlp", 256): 1.05}
@@ -39,14 +39,14 @@ def light() -> None:
 def convolutions() -> None:
     """Convolutional and recurrent models.
 
-    An epoch of so many batches of MNIST: 100 of 64, 30 of 256, and 1,000 images to validate. The CNN is that of
-    pytorch/examples with Adadelta; the others are the tool's own with Adam, which the floor has fused as the tool has.
-    glibc gives the memory of activations back to the kernel at every step, unless it is told to keep it: the tool does
-    that, the first floor of the CNN does not, the others do. To the tool the CNN is a user's own file.
+    An epoch is 100 batches of 64 or 30 batches of 256 from MNIST, plus 1,000 validation images. The CNN is the one from
+    pytorch/examples with Adadelta; the others are the tool's own with Adam (fused, in the floor as well). By default
+    glibc returns the memory of activations to the kernel at every step: the tool prevents that, and so do all floors
+    but the CNN's first. For the tool, the CNN is a user's own file.
 
-    Short at 64: there the allocator costs this machine little, as the floor that keeps memory shows. Short beside that
-    floor: these epochs take 2 to 5 s, and each ends with a checkpoint that is synced (20 to 40 ms) and with the metrics
-    of a validation. What is left of resnet's is not explained; its spread is wide.
+    Goals missed at 64: the allocator costs little on this machine, as the floor that keeps memory shows. Goals missed
+    against that floor: these epochs take 2 to 5 s, and each ends with a synced checkpoint (20 to 40 ms) and validation
+    metrics. The rest of resnet's gap is unexplained; its spread is wide.
     """
     rows = []
     for batch, batches, fp32, bf16 in [(64, 100, 0.80, 0.55), (256, 30, 0.65, 0.40)]:
@@ -84,9 +84,9 @@ def convolutions() -> None:
 def tiny() -> None:
     """Tiny problems.
 
-    1,000 x 2 numbers, batches of 10, plain SGD: seconds for a step, of 8,000; all of the tool is on, with a validation
-    after each 80 steps. The peers make 300 steps. With `compile=true` it is the time of an update once the graph is
-    made, as the tool measures it itself, and the time to make it is in the column on the right.
+    1,000 x 2 numbers, batches of 10, plain SGD: seconds per step over 8,000 steps, with everything on and a validation
+    every 80 steps. The peers run 300 steps. For `compile=true` it is the time per update with the compiled graph, as
+    the tool itself measures it; the last column is the time to compile.
     """
     ours = ("data=synthetic_linear", "data.batch_size=10", "model=linear", *SGD, "epochs=100")
     line = ("--model", "line")
@@ -103,7 +103,7 @@ def tiny() -> None:
     even = gain["compile_s"] / (gain["before_s"] - gain["update_s"])
     for row in rows:
         row[-1] = f"{gain['compile_s']:.1f} s, even after {even:,.0f} updates" if "compile" in row[1] else ""
-    keep(tiny, ["model, batch", "", "seconds a step", "ratio to the floor", "asked", "to compile"], rows)
+    keep(tiny, ["model, batch", "", "seconds per step", "ratio to the floor", "goal", "to compile"], rows)
 
 
 def _compiled(*overrides: str) -> Result:
