@@ -36,7 +36,7 @@ def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder:
     try:
         beside = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
         with tempfile.TemporaryDirectory(prefix=".download-", dir=beside, ignore_cleanup_errors=True) as temporary:
-            _patiently(partial(_retrieve, mirrors, md5s, temporary), lambda: [f.stat() for f in os.scandir(temporary)])
+            _patiently(partial(_retrieve, mirrors, md5s, temporary), partial(_contents, temporary))
             folder.mkdir(parents=True, exist_ok=True)
             for file in md5s:
                 os.replace(Path(temporary, file), folder / file)
@@ -45,6 +45,11 @@ def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder:
             f"{name} is not in {folder.absolute()} and could not be downloaded ({' '.join(str(error).split())}); put "
             f"{files} there, name another folder with data.root=, or try data=digits: it is embedded"
         ) from error
+
+
+def _contents(folder: str) -> list[os.stat_result]:
+    with os.scandir(folder) as entries:
+        return [entry.stat() for entry in entries]
 
 
 def _retrieve(mirrors: Sequence[str], md5s: Mapping[str, str], folder: str) -> None:
@@ -105,7 +110,7 @@ def _table(data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> 
 
 
 def _patiently(work: Callable[[], T], heard: Callable[[], Any] = lambda: None) -> T:
-    """Return what `work` does, in a thread: a name server that never answers is under no timeout of a socket.
+    """Return what `work` returns, run in a thread: no socket timeout covers a name server that never answers.
 
     Raises:
         TimeoutError: `heard` has not changed for `PATIENCE_S`.
@@ -119,9 +124,9 @@ def _patiently(work: Callable[[], T], heard: Callable[[], Any] = lambda: None) -
             outcome.set_exception(error)
 
     Thread(target=attempt, daemon=True).start()
-    known, since = heard(), monotonic()
+    known, since = None, monotonic()
     while not wait([outcome], timeout=0.2).done:
-        with suppress(OSError):  # a file that has just got its name
+        with suppress(OSError):  # a file that was renamed while it was looked at
             if (now := heard()) != known:
                 known, since = now, monotonic()
         if monotonic() - since > PATIENCE_S:
