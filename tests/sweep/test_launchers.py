@@ -247,3 +247,5 @@ def test_the_command_line_may_say_what_a_launcher_runs_and_the_file_of_a_sweep_m
     assert launchers.kept_of_launcher(began[:3], []) == began[:3]
     assert launchers.kept_of_launcher(began, [line]) == began
     assert launchers.kept_of_launcher(began, ["hydra/launcher=basic"]) == ["model=mlp"]
+    of_joblib = ["model=mlp", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    assert launchers.kept_of_launcher(of_joblib, []) == ["model=mlp"]

@@ -22,6 +22,7 @@ from trainer.errors import ConfigError
 
 FOLDER = CONF / "hydra" / "launcher"
 SPOKEN = ("setup", "ray.init.address")  # they name code to run, or an address to load it from
+GONE = "hydra/launcher=joblib"  # in sweeps of 0.1.0; sweep.jobs has taken its place
 BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"  # one job at a time
 
 
@@ -69,12 +70,12 @@ def is_of_launcher(line: str) -> bool:
 
 
 def kept_of_launcher(original: list[str], given: list[str]) -> list[str]:
-    """Return the overrides that a sweep was started with, less those of its launcher if another one is given now.
+    """Return the overrides that a sweep was started with, less those of its launcher if it is replaced or gone.
 
     Raises:
         ConfigError: an override from the sweep's file that could make the launcher run code.
     """
-    if any(key_of(line) == "hydra/launcher" for line in given):
+    if GONE in original or any(key_of(line) == "hydra/launcher" for line in given):
         return [line for line in original if not is_of_launcher(line)]
     keys = {f"hydra.launcher.{key}" for preset in _presets().values() for key in flat(preset) if key not in SPOKEN}
     for line in filter(is_of_launcher, original):

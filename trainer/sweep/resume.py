@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from trainer.config.axes import sweep_axes
 from trainer.config.command_line import parse
 from trainer.config.keys import bare, key_of, value_of, without
-from trainer.config.launchers import is_of_launcher, kept_of_launcher
+from trainer.config.launchers import GONE, is_of_launcher, kept_of_launcher
 from trainer.errors import CheckpointError
 from trainer.runs import index
 from trainer.runs.folder import RunFolder
@@ -47,6 +47,8 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
     started.config_dir = flags.config_dir or started.config_dir
     given = {key_of(line): bare(line) for line in without(flags.overrides, "resume")}
     kept = kept_of_launcher(started.overrides, flags.overrides)
+    if GONE in started.overrides:
+        print(f"{GONE} no longer exists; sweep.jobs=2 runs two jobs at a time", flush=True)
     before = {key_of(line): bare(line) for line in kept}
     for key, line in given.items():
         is_free = key in FREE_IN_SWEEP or is_of_launcher(line)

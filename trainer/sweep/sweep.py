@@ -30,7 +30,7 @@ from trainer.sweep.pool import Workers
 from trainer.sweep.preflight import preflight
 from trainer.sweep.process import context
 from trainer.sweep.resume import check_unchanged, config_hash, resumed, started_elsewhere
-from trainer.sweep.workers import told, workers
+from trainer.sweep.workers import in_words, workers
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.table import report
 from trainer.view.table import say
@@ -60,7 +60,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     share = workers(cfg, way.num_jobs)
     trial = partial(preflight, flags, configs, share if target == BASIC else Workers())  # always on this machine
     if cfg.sweep.jobs != 1:
-        print(f"sweep.jobs={cfg.sweep.jobs}: {told(share)}")
+        print(f"sweep.jobs={cfg.sweep.jobs}: {in_words(share)}")
     if cfg.dry_run:
         with TemporaryDirectory() as temporary:
             trial(Path(temporary))

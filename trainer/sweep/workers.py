@@ -45,7 +45,7 @@ def workers(cfg: DictConfig, num_jobs: int) -> Workers:
     return Workers(at_once, max(1, min(cores // at_once, limit or cores)), gpus)
 
 
-def told(found: Workers) -> str:
+def in_words(found: Workers) -> str:
     """Describe in one line how the machine is divided."""
     jobs = "1 job" if found.at_once == 1 else f"{found.at_once} jobs"
     threads = f", {found.threads} thread{'s' * (found.threads > 1)} each" if found.threads else ""
