@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from hydra import compose
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
+from trainer.config.check import Checker
 from trainer.config.compose import open_hydra
 from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.config.launchers import BASIC
@@ -56,11 +56,12 @@ def launcher(flags: Namespace, target: str, folder: Path, workers: Workers) -> I
         SweepError: the launcher failed.
     """
     given = [line for line in without(flags.overrides, "hydra.sweep.dir") if is_of_hydra(line)]
-    given += ["hydra/hydra_logging=disabled", f"hydra.sweep.dir={quoted(str(folder))}"]
+    given += [f"hydra.sweep.dir={quoted(str(folder))}"]
     if target == BASIC:
         with Pool(workers) as pool:
-            yield _Subprocesses(flags, given, pool)
+            yield _Subprocesses(Checker(flags.config_dir, flags.config_name), given, pool)
     else:
+        given += ["hydra/hydra_logging=disabled"]
         with launcher_process(folder) as call:
             most = workers.at_once if target.endswith(".LocalLauncher") else None  # submitit would start all of them
             yield _Plugin(flags, given, call, owner(folder), workers.threads, most)
@@ -72,15 +73,13 @@ def _is_over(plan: Plan, number: int) -> bool:
 
 @dataclass
 class _Subprocesses:
-    flags: Namespace
+    checker: Checker
     given: list[str]
     pool: Pool
 
     def submit(self, plan: Plan, number: int, overrides: Sequence[str]) -> None:
         if not _is_over(plan, number):
-            with open_hydra(self.flags.config_dir):  # while other jobs train
-                lines = [*self.given, f"hydra.sweep.subdir={number}", *overrides]
-                cfg = compose(self.flags.config_name, lines, return_hydra_config=True)
+            cfg, _ = self.checker.check([*self.given, f"hydra.sweep.subdir={number}", *overrides])  # while others train
             self.pool.submit(number, self._job(cfg, plan, number, overrides))
 
     def wait(self, number: int) -> None:

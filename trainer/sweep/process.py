@@ -27,14 +27,6 @@ from trainer.runs.folder import RunFolder, log_to
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, ForkServerProcess  # Windows has none
 
-PRELOAD = [  # imported by most jobs
-    "trainer.train",
-    "sklearn.datasets",
-    "sklearn.linear_model",
-    "matplotlib.figure",
-    "matplotlib.backends.backend_agg",
-    "trainer.view.board.writing",
-]
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 STOPS = (signal.SIGINT, signal.SIGTERM)
 SERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know
@@ -53,7 +45,7 @@ class Task(NamedTuple):
 def context() -> ForkServerContext:
     """Start the server unless it runs. It ignores Ctrl-C and ends with this process."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(PRELOAD)
+    made.set_forkserver_preload(["trainer.sweep.preload"])
     os.environ["PYTHONSAFEPATH"] = "1"  # never import a user's own trainer.py or random.py
     resource_tracker.ensure_running()  # otherwise the server starts it, and unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
