@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 LIBS = ("dltrain", "torch", "torchvision", "hydra-core", "omegaconf", "numpy", "pandas", "scikit-learn", "safetensors")
@@ -47,13 +49,33 @@ def _processor() -> str:
 
 
 def _git(folder: Path) -> dict[str, Any] | None:
-    """Return a folder's commit and whether its repository has uncommitted changes; None outside a repository."""
+    """Return a folder's commit and whether tracked or Python files have changed since; None outside a repository.
 
-    def git(*arguments: str) -> str:
-        command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    Nothing of the repository runs: git compares the working tree as seen from an empty repository, which has no
+    filters, hooks, monitors or remotes. The first question only reads, and is refused in a stranger's repository
+    unless `safe.directory` allows it.
+    """
+
+    def git(*arguments: str, environment: Mapping[str, str] = os.environ) -> list[str]:
+        command = ["git", "-C", str(folder), *arguments]
+        done = subprocess.run(command, env=environment, capture_output=True, check=True, timeout=10)
+        return os.fsdecode(done.stdout).splitlines()
 
     try:
-        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
+        top, own, common, commit = git("rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-common-dir", "HEAD")
+        with TemporaryDirectory() as blank:
+            Path(blank, "refs").mkdir()
+            Path(blank, "HEAD").write_text(commit)
+            for index in Path(own).glob("*index*"):
+                shutil.copyfile(index, Path(blank, index.name))
+            objects = str((folder / common / "objects").resolve())
+            blind = {"GIT_DIR": blank, "GIT_WORK_TREE": top, "GIT_OBJECT_DIRECTORY": objects}
+            blind |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+            blind |= {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+            has_modes = "filemode = false" not in Path(folder, common, "config").read_text(errors="replace")
+            modes = ("-c", f"core.fileMode={has_modes}")
+            tracked = git(*modes, "status", "--porcelain", "-uno", "--ignore-submodules=all", environment=blind)
+            new = git("ls-files", "--others", "--exclude-standard", "--", ":(top)*.py", environment=blind)
+    except (OSError, ValueError, subprocess.SubprocessError):
         return None
+    return {"commit": commit, "dirty": bool(tracked or new)}
