@@ -1,25 +1,72 @@
-"""Write files atomically, and read and write the JSON of runs."""
+"""Write files atomically and never through links, and read them without waiting; read and write the JSON of runs."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
+import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+NOFOLLOW, NONBLOCK = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)  # Windows has neither
+PART = ".part-"  # how temporary names start
+BYTES = 2**26  # at most, in a file of a run that is read whole
+
+
+def regular(path: str | Path, flags: int) -> int:
+    """Open a regular file: the `opener` for files below a folder that a stranger may have filled.
+
+    Nothing is written through a link, and nothing waits for the other end of a pipe.
+
+    Raises:
+        OSError: it is a link to write through, or no regular file.
+    """
+    is_written = flags & (os.O_WRONLY | os.O_RDWR)
+    try:
+        handle = os.open(path, flags | NONBLOCK | (NOFOLLOW if is_written else 0), 0o666)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise OSError(error.errno, "a link or a pipe, expected a file", str(path)) from error
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "expected a file", str(path))
+    return handle
+
+
+def read(path: Path, most: int = BYTES) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or has more than `most` bytes.
+    """
+    with open(path, "rb", opener=regular) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
+            raise OSError(errno.EFBIG, f"has {size:,} bytes, expected at most {most:,}", str(path))
+        return file.read()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically."""
+    with replacing(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path`; the file, folder or link made there replaces `path` when the block ends.
 
-    If the block raises or the process is killed, `path` stays as it was. The temporary name is `.<process>-<name>`, so
-    that it keeps the suffix. `durable` also syncs content and name to the disk.
+    If the block raises or the process is killed, `path` stays as it was. The temporary name is random, as processes of
+    two containers may have the same number, and ends in `path`'s name, so that it keeps the suffix. `durable` also
+    syncs content and name to the disk.
     """
-    part = path.with_name(f".{os.getpid()}-{path.name}")
+    part = path.with_name(f"{PART}{secrets.token_hex(6)}-{path.name}")
     try:
         yield part
         if durable:
@@ -57,7 +104,7 @@ def remove(*paths: Path) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file; empty if the file is missing or unreadable."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -66,8 +113,7 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write an object as JSON, atomically; NaN and infinity become text."""
     text = json.dumps(finite(content), indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as part:
-        part.write_text(f"{text}\n", encoding="utf-8")
+    write_text(path, f"{text}\n")
 
 
 def finite(content: Any, *, null: bool = False) -> Any:

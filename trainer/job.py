@@ -11,7 +11,8 @@ from omegaconf import DictConfig
 
 from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user, never
 from trainer.files import read_json, write_json
-from trainer.runs.folder import RunFolder, lock
+from trainer.runs import hydra_files
+from trainer.runs.folder import RunFolder, lock, log_to
 
 log = logging.getLogger("dltrain")
 
@@ -22,19 +23,29 @@ def run_job(
     names: Mapping[str, str],
     command: Sequence[str],
     halt: Halt = never,
+    composed: DictConfig | None = None,
 ) -> float:
     """Train in `folder` and return the best value of the monitored metric; see `train`.
 
+    `composed` is the config with Hydra's node, for the files in .hydra/.
+
     Raises:
+        RunFolderError: the folder is in use; nothing was written in it.
         DltrainError: the error that ended the run; the traceback is in the folder's log.
         Halted: `halt` returned true.
     """
+    with lock(folder):
+        if composed:
+            hydra_files.write(folder, composed)
+        log_to(folder)
+        return _train(cfg, RunFolder(folder, names, command), halt)
+
+
+def _train(cfg: DictConfig, run: RunFolder, halt: Halt) -> float:
     from trainer.train import train
 
-    run = RunFolder(folder, names, command)
     try:
-        with lock(folder):
-            return train(cfg, run, halt)
+        return train(cfg, run, halt)
     except Halted as halted:
         log.info("%s", halted)
         write_json(run.summary, {"status": "interrupted", **halted.about})
@@ -48,7 +59,7 @@ def run_job(
             end = {
                 "status": "failed" if isinstance(error, Exception) else "interrupted",
                 "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),
-                "run_dir": str(folder.absolute()),
+                "run_dir": str(run.path.absolute()),
             }
             # A run that failed after it finished, while drawing, keeps its summary.
             if read_json(run.summary).get("status") != "finished":

@@ -10,10 +10,12 @@ from trainer.runs.environment import environment
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 
+COMMIT = "git -c user.email=a@b -c user.name=x commit -qm"
 RUNS_SOMETHING = {  # how a repository can have `git status` run a program
     "filter": "git config filter.evil.clean 'touch CANARY; cat' && echo '* filter=evil' > .gitattributes",
     "process filter": "git config filter.evil.process 'touch CANARY' && echo '* filter=evil' > .gitattributes",
-    "attributes in .git": "git config filter.evil.clean 'touch CANARY; cat' && echo '* filter=evil' > .git/info/attributes",
+    "attributes in .git": "git config filter.evil.clean 'touch CANARY; cat'"
+    " && echo '* filter=evil' > .git/info/attributes",
     "included config": "git config include.path evil && printf '[core]\\nfsmonitor=touch CANARY\\n' > .git/evil",
     "fsmonitor": "git config core.fsmonitor 'touch CANARY; echo'",
     "hook": "printf '#!/bin/sh\\ntouch CANARY' > .git/hooks/post-index-change && chmod +x .git/hooks/*",
@@ -23,7 +25,7 @@ RUNS_SOMETHING = {  # how a repository can have `git status` run a program
     " && git config remote.origin.uploadpack 'touch CANARY' && git config extensions.partialClone origin"
     " && git config core.repositoryFormatVersion 1"
     " && rm .git/objects/$(git rev-parse HEAD:a.txt | sed 's|^..|&/|')",
-    "submodule": "git init -q sub && cd sub && echo x > b && git add b && git -c user.email=a@b -c user.name=x commit -qm s"
+    "submodule": f"git init -q sub && cd sub && echo x > b && git add b && {COMMIT} s"
     " && git config core.fsmonitor 'touch ../CANARY; echo' && cd .. && git add sub 2>/dev/null",
     "alias and pager": "git config alias.status '!touch CANARY' && git config core.pager 'touch CANARY'",
 }

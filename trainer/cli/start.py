@@ -16,7 +16,7 @@ from trainer.config.schema import names_of
 from trainer.errors import CheckpointError, ConfigError
 from trainer.job import run_job
 from trainer.runs import folder as run_folder
-from trainer.runs import hydra_files, index, resume
+from trainer.runs import index, resume
 
 FOLDER = "hydra.run.dir"
 
@@ -49,9 +49,7 @@ def start(flags: Namespace, command: list[str]) -> None:
 def _run(cfg: DictConfig, folder: Path, command: list[str]) -> None:
     """Train in a folder, and record `command` there, the command line without `dltrain`."""
     with run_config(cfg, folder) as of_run:
-        hydra_files.write(folder, cfg)
-        run_folder.log_to(folder)
-        run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command])
+        run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command], composed=cfg)
 
 
 def _to_resume(cfg: DictConfig) -> Path | None:

@@ -25,7 +25,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from trainer.errors import CheckpointError, FileSystemError, naming
-from trainer.files import remove, replacing
+from trainer.files import PART, remove, replacing
 from trainer.runs import sealed
 
 Weights = Mapping[str, Tensor]
@@ -113,7 +113,7 @@ class Store:
 
     def go_back(self, step: int, best: str) -> None:
         """Delete leftovers of interrupted writes and best weights from after `step`, which the run will find again."""
-        remove(*self.folder.glob(".*"))
+        self._clear()
         for name in self._names("best"):
             if _order(name)[0] > step:
                 self._delete(name)
@@ -132,7 +132,7 @@ class Store:
     def _write(self, name: str, content: Mapping[str, Any], about: dict[str, Any]) -> str:
         try:
             self.folder.mkdir(exist_ok=True)  # not its parent: a deleted run folder is an error
-            remove(*self.folder.glob(".*"))  # leftovers of interrupted writes and deletions
+            self._clear()
             names = [path.name for path in self.folder.iterdir()]
             number = 1 + max((_order(n)[1] for n in names if n.split("-")[:2] == name.split("-")), default=0)
             name = f"{name}-{number}" if number > 1 else name
@@ -159,6 +159,10 @@ class Store:
             best.add(os.readlink(self.folder / "best"))
         for name in [n for n in steps if n not in kept] + [n for n in self._names("best") if n not in best]:
             self._delete(name)
+
+    def _clear(self) -> None:
+        """Delete the leftovers of interrupted writes and deletions."""
+        remove(*(path for start in (PART, ".step-", ".best-") for path in self.folder.glob(f"{start}*")))
 
     def _delete(self, name: str) -> None:
         """Delete a checkpoint, renamed first so that a half-deleted one does not look intact."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import logging
 import os
 import platform
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from trainer.errors import FileSystemError, RunFolderError, naming
-from trainer.files import read_json, remove, replacing, write_json
+from trainer.files import PART, read, read_json, regular, remove, write_json, write_text
 
 
 class Inside:
@@ -61,8 +62,7 @@ class RunFolder:
         if first:
             environment = first | {"resumed": [*first.get("resumed", []), environment]}
         write_json(self.environment, environment)
-        with replacing(self.config) as part:
-            part.write_text(config, encoding="utf-8")
+        write_text(self.config, config)
 
     def forget(self) -> None:
         """Delete a failed run's outputs so that it can start over. The log is kept."""
@@ -110,13 +110,14 @@ def claim(folder: Path) -> Path:
 
 @contextmanager
 def lock(folder: Path) -> Iterator[None]:
-    """Lock a folder for this process, until the block or the process ends.
+    """Lock a folder for this process, until the block or the process ends; nothing is written in it before.
 
     Raises:
         RunFolderError: another process has locked it; names that process.
+        FileSystemError: it cannot be locked, or holds links, through which nothing is written.
     """
     with naming(folder):
-        file = RunFolder(folder).lock.open("a+", encoding="utf-8")
+        file = open(RunFolder(folder).lock, "a+", encoding="utf-8", opener=regular)  # noqa: SIM115
     with file:
         if not _locked(file, patience_s=0.1):
             owner = "another process"
@@ -124,6 +125,8 @@ def lock(folder: Path) -> Iterator[None]:
                 file.seek(0)
                 owner = file.read(200).strip() or owner
             raise RunFolderError(f"{folder.absolute()} is in use by {owner}")
+        _check_plain(folder)
+        remove(*folder.glob(f"{PART}*"))  # left by a kill
         file.truncate(0)
         started = datetime.now(timezone.utc).isoformat(timespec="seconds")
         file.write(f"process {os.getpid()} on {platform.node()}, since {started}")
@@ -131,25 +134,50 @@ def lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def _check_plain(folder: Path) -> None:
+    """Check that what is written below a folder stays below it.
+
+    Raises:
+        FileSystemError: something there is neither a file nor a folder.
+    """
+    run = RunFolder(folder)
+    for place in (folder, run.hydra, run.tensorboard, run.plots, run.checkpoints):
+        with naming(place):
+            entries = [*os.scandir(place)] if place.is_dir() else []
+        for entry in entries:
+            is_ours = place == run.checkpoints and entry.name in ("last", "best")
+            if not (is_ours or entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
+                raise FileSystemError(
+                    f"{Path(entry).absolute()} is a link or a device, and nothing is written through it; "
+                    "replace it by a file or folder"
+                )
+
+
 def is_running(folder: Path) -> bool:
     """Whether a process holds the lock of a run; changes nothing."""
     path = RunFolder(folder).lock
-    with (
-        suppress(OSError),
-        path.open("rb+" if os.access(path, os.W_OK) else "rb") as file,
-    ):  # NFS can only lock writable files
+    mode = "rb+" if os.access(path, os.W_OK) else "rb"  # NFS can only lock writable files
+    with suppress(OSError), open(path, mode, opener=regular) as file:
         return not _locked(file, patience_s=0.01)
     return False
 
 
 def _locked(file: IO[Any], patience_s: float) -> bool:
-    """Lock an open file until it is closed; return False if the lock is held for longer than `is_running` does."""
+    """Lock an open file until it is closed; return False if the lock is held for longer than `is_running` does.
+
+    Some file systems, such as Lustre by default, have no locks: there everything counts as locked by this process.
+    """
     from filelock import lock_descriptor
 
-    if lock_descriptor(file.fileno(), blocking=False):
+    try:
+        if lock_descriptor(file.fileno(), blocking=False):
+            return True
+        time.sleep(patience_s)
+        return lock_descriptor(file.fileno(), blocking=False)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
         return True
-    time.sleep(patience_s)
-    return lock_descriptor(file.fileno(), blocking=False)
 
 
 def log_to(folder: Path) -> None:
@@ -160,14 +188,15 @@ def log_to(folder: Path) -> None:
     """
     path = RunFolder(folder).log
     with naming(path):
-        logging.basicConfig(
-            filename=path,
-            encoding="utf-8",
-            level=logging.INFO,
-            format="%(asctime)s %(levelname)s %(message)s",
-            force=True,  # replaces the log of an earlier run
-        )
+        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+    line = "%(asctime)s %(levelname)s %(message)s"
+    logging.basicConfig(handlers=[handler], level=logging.INFO, format=line, force=True)  # replaces an earlier run's
     logging.getLogger("dltrain").disabled = False  # Hydra's launchers disable the loggers that exist
+
+
+class _LogFile(logging.FileHandler):
+    def _open(self) -> Any:
+        return open(self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=regular)
 
 
 class MetricsFile:
@@ -180,19 +209,18 @@ class MetricsFile:
         """Delete the rows after that epoch, and an incomplete last one."""
         if not self.path.exists():
             return
-        lines = [line for line in self.path.read_text(encoding="utf-8").splitlines(keepends=True) if line[-1] == "\n"]
+        lines = [line for line in read(self.path, most=2**30).decode().splitlines(keepends=True) if line[-1] == "\n"]
         rows = [line for line in lines[1:] if int(line.split(",")[0]) <= epoch]
         if not rows:
             self.path.unlink()
             return
-        with replacing(self.path) as part:
-            part.write_text("".join([lines[0], *rows]), encoding="utf-8")
+        write_text(self.path, "".join([lines[0], *rows]))
 
     def rows(self) -> list[dict[str, float]]:
         """Return all rows, including those before a resumption, up to the first unreadable one."""
         rows: list[dict[str, float]] = []
         unreadable = (OSError, ValueError, TypeError, csv.Error)  # a kill may have left half a row
-        with suppress(*unreadable), self.path.open(newline="", encoding="utf-8") as file:
+        with suppress(*unreadable), open(self.path, newline="", encoding="utf-8", opener=regular) as file:
             for row in csv.DictReader(file):
                 rows.append({str(key): float(value) for key, value in row.items()})
         return rows
@@ -202,7 +230,7 @@ class MetricsFile:
         size = self.path.stat().st_size if self.path.exists() else 0
         rows: list[Iterable[Any]] = [row.values()] if size else [row.keys(), row.values()]
         try:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
+            with open(self.path, "a", newline="", encoding="utf-8", opener=regular) as file:
                 csv.writer(file).writerows(rows)
         except OSError:
             with suppress(OSError):  # half a row would corrupt the next one

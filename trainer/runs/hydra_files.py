@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.errors import naming
+from trainer.files import write_text
 from trainer.runs.folder import RunFolder
 
 
@@ -22,4 +23,4 @@ def write(folder: Path, cfg: DictConfig) -> None:
     with naming(run.hydra):
         run.hydra.mkdir(exist_ok=True)
         for name, part in parts.items():
-            (run.hydra / f"{name}.yaml").write_text(OmegaConf.to_yaml(part), encoding="utf-8")
+            write_text(run.hydra / f"{name}.yaml", OmegaConf.to_yaml(part))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainer.errors import naming
+from trainer.files import read, regular
 
 FILE = "sweep.jsonl"  # in the folder of a sweep
 ENDED = ("finished", "failed", "pruned")  # not run again, except failed jobs with sweep.retry
@@ -47,7 +48,7 @@ class Ledger:
         """
         about = {"event": event, **about, "time": datetime.now(timezone.utc).isoformat(timespec="milliseconds")}
         line = json.dumps(about).encode() + b"\n"
-        with naming(self.path), self.path.open("ab+", buffering=0) as file:
+        with naming(self.path), open(self.path, "ab+", buffering=0, opener=regular) as file:
             size = os.fstat(file.fileno()).st_size
             if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
                 line = b"\n" + line  # the previous line was cut off by a kill
@@ -60,7 +61,7 @@ class Ledger:
         if not self.path.exists():
             return []
         found = []
-        for line in self.path.read_bytes().split(b"\n"):
+        for line in read(self.path, most=2**28).split(b"\n"):
             try:
                 event = json.loads(line)
             except ValueError:

@@ -18,6 +18,7 @@ import torch
 
 from trainer import __version__
 from trainer.errors import CheckpointError
+from trainer.files import read as read_file
 from trainer.files import replacing
 
 FORMAT = 1  # of the files; later formats are refused
@@ -59,7 +60,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
             size = (folder / file).stat().st_size
             if size != expected["bytes"]:
                 raise CheckpointError(f"{folder / file}: {size:,} bytes, expected {expected['bytes']:,}")
-            data = (folder / file).read_bytes()
+            data = read_file(folder / file, size)
         except (OSError, KeyError, TypeError) as error:
             raise CheckpointError(f"{folder / file}: cannot be read: {error}") from error
         if (found := sha256(data)) != expected.get("sha256"):
@@ -79,7 +80,7 @@ def sealed(about: dict[str, Any]) -> bytes:
 def manifest(folder: Path) -> dict[str, Any]:
     """Return the manifest, empty if it is missing or damaged."""
     try:
-        about = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        about = json.loads(read_file(folder / MANIFEST))
         found = about.pop("sha256")
         return about if found == sha256(json.dumps(about, sort_keys=True).encode()) else {}
     except (OSError, ValueError, RecursionError, AttributeError, KeyError, TypeError):

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from trainer.config.keys import key_of
 from trainer.config.schema import names_of
-from trainer.errors import Halt, Halted, Stopped, SweepError
+from trainer.errors import Halt, Halted, Stopped, SweepError, never
 from trainer.files import read_json, write_json
 from trainer.runs import index
 from trainer.runs.folder import RunFolder
@@ -73,8 +73,15 @@ def job_of_hydra(plan: Plan, cfg: DictConfig, wanted: Callable[[], bool] = lambd
     return Ledger(plan.folder).jobs().get(number, {}).get("objective", math.nan)
 
 
-def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, overrides: Sequence[str]) -> Job:
-    """Run one job, unless it has already ended, and record the outcome in the ledger.
+def job(
+    plan: Plan,
+    cfg: DictConfig,
+    names: Mapping[str, str],
+    number: int,
+    overrides: Sequence[str],
+    composed: DictConfig | None = None,
+) -> Job:
+    """Run one job, unless it has already ended, and record the outcome in the ledger; see `trainer.job.run_job`.
 
     Raises:
         Stopped: a signal came.
@@ -98,7 +105,7 @@ def job(plan: Plan, cfg: DictConfig, names: Mapping[str, str], number: int, over
 
     command = ["dltrain", *plan.flags, *overrides]
     try:
-        code = yield Task(without_pictures(cfg), folder, dict(names), command, _halt(plan, ledger, folder))
+        code = yield Task(without_pictures(cfg), folder, dict(names), command, _halt(plan, ledger, folder), composed)
     except Stopped:
         ledger.append("interrupted", job=number, seconds=spent())
         raise
@@ -128,13 +135,13 @@ def is_over(job: Event, plan: Plan) -> bool:
     return waits or event in ("finished", "pruned") or (event == "failed" and not plan.retry)
 
 
-def _halt(plan: Plan, ledger: Ledger, folder: Path) -> Halt | None:
+def _halt(plan: Plan, ledger: Ledger, folder: Path) -> Halt:
     if plan.rung:
         return AtRung(plan.rung)
     outlook = ledger.outlook()
     if plan.prune == "median" and outlook:
         return BelowMedian(plan.folder, folder.name, outlook.metric, outlook.higher_is_better)
-    return None
+    return never
 
 
 def _wait_for_the_end_of(folder: Path) -> None:

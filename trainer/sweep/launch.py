@@ -25,11 +25,10 @@ from trainer.config.compose import open_hydra
 from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.config.launchers import BASIC
 from trainer.config.schema import names_of
-from trainer.runs import hydra_files
 from trainer.runs.ledger import Ledger
 from trainer.sweep.job import Plan, is_over, job, job_of_a_worker
 from trainer.sweep.launcher_process import launcher_process, owner
-from trainer.sweep.pool import Job, Pool, Workers
+from trainer.sweep.pool import Pool, Workers
 
 
 class Launcher(Protocol):
@@ -80,20 +79,14 @@ class _Subprocesses:
     def submit(self, plan: Plan, number: int, overrides: Sequence[str]) -> None:
         if not _is_over(plan, number):
             cfg, _ = self.checker.check([*self.given, f"hydra.sweep.subdir={number}", *overrides])  # while others train
-            self.pool.submit(number, self._job(cfg, plan, number, overrides))
+            (plan.folder / str(number)).mkdir(parents=True, exist_ok=True)
+            self.pool.submit(number, job(plan, cfg, names_of(cfg.hydra), number, overrides, composed=cfg))
 
     def wait(self, number: int) -> None:
         self.pool.wait(number)
 
     def drain(self) -> None:
         self.pool.drain()
-
-    def _job(self, cfg: DictConfig, plan: Plan, number: int, overrides: Sequence[str]) -> Job:
-        """Write .hydra/ as Hydra would, and run the job."""
-        folder = plan.folder / str(number)
-        folder.mkdir(parents=True, exist_ok=True)
-        hydra_files.write(folder, cfg)
-        yield from job(plan, cfg, names_of(cfg.hydra), number, overrides)
 
 
 @dataclass

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 
 from trainer.errors import Stopped, SweepError
+from trainer.files import read, regular
 from trainer.runs import index
 from trainer.runs.folder import RunFolder
 
@@ -31,7 +32,7 @@ LOG = "launcher.log"
 
 def owner(folder: Path) -> str:
     """Return who locked the folder of a sweep, and since when."""
-    return RunFolder(folder).lock.read_text(encoding="utf-8")
+    return read(RunFolder(folder).lock).decode(errors="replace")
 
 
 def is_wanted(folder: Path, began: str) -> bool:
@@ -54,7 +55,7 @@ def launcher_process(folder: Path) -> Iterator[Callable[[Callable[[], None]], No
     def stop(signum: int, _: FrameType | None) -> None:
         came.append(signum)
         if len(came) == 1:
-            with RunFolder(folder).lock.open("a", encoding="utf-8") as file:
+            with open(RunFolder(folder).lock, "a", encoding="utf-8", opener=regular) as file:
                 file.write(STOPS)
 
     made = multiprocessing.get_context("spawn")
@@ -93,7 +94,7 @@ def launcher_process(folder: Path) -> Iterator[Callable[[Callable[[], None]], No
 def _serve(tasks: connection.Connection, log: str) -> None:
     """Run each function received, until there are no more; end with the process that started the sweep."""
     os.setsid()
-    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    file = regular(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.dup2(file, 1)
     os.dup2(file, 2)
     parent = multiprocessing.parent_process()

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.errors import DltrainError, Halt, Halted, Stopped
+from trainer.errors import DltrainError, Halt, Halted, Stopped, never
+from trainer.files import regular
 from trainer.job import run_job
-from trainer.runs.folder import RunFolder, log_to
+from trainer.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, ForkServerProcess  # Windows has none
@@ -39,7 +40,8 @@ class Task(NamedTuple):
     folder: Path
     names: Mapping[str, str]
     command: Sequence[str]
-    halt: Halt | None = None
+    halt: Halt = never
+    composed: DictConfig | None = None
 
 
 def context() -> ForkServerContext:
@@ -129,15 +131,14 @@ def _work(task: Task, threads: int, environment: Mapping[str, str]) -> None:
     os.setpgid(0, 0)  # Ctrl-C reaches only the process that waits
     threading.Thread(target=_end_with_parent, daemon=True).start()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(os.open(RunFolder(task.folder).log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
-    log_to(task.folder)
+    os.dup2(regular(RunFolder(task.folder).log, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 2)
     if threads:
         import torch
 
         torch.set_num_threads(threads)
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-        run_job(*(task if task.halt else task[:-1]))
+        run_job(*task)
     except DltrainError as error:
         sys.exit(error.code)
     except (Halted, Stopped) as stopped:
