@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer.build import training
 from trainer.build.training import TrainingParts
+from trainer.config.user_modules import names_user_module
 from trainer.data import description
 from trainer.data.fingerprint import fingerprints
 from trainer.engine.baselines import baselines
@@ -21,6 +22,7 @@ from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
 from trainer.runs.saver import Saver
+from trainer.runs.trust import signature
 from trainer.view import pictures
 from trainer.view.advice import advice
 from trainer.view.log import RunLog
@@ -89,7 +91,10 @@ def begin(cfg: DictConfig, run: RunFolder, parts: TrainingParts, resumes: bool) 
     """Record the config and the environment in the run's folder, and return the environment."""
     data = {"names": dict(run.names), "data": fingerprints(parts.data)}
     where = environment(run.command, str(parts.device)) | {"num_threads": torch.get_num_threads(), **data}
-    run.begin(OmegaConf.to_yaml(cfg, resolve=True), where, resumes)
+    config = OmegaConf.to_yaml(cfg, resolve=True)
+    if names_user_module(cfg):
+        where |= signature(list(run.command), config)
+    run.begin(config, where, resumes)
     return where
 
 

@@ -65,7 +65,6 @@ def _terminate(*_: object) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Execute a command line and return its exit code; an error prints one line on stderr."""
-    sys.path.append(os.getcwd())  # a user's own model is a module in the working folder
     try:
         _dispatch(list(arguments))
     except DltrainError as error:

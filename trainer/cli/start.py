@@ -9,14 +9,16 @@ from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 
-from trainer.config.command_line import checked_flags, parse
+from trainer.config.command_line import again, checked_flags
 from trainer.config.compose import run_config
 from trainer.config.keys import key_of, merged, without
 from trainer.config.schema import names_of
+from trainer.config.user_modules import allow_all, chosen_by
 from trainer.errors import CheckpointError, ConfigError
 from trainer.job import run_job
 from trainer.runs import folder as run_folder
 from trainer.runs import index, resume
+from trainer.runs.trust import stranger
 
 FOLDER = "hydra.run.dir"
 
@@ -29,7 +31,7 @@ def start(flags: Namespace, command: list[str]) -> None:
     """
     cfg = checked_flags(flags)
     if cfg.resume is not None and (resumed := _to_resume(cfg)):
-        _resume(resumed, flags)
+        _resume(resumed, flags, cfg.trust)
         return
     if cfg.dry_run:
         cfg.epochs = cfg.limit_batches = 1
@@ -61,13 +63,14 @@ def _to_resume(cfg: DictConfig) -> Path | None:
     return resume.unfinished(cfg) if cfg.resume == "auto" else index.find(str(cfg.resume), key="resume")
 
 
-def _resume(folder: Path, flags: Namespace) -> None:
-    """Resume a run: its original command line plus the new overrides, where those may change."""
-    command = resume.command_of(folder)
-    started = parse(command)
+def _resume(folder: Path, flags: Namespace, trust: bool) -> None:
+    """Resume a run: its original settings plus the new overrides, where those may change."""
+    started = resume.recorded(folder)
     started.config_dir = flags.config_dir or started.config_dir
-    started.overrides = without(merged(started.overrides, flags.overrides), "resume", FOLDER)
-    cfg = checked_flags(started)
+    started.overrides = merged(started.overrides, without(flags.overrides, "resume", "trust", FOLDER))
+    with chosen_by(None if trust else stranger(folder)):
+        cfg = checked_flags(started)
+        allow_all(cfg)
     changed = resume.differences(folder, cfg)
     if fixed := [line for key, line in changed.items() if key not in resume.FREE]:
         free = ", ".join(sorted(resume.FREE))
@@ -79,4 +82,4 @@ def _resume(folder: Path, flags: Namespace) -> None:
         print(f"{folder} has already finished; pass epochs={summary.get('epochs', 0) * 2} to train longer")
         return
     print(*(f"changed  {line}" for line in changed.values()), sep="\n", end="\n" if changed else "")
-    _run(cfg, folder, [*command, *flags.overrides])
+    _run(cfg, folder, [*again(started), *started.overrides])

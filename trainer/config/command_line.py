@@ -37,7 +37,7 @@ def parse(arguments: list[str]) -> Namespace:
 def again(flags: Namespace) -> list[str]:
     """Return the flags that say where configs are, as arguments."""
     given = {"--config-dir": flags.config_dir, "--config-name": flags.config_name}
-    return [f"{flag}={value}" for flag, value in given.items() if value]
+    return [f"{flag}={value}" for flag, value in given.items() if value and value != "config"]
 
 
 def _refuse(message: str) -> NoReturn:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import sys
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
@@ -19,6 +18,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from trainer.config.user_modules import allow, file_of
 from trainer.errors import ConfigError, DltrainError, nearest, reason
 
 MODULES = {  # slot -> where its targets may be defined, besides the working folder
@@ -62,10 +62,11 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
 
     Raises:
         ConfigError: it does not exist or is not allowed. Modules that are not allowed are not imported.
+        CheckpointError: it is a module of the working folder, named by a stranger's run.
     """
 
     def belongs(module: str) -> bool:
-        return f"{module}.".startswith(tuple(f"{root}." for root in MODULES[slot])) or _is_user_module(module)
+        return f"{module}.".startswith(tuple(f"{root}." for root in MODULES[slot])) or bool(file_of(module))
 
     refusal = ConfigError(
         f"{slot}._target_={target}: must come from {', '.join(MODULES[slot])} or a module in {Path.cwd()}"
@@ -74,11 +75,12 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
     if len(words) < 2 or not all(word.isidentifier() and not word.startswith("_") for word in words):
         raise refusal
     module = ".".join(words[:-1])
-    if not belongs(module) and not _is_user_module(words[0]):
+    if not belongs(module) and not file_of(words[0]):
         raise refusal
+    allow(target)
     try:
         found = getattr(importlib.import_module(module), words[-1])
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{slot}._target_={target}: cannot be imported: {type(error).__name__}: {error}") from error
     if inspect.isclass(found):
         fits = slot in _classes() and issubclass(found, _classes()[slot])
@@ -87,19 +89,6 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
     if not fits or not belongs(found.__module__):
         raise refusal
     return found
-
-
-def _is_user_module(name: str) -> bool:
-    """Whether a module is a file of the working folder, without importing it."""
-    root = name.split(".")[0]
-    if root in ("trainer", "torch", "torchvision", "") or root in sys.stdlib_module_names:
-        return False
-    cwd = Path.cwd()
-    if name not in sys.modules:
-        return (cwd / f"{name}.py").is_file() or (cwd / name / "__init__.py").is_file()
-    file = Path(getattr(sys.modules[name], "__file__", None) or "/").resolve()
-    # Python itself may lie inside the working folder: in `/`, a home, or a project with its environment.
-    return cwd in file.parents and not any(Path(p).resolve() in file.parents for p in (sys.prefix, sys.base_prefix))
 
 
 def parameters_of(slot: str, target: Any) -> list[str]:

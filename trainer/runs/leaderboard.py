@@ -89,7 +89,7 @@ class Group(NamedTuple):
     @property
     def higher_is_better(self) -> bool:
         """Whether higher values of the metric are better."""
-        return HIGHER_IS_BETTER[self.metric]
+        return HIGHER_IS_BETTER.get(self.metric, False)
 
     @property
     def best(self) -> Job | None:
@@ -177,7 +177,7 @@ def _group(jobs: Sequence[Job], keys: Sequence[str], num_started: Mapping[tuple[
         Row(dict(zip(keys, chosen, strict=True)), found, num_started[chosen] - len(found))
         for (chosen, _), found in same.items()
     ]
-    sign = -1 if HIGHER_IS_BETTER[metric] else 1
+    sign = -1 if HIGHER_IS_BETTER.get(metric) else 1
 
     def order(row: Row) -> tuple[bool, bool, int, float]:
         """Rank finished rows before pruned ones, later pruned ones before earlier ones, and non-finite means last."""

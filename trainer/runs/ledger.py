@@ -18,10 +18,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.errors import naming
+from trainer.errors import CheckpointError, naming
 from trainer.files import read, regular
+from trainer.runs import records
+from trainer.runs.run import Run
 
 FILE = "sweep.jsonl"  # in the folder of a sweep
+OF_JOBS = ("started", "interrupted", "paused", "finished", "failed", "pruned")
 ENDED = ("finished", "failed", "pruned")  # not run again, except failed jobs with sweep.retry
 Event = dict[str, Any]
 
@@ -58,17 +61,18 @@ class Ledger:
 
     def events(self) -> list[Event]:
         """Return all readable events, in order."""
+        return self._read()[0]
+
+    def num_damaged(self) -> int:
+        """Return the number of lines that hold no event; the last one may be incomplete after a kill."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[list[Event], int]:
         if not self.path.exists():
-            return []
-        found = []
-        for line in read(self.path, most=2**28).split(b"\n"):
-            try:
-                event = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(event, dict) and "event" in event:
-                found.append(event)
-        return found
+            return [], 0
+        lines = read(self.path, most=2**28).split(b"\n")
+        events = [_event(line) for line in lines if line]
+        return [event for event in events if event], events[: len(events) - bool(lines[-1])].count(None)
 
     def _events_of(self, *kinds: str) -> list[Event]:
         return [event for event in self.events() if event["event"] in kinds]
@@ -96,9 +100,31 @@ class Ledger:
         return self._events_of("rung")
 
     def jobs(self) -> dict[int, Event]:
-        """Map each job that was started to its last event, with its folder and overrides."""
+        """Map each job that was started to its last event, with its folder and overrides.
+
+        Where the line of the start is damaged, the overrides are those in the folder of the job.
+        """
         found: dict[int, Event] = {}
-        for event in self.events():
-            if isinstance(event.get("job"), int):
-                found[event["job"]] = {**found.get(event["job"], {}), **event}
+        for event in self._events_of(*OF_JOBS):
+            found[event["job"]] = {**found.get(event["job"], {}), **event}
+        for number, job in [*found.items()]:
+            job["folder"] = str(number)
+            if "overrides" not in job:
+                try:
+                    job |= {"overrides": Run(self.path.parent / job["folder"]).overrides, "hash": ""}
+                except CheckpointError:
+                    del found[number]
         return dict(sorted(found.items()))
+
+
+def _event(line: bytes) -> Event | None:
+    """Return the event in a line, or None if it is damaged."""
+    try:
+        content = json.loads(line)
+        event = records.believed(content, records.EVENT) if isinstance(content, dict) else {}
+    except (ValueError, RecursionError):
+        return None
+    needed = records.NEEDED.get(event.get("event", ""))
+    if needed is None or not {*needed, "time"} <= event.keys():
+        return None
+    return event | {name: float(event[name]) for name in ("objective", "seconds") if name in event}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.config.keys import flat
+from trainer.config.command_line import parse
+from trainer.config.keys import flat, is_of_hydra, key_of
 from trainer.config.schema import KNOBS
 from trainer.errors import CheckpointError
 from trainer.runs.index import ROOT, Run, every, started
@@ -33,6 +35,7 @@ FREE = {  # keys that may change on resume: how long a run trains and what it re
     "sweep.fail_fast",
     "sweep.jobs",
     "sweep.retry",
+    "trust",
 }
 # The jobs of a sweep are compared with each other, so that their length may not change; a search may get more jobs.
 FREE_IN_SWEEP = FREE - {"epochs", "max_steps", "max_minutes", "patience"} | {"hydra.sweeper.n_trials"}
@@ -47,17 +50,24 @@ def unfinished(cfg: DictConfig, root: Path = ROOT) -> Path | None:
     return None
 
 
-def command_of(folder: Path) -> list[str]:
-    """Return the arguments with which a run was last started or resumed.
+def recorded(folder: Path) -> Namespace:
+    """Return the flags with which a run was last started or resumed, and the overrides of the run itself.
+
+    What configures Hydra, such as launchers and folders, is never taken from a run's folder.
 
     Raises:
         CheckpointError: the folder does not record them.
+        ConfigError: a flag that is not supported.
     """
     run = Run(folder)
     command = run.latest.get("command")
     if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
         raise CheckpointError(f"{run.files.environment}: does not record the run's command; start a new run")
-    return command[1:]
+    flags = parse(command[1:])
+    own = [line for line in flags.overrides if not is_of_hydra(line) and key_of(line) not in ("resume", "trust")]
+    overrides = list({key_of(line): line for line in own}.values())  # the last one of each key
+    where = {"config_dir": flags.config_dir, "config_name": flags.config_name}
+    return Namespace(**vars(parse([])) | where | {"overrides": overrides})
 
 
 def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dict[str, str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from itertools import zip_longest
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -14,9 +16,10 @@ from trainer.engine.loop import Position, Report
 from trainer.engine.meter import Meter
 from trainer.engine.numerics import random_state, set_random_state
 from trainer.engine.update import Update
-from trainer.errors import NumericalError
+from trainer.errors import CheckpointError, NumericalError, reason
 from trainer.files import finite
 from trainer.runs.checkpoints import Checkpoint, Store, load_weights
+from trainer.runs.state import fitting, names
 
 
 class Saver:
@@ -53,18 +56,30 @@ class Saver:
         """Restore a checkpoint: weights, optimizer, schedule, counters, metrics and every random generator.
 
         Raises:
-            CheckpointError: the weights are from another model.
+            CheckpointError: the weights or the state are from another model, or damaged.
         """
         where, state = self.store.folder, saved.state
         load_weights(self.model, saved.weights.get("trained", saved.weights["model"]), where)
         if self.update.average:
             load_weights(self.update.average.module, saved.weights["model"], where)
-        self.update.load_state_dict(state["update"])
+        try:
+            self._restore_state(state)
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError) as error:
+            raise CheckpointError(f"{where}: the state does not fit this run: {reason(error)}") from error
+        self.store.go_back(self.update.num_steps, self.best_name)
+
+    def _restore_state(self, state: Mapping[str, Any]) -> None:
+        if (known := state.get("parameters", names(self.model))) != names(self.model):
+            moved = next(pair for pair in zip_longest(known, names(self.model)) if pair[0] != pair[1])
+            raise ValueError(
+                f"the model defines {moved[1]} where it defined {moved[0]}, and the optimizer goes by place"
+            )
+        optimizer = fitting(state["update"]["optimizer"], self.update.optimizer)
+        self.update.load_state_dict({**state["update"], "optimizer": optimizer})
         self.best.load_state_dict(state["best"])
         self.meter.load_state_dict(state["meter"], next(self.model.parameters()).device)
         self.position, self.seconds = Position(*state["position"]), state["seconds"]
         self.saved_step, self.saved_position, self.best_name = self.update.num_steps, self.position, state["best_name"]
-        self.store.go_back(self.update.num_steps, self.best_name)
         set_random_state(state["random"])
 
     @property
@@ -124,6 +139,7 @@ class Saver:
             weights["trained"] = self.model.state_dict()
         state = {
             "update": self.update.state_dict(),
+            "parameters": names(self.model),
             "best": self.best.state_dict(),
             "best_name": self.best_name,
             "meter": self.meter.state_dict(),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -19,8 +17,7 @@ from trainer.config.keys import key_of
 from trainer.config.schema import names_of
 from trainer.errors import Halt, Halted, Stopped, SweepError, never
 from trainer.files import read_json, write_json
-from trainer.runs import index
-from trainer.runs.folder import RunFolder
+from trainer.runs.folder import RunFolder, is_running
 from trainer.runs.ledger import Event, Ledger
 from trainer.sweep.launcher_process import is_wanted
 from trainer.sweep.pool import Job, Pool, Workers
@@ -50,8 +47,6 @@ def job_of_a_worker(plan: Plan, cfg: DictConfig) -> float:
     Raises:
         SweepError: the sweep was stopped. Hydra reraises this once all workers have ended their jobs.
     """
-    if os.getcwd() not in sys.path:
-        sys.path.append(os.getcwd())  # a user's own model is a module in the working folder
     wanted = partial(is_wanted, plan.folder, plan.owner)
     with suppress(Stopped):
         if wanted():
@@ -147,7 +142,7 @@ def _halt(plan: Plan, ledger: Ledger, folder: Path) -> Halt:
 def _wait_for_the_end_of(folder: Path) -> None:
     """Wait for a job that was killed with its sweep: it may still be saving."""
     deadline = time.monotonic() + 60
-    while index.is_running(folder) and time.monotonic() < deadline:
+    while is_running(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
 
 

@@ -22,8 +22,7 @@ from types import FrameType
 
 from trainer.errors import Stopped, SweepError
 from trainer.files import read, regular
-from trainer.runs import index
-from trainer.runs.folder import RunFolder
+from trainer.runs.folder import RunFolder, is_running
 
 STOPS = ", stopping"  # appended to the owner's lock
 EVERY_S, PATIENCE_S = 0.1, 30
@@ -37,7 +36,7 @@ def owner(folder: Path) -> str:
 
 def is_wanted(folder: Path, began: str) -> bool:
     """Return whether the owner still wants results. From another machine only the lock file can be read."""
-    return owner(folder) == began and (f" on {platform.node()}, " not in began or index.is_running(folder))
+    return owner(folder) == began and (f" on {platform.node()}, " not in began or is_running(folder))
 
 
 @contextmanager

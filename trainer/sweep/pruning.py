@@ -105,9 +105,8 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
             groups.setdefault(configuration(job["overrides"]), {})[number] = job
 
     def score(jobs: dict[int, Event]) -> float:
-        values = [
-            job["objective"] for job in jobs.values() if job["event"] != "failed" and math.isfinite(job["objective"])
-        ]
+        reached = [job.get("objective", math.nan) for job in jobs.values() if job["event"] != "failed"]
+        values = [*filter(math.isfinite, reached)]
         mean = statistics.fmean(values) if values else math.nan
         return -math.inf if math.isnan(mean) else mean if outlook.higher_is_better else -mean
 

@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 
 from trainer.config.axes import sweep_axes
 from trainer.config.command_line import parse
-from trainer.config.keys import bare, key_of, value_of, without
+from trainer.config.keys import bare, is_of_hydra, key_of, value_of, without
 from trainer.config.launchers import GONE, is_of_launcher, kept_of_launcher
 from trainer.errors import CheckpointError
 from trainer.runs import index
@@ -45,7 +45,7 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
         print(f"started in {header.get('cwd')}; relative paths now refer to {os.getcwd()}", flush=True)
     started = parse(header["command"])
     started.config_dir = flags.config_dir or started.config_dir
-    given = {key_of(line): bare(line) for line in without(flags.overrides, "resume")}
+    given = {key_of(line): bare(line) for line in without(flags.overrides, "resume", "trust")}
     kept = kept_of_launcher(started.overrides, flags.overrides)
     if GONE in started.overrides:
         print(f"{GONE} no longer exists; sweep.jobs=2 runs two jobs at a time", flush=True)
@@ -54,8 +54,14 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
         is_free = key in FREE_IN_SWEEP or is_of_launcher(line)
         if before.get(key) != line and (not is_free or _is_swept(line, before.get(key, line), started)):
             raise CheckpointError(f"resume={name}: {folder} was started without {line}; start a new sweep for it")
-    started.overrides = list((before | given).values())  # in their original order, which numbers the jobs
+    merged = (before | given).items()  # in their original order, which numbers the jobs
+    started.overrides = [line for key, line in merged if key in given or _may_be_recorded(line)]
     return folder, started, {key: before.get(key, "") for key, line in given.items() if before.get(key) != line}
+
+
+def _may_be_recorded(line: str) -> bool:
+    """Whether an override may come from a sweep's file; of Hydra's keys, only those of launchers and sweepers may."""
+    return not is_of_hydra(line) or is_of_launcher(line) or key_of(line).startswith(("hydra/sweeper", "hydra.sweeper."))
 
 
 def _is_swept(line: str, before: str, flags: Namespace) -> bool:

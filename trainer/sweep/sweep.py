@@ -19,10 +19,12 @@ from trainer.config.axes import check_jobs, sweep_axes
 from trainer.config.command_line import again, checked_sweep
 from trainer.config.keys import axis_values, is_of_hydra, key_of
 from trainer.config.launchers import BASIC
+from trainer.config.user_modules import allow_all, chosen_by, names_user_module
 from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
+from trainer.runs.trust import signature, stranger
 from trainer.sweep.job import Plan
 from trainer.sweep.launch import launcher
 from trainer.sweep.plan import FOLDER, Course, Grid, course
@@ -44,8 +46,12 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         SweepError: some jobs failed.
     """
     context()  # starts seconds of imports in the background
+    trust = "trust=true" in flags.overrides
     folder, flags, as_started = resumed(flags)
-    configs, overrides = checked_sweep(flags)
+    with chosen_by(stranger(folder) if folder and not trust else None):
+        configs, overrides = checked_sweep(flags)
+        for each in configs.values():
+            allow_all(each)
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
         check_unchanged(folder, hashes, configs)
@@ -67,6 +73,8 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         print("dry run: a few batches passed through every model with its data and loss; no files left behind")
         return
     started = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
+    if any(map(names_user_module, configs.values())):
+        started |= signature(command, hashes)
     event = "resumed" if folder else "sweep"
     if not folder:
         folder = Path(OmegaConf.select(cfg, FOLDER))
@@ -135,8 +143,7 @@ def _best(board: Leaderboard, flags: list[str]) -> str:
     best = board.groups[0].best if board.groups else None
     if not best:
         return "no job has finished"
-    chosen = [flag for flag in flags if flag != "--config-name=config"]
-    return shlex.join(["dltrain", *chosen, *Ledger(board.folder).jobs()[best.number]["overrides"]])
+    return shlex.join(["dltrain", *flags, *Ledger(board.folder).jobs()[best.number]["overrides"]])
 
 
 def _draw(folder: Path) -> None:

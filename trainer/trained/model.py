@@ -19,6 +19,7 @@ from trainer.build.training import metrics
 from trainer.config.keys import key_of, value_of
 from trainer.config.schema import Config
 from trainer.config.targets import parameters_of
+from trainer.config.user_modules import allow_all, chosen_by
 from trainer.data import description
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data.tensors import BatchLoader, DataSpec, Examples, TensorLoader
@@ -30,6 +31,7 @@ from trainer.errors import CheckpointError, ConfigError, nearest
 from trainer.runs import checkpoints, index
 from trainer.runs.folder import RunFolder
 from trainer.runs.index import Run
+from trainer.runs.trust import stranger
 
 PATHS = ("root", "path", "test_path")  # settings of data that name a file or a folder
 
@@ -90,8 +92,10 @@ class Trained:
         return self.spec.class_names or tuple(map(str, range(num_classes)))
 
 
-def load(run: str, device: str = "") -> Trained:
+def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
     """Load the best weights of a run: a folder, `last`, or `best` of a sweep. `device` defaults to the run's own.
+
+    `trust` allows a stranger's run to name modules of the working folder.
 
     Raises:
         CheckpointError: there is no such run, or its files are missing, damaged or from another version.
@@ -100,6 +104,8 @@ def load(run: str, device: str = "") -> Trained:
     numerics.settle_memory()
     folder = index.find(run)
     cfg = config_of(folder)
+    with chosen_by(None if trust else stranger(folder)):
+        allow_all(cfg)
     store = checkpoints.Store(RunFolder(folder).checkpoints)
     saved = store.read("best")
     if not saved.data:

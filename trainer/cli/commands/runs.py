@@ -12,7 +12,8 @@ from typing import Any
 from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import SLOTS
 from trainer.errors import CheckpointError, ConfigError, FileSystemError
-from trainer.runs.index import ROOT, STATES, Run, every, find_sweep, jobs, sweeps
+from trainer.runs.index import ROOT, Run, every, find_sweep, jobs, sweeps
+from trainer.runs.run import STATES
 from trainer.view.table import Column, say, show
 from trainer.view.words import duration, number, shown
 

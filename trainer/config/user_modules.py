@@ -1,0 +1,105 @@
+"""The user's own modules: files of the working folder, imported only where a config names one that the user chose.
+
+The working folder is not on Python's path, since a file there may be called like an optional package that some library
+looks for. Configs from a run folder, which may be a stranger's, import nothing of it without `trust=true`.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+from trainer.config.keys import SLOTS
+from trainer.errors import CheckpointError
+
+_NOT_FROM_HERE = ("trainer", "torch", "torchvision", "")
+_stranger: ContextVar[Path | None] = ContextVar("stranger", default=None)  # folder that the config comes from
+
+
+class _Finder(MetaPathFinder):
+    """Finds modules of the working folder for those that a config named, and for what these import."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if path is not None or not (fullname in self.names or _importer() in self.names):
+            return None
+        found = PathFinder.find_spec(fullname, [str(Path.cwd())])
+        if found:
+            self.names.add(fullname)
+        return found
+
+
+_finder = _Finder()
+
+
+def _importer() -> str:
+    """Return the top-level name of the module whose import statement runs."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame and str(frame.f_globals.get("__name__")).split(".")[0] in ("importlib", "_frozen_importlib"):
+        frame = frame.f_back
+    return str(frame.f_globals.get("__name__")).split(".")[0] if frame else ""
+
+
+def file_of(name: str) -> Path | None:
+    """Return the file of the working folder that the module is, or would be; nothing is imported."""
+    root = name.split(".")[0]
+    if root in _NOT_FROM_HERE or root in sys.stdlib_module_names:
+        return None
+    cwd = Path.cwd()
+    if name not in sys.modules:
+        place = cwd.joinpath(*name.split("."))
+        return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
+    file = Path(getattr(sys.modules[name], "__file__", None) or "/").resolve()
+    # Python itself may lie inside the working folder: in `/`, a home, or a project with its environment.
+    is_own = cwd in file.parents and not any(Path(p).resolve() in file.parents for p in (sys.prefix, sys.base_prefix))
+    return file if is_own else None
+
+
+def allow(target: Any) -> None:
+    """Let the module that a `_target_` names be imported from the working folder.
+
+    Raises:
+        CheckpointError: a stranger chose it.
+    """
+    root = str(target).split(".")[0]
+    file, folder = file_of(root), _stranger.get()
+    if not file:
+        return
+    if folder:
+        raise CheckpointError(
+            f"{folder} was not started here by you, and its _target_={target} would run {file}; "
+            "add trust=true if you know what that file does"
+        )
+    if _finder not in sys.meta_path:
+        sys.meta_path.append(_finder)
+    _finder.names.add(root)
+
+
+def allow_all(cfg: Mapping[str, Any]) -> None:
+    """Let the modules that a run's config names be imported, before anything is; see `allow`."""
+    for slot in SLOTS:
+        allow(cfg[slot].get("_target_"))
+
+
+def names_user_module(cfg: Mapping[str, Any]) -> bool:
+    """Whether a component of a run's config is the user's own."""
+    return any(file_of(str(cfg[slot]["_target_"]).split(".")[0]) for slot in SLOTS)
+
+
+@contextmanager
+def chosen_by(stranger: Path | None) -> Iterator[None]:
+    """Say whose configs are read in the block: those of a stranger's run folder, or the user's own."""
+    token = _stranger.set(stranger)
+    try:
+        yield
+    finally:
+        _stranger.reset(token)
