@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.data._download import openml
-from trainer.data._table.opening import open_table
+from trainer.data._table.file import open_table
 from trainer.data._table.splits import table
 from trainer.data.tensors import DataSpec, Splits
 

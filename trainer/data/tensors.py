@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -185,6 +185,17 @@ class DataSpec:
     def in_units(self, values: Tensor) -> Tensor:
         """Convert outputs or targets of a regression to the units of the file."""
         return values * self.target_std + self.target_mean
+
+
+def shaped(labels: Tensor, task: str) -> Tensor:
+    """Shape targets `(N,)` for a loss: class numbers int64 if there are more than two, else `(N, 1)` float32."""
+    return labels.long() if task == "multiclass" else labels.float()[:, None]
+
+
+def spec_of_classes(class_names: Sequence[str], in_shape: tuple[int, ...], **more: Any) -> DataSpec:
+    """Describe data with these classes; two are a single logit."""
+    task, out_features = ("binary", 1) if len(class_names) == 2 else ("multiclass", len(class_names))
+    return DataSpec(task, in_shape, out_features, class_names=tuple(class_names), **more)
 
 
 class Loaders(NamedTuple):
