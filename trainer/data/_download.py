@@ -36,7 +36,10 @@ def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder:
     try:
         beside = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
         with tempfile.TemporaryDirectory(prefix=".download-", dir=beside, ignore_cleanup_errors=True) as temporary:
-            _patiently(partial(_retrieve, mirrors, md5s, temporary), partial(_contents, temporary))
+            _patiently(
+                partial(_retrieve, mirrors, md5s, temporary),
+                heard=lambda: [entry.stat() for entry in os.scandir(temporary)],
+            )
             folder.mkdir(parents=True, exist_ok=True)
             for file in md5s:
                 os.replace(Path(temporary, file), folder / file)
@@ -45,11 +48,6 @@ def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder:
             f"{name} is not in {folder.absolute()} and could not be downloaded ({' '.join(str(error).split())}); put "
             f"{files} there, name another folder with data.root=, or try data=digits: it is embedded"
         ) from error
-
-
-def _contents(folder: str) -> list[os.stat_result]:
-    with os.scandir(folder) as entries:
-        return [entry.stat() for entry in entries]
 
 
 def _retrieve(mirrors: Sequence[str], md5s: Mapping[str, str], folder: str) -> None:
@@ -66,8 +64,8 @@ def _retrieve(mirrors: Sequence[str], md5s: Mapping[str, str], folder: str) -> N
                     raise
 
 
-def openml(path: Path, data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> Path:
-    """Return `path`, after writing OpenML's dataset `data_id` there if there is no such file.
+def openml(path: Path, data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> None:
+    """Write OpenML's dataset `data_id` to `path` if there is no such file.
 
     `columns` are the names in the file, of features and target in OpenML's order; `classes` are what its values of
     the target are in the file, where it has classes.
@@ -76,20 +74,18 @@ def openml(path: Path, data_id: int, columns: Sequence[str], classes: Mapping[st
         DataError: it is not there, and could not be downloaded or written.
     """
     if path.is_file():
-        return path
+        return
     try:
         frame = _patiently(partial(_table, data_id, columns, classes))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, frame.to_csv(index=False).encode())
-        if not path.is_file():
-            raise OSError(f"{path.parent} cannot be written to")
+        with replacing(path) as part:
+            frame.to_csv(part, index=False)
     except Exception as error:
         raise DataError(
             f"{path.absolute()}: no such file, and OpenML's dataset {data_id} could not be fetched "
             f"({' '.join(str(error).split())}); put a file there with the columns {','.join(columns)}, name another "
             "folder with data.root=, or try what is embedded: data=digits, diabetes, iris, wine or breast_cancer"
         ) from error
-    return path
 
 
 def _table(data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> Any:

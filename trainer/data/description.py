@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -19,7 +20,7 @@ from torch import Tensor
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._table.encoder import TableEncoder
 from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary
-from trainer.data.tensors import DataSpec
+from trainer.data.tensors import DataSpec, shaped
 from trainer.errors import DataError
 
 FORMAT = 1  # a later one is not guessed at
@@ -34,37 +35,38 @@ class Description:
     class_counts: tuple[int, ...] = ()
 
     def targets(self) -> Tensor:
-        """Targets as those of training: so many of each class, or two values."""
+        """Return targets like those of training: as many of each class, or two values."""
         if self.spec.task == "regression":
             return torch.zeros(2, 1)
         labels = torch.arange(len(self.class_counts)).repeat_interleave(torch.tensor(self.class_counts))
-        return labels.float()[:, None] if self.spec.task == "binary" else labels
+        return shaped(labels, self.spec.task)
 
 
 def dumps(spec: DataSpec, targets: Tensor) -> bytes:
-    """JSON of what the data is; `targets` are those of the training split.
+    """Write what the data is as JSON; `targets` are those of the training split.
 
     Raises:
-        DataError: something in it cannot be said in JSON, or does not go together.
+        DataError: something in it cannot be written as JSON, or does not go together.
     """
     counts: list[int] = []
     if spec.task != "regression":
         num_classes = 2 if spec.task == "binary" else spec.out_features
         counts = torch.bincount(targets.flatten().long().cpu(), minlength=num_classes).tolist()
-    plain = {"format": FORMAT, **to_plain(Description(replace(spec, notes=()), tuple(counts)))}
     try:
-        content = json.dumps(plain, allow_nan=False).encode()
+        plain = {"format": FORMAT, **asdict(Description(replace(spec, notes=()), tuple(counts)))}
+        # A number of NumPy, or a tensor, is written as Python's numbers, which JSON keeps exactly.
+        content = json.dumps(plain, allow_nan=False, default=lambda value: value.tolist()).encode()
         loads(content)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"what the data says of itself cannot be kept: {error}") from error
     return content
 
 
 def loads(content: bytes) -> Description:
-    """The same again.
+    """Read what `dumps` has written.
 
     Raises:
-        ValueError: not what `dumps` has written.
+        ValueError: it is anything else.
     """
     try:
         plain: Any = json.loads(content)
@@ -110,30 +112,20 @@ def _check(spec: DataSpec) -> None:
             raise ValueError(f"data.spec.{name} does not go with the rest")
 
 
-def to_plain(value: Any) -> Any:
-    """Dataclasses as dicts, lists, texts and numbers, which JSON keeps exactly."""
-    if is_dataclass(value):
-        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value  # a tensor, or a number of NumPy
-
-
 def from_plain(kind: Any, plain: Any, where: str) -> Any:
-    """The same again, as `kind` says: a dataclass, a container, a tensor, a number, a text.
+    """Make a `kind` of what JSON holds: a dataclass, a container, a tensor, a number, a text.
 
     Raises:
-        ValueError: names the place of a value that is of another kind, or no finite number.
+        ValueError: a value is of another kind, or not finite; names its place.
     """
     origin, inner = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        return _one_of(inner, plain, where)
+    for one in inner if origin is UnionType else ():
+        with suppress(ValueError):
+            return from_plain(one, plain, where)
     if is_dataclass(kind) and isinstance(plain, dict):
         hints = get_type_hints(kind)
         if plain.keys() != hints.keys():
-            raise ValueError(f"{where}: has {_listed(plain)}, expected {_listed(hints)}")
+            raise ValueError(f"{where}: has {', '.join(sorted(plain))}, expected {', '.join(sorted(hints))}")
         return kind(**{name: from_plain(hint, plain[name], f"{where}.{name}") for name, hint in hints.items()})  # type: ignore[operator]
     if origin is Mapping and isinstance(plain, dict):
         return {key: from_plain(inner[1], item, f"{where}.{key}") for key, item in plain.items()}
@@ -150,18 +142,3 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
     if kind in (int, str, bool, NoneType) and type(plain) is kind:
         return plain
     raise ValueError(f"{where}: {str(plain)[:40]!r} is no {getattr(kind, '__name__', kind)}")
-
-
-def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
-    """The first kind that the value is of."""
-    errors = []
-    for kind in kinds:
-        try:
-            return from_plain(kind, plain, where)
-        except ValueError as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _listed(names: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(names)) or "nothing"

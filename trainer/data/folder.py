@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from trainer.data._image.encoder import ImageEncoder, fit_images
-from trainer.data._image.file import SUFFIXES, pixels_of, printable, size_of
-from trainer.data._image.like_training import like_training
+from trainer.data._image.file import SUFFIXES, like_training, pixels_of, printable, size_of
 from trainer.data.stream import StreamLoader
-from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
+from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
 from trainer.errors import DataError, nearest
 
 SAMPLE = 1000  # training images that estimate mean and standard deviation
@@ -27,12 +26,10 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files to be scaled to `size` or, given a trained model's encoder, read like its training images."""
+    """Image files, and how one is read: path -> `(C, H, W)` uint8."""
 
     paths: np.ndarray  # (N,) of str
-    size: tuple[int, int]
-    grey: bool
-    encoder: ImageEncoder | None = None
+    read_one: Callable[[str], np.ndarray]  # picklable, for worker processes
 
     def __len__(self) -> int:
         """Return N."""
@@ -48,14 +45,12 @@ class ImageFiles:
         Raises:
             DataError: a file cannot be read.
         """
-        if self.encoder:
-            return torch.from_numpy(np.stack([like_training(self.paths[i], self.encoder) for i in index]))
-        return torch.from_numpy(np.stack([pixels_of(self.paths[i], self.size, grey=self.grey) for i in index]))
+        return torch.from_numpy(np.stack([self.read_one(self.paths[i]) for i in index]))
 
 
 def files_like_training(paths: Sequence[str], encoder: ImageEncoder) -> ImageFiles:
     """Return files to be read like the training images."""
-    return ImageFiles(np.array(paths, dtype=object), encoder.size, encoder.is_grey, encoder)
+    return ImageFiles(np.array(paths, dtype=object), partial(like_training, encoder=encoder))
 
 
 def other_folder(path: str, encoder: ImageEncoder, class_names: Sequence[str]) -> tuple[Examples, list[str]]:
@@ -75,8 +70,7 @@ def other_folder(path: str, encoder: ImageEncoder, class_names: Sequence[str]) -
     paths = [file for files in images.values() for file in files]
     labels = torch.tensor([class_names.index(printable(name)) for name, files in images.items() for _ in files])
     notes = [*(["read from test/"] if has_parts else []), *_ignored(others)]
-    targets = labels.float()[:, None] if len(class_names) == 2 else labels
-    return Examples(files_like_training(paths, encoder), targets), notes
+    return Examples(files_like_training(paths, encoder), shaped(labels, task_of(class_names))), notes
 
 
 def images_below(folder: str) -> list[str]:
@@ -122,13 +116,14 @@ def image_folder(
         notes.append(f"images of {one or 'various sizes'}, resized to {shape}")
 
     class_names = list(found["train"])
-    binary = len(class_names) == 2
 
     def examples(classes: dict[str, list[str]]) -> Examples:
         paths = np.array([file for name in class_names for file in classes.get(name, [])], dtype=object)
         counts = torch.tensor([len(classes.get(name, [])) for name in class_names])
         labels = torch.arange(len(class_names)).repeat_interleave(counts)
-        return Examples(ImageFiles(paths, shape, grey), labels.float()[:, None] if binary else labels)
+        return Examples(
+            ImageFiles(paths, partial(pixels_of, size=shape, grey=grey)), shaped(labels, task_of(class_names))
+        )
 
     given = {part: examples(classes) for part, classes in found.items()}
     parts = split(
@@ -147,14 +142,8 @@ def image_folder(
     encoder = fit_images((images.read(index.tolist()) for index in sample.split(50)), are_files=True)
     if len(sample) < len(images):
         notes.append(f"standardised by {len(sample):,} training images, sampled with the seed")
-    spec = DataSpec(
-        task="binary" if binary else "multiclass",
-        in_shape=(1 if grey else 3, *shape),
-        out_features=1 if binary else len(class_names),
-        class_names=tuple(printable(name) for name in class_names),
-        encoder=encoder,
-        notes=tuple(notes),
-    )
+    names = [printable(name) for name in class_names]
+    spec = spec_of_classes(names, encoder.in_shape, encoder=encoder, notes=tuple(notes))
     return Splits(splits.train, val, test, encoder.prepare, partial(StreamLoader, workers=workers)), spec
 
 

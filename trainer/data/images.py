@@ -12,7 +12,7 @@ from trainer.data import _download
 from trainer.data._image.cifar import read_cifar10
 from trainer.data._image.encoder import fit_images
 from trainer.data._image.idx import read_idx
-from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
+from trainer.data.tensors import DataSpec, Examples, Splits, spec_of_classes, split, splits_of
 from trainer.errors import DataError
 
 DIGITS = tuple("0123456789")
@@ -86,7 +86,7 @@ def _idx_data(
         source = getattr(datasets, name)
         _download.download(name, source.mirrors, dict(source.resources), folder, files=wanted)
     files = [read_idx(folder, stem, num_dims=3 if "idx3" in stem else 1) for stem in FILES]
-    images, labels, test_images, test_labels = (file.values for file in files)
+    images, labels, test_images, test_labels = (values for values, _ in files)
     for part, x, y in [("train", images, labels), ("t10k", test_images, test_labels)]:
         if len(x) != len(y):
             raise DataError(f"{folder}: {part} has {len(x)} images and {len(y)} labels")
@@ -101,7 +101,9 @@ def _idx_data(
             f"{folder}: images of {tuple(images.shape[1:])} in train, {tuple(test_images.shape[1:])} in t10k"
         )
     train, test = (images[:, None], labels.long()), (test_images[:, None], test_labels.long())
-    return *_with_test(train, test, class_names, val_fraction=val_fraction, seed=seed), tuple(f.sha256 for f in files)
+    return *_with_test(train, test, class_names, val_fraction=val_fraction, seed=seed), tuple(
+        sha256 for _, sha256 in files
+    )
 
 
 def _with_test(
@@ -120,11 +122,4 @@ def _with_test(
 def _image_data(splits: Splits, *, class_names: tuple[str, ...], largest: int = 255) -> tuple[Splits, DataSpec]:
     """Standardise batches by mean and standard deviation of the training images, and describe the data."""
     encoder = fit_images([splits.train.inputs], largest)
-    spec = DataSpec(
-        task="multiclass",
-        in_shape=tuple(splits.train.inputs.shape[1:]),
-        out_features=len(class_names),
-        class_names=class_names,
-        encoder=encoder,
-    )
-    return replace(splits, prepare=encoder.prepare), spec
+    return replace(splits, prepare=encoder.prepare), spec_of_classes(class_names, encoder.in_shape, encoder=encoder)

@@ -192,9 +192,15 @@ def shaped(labels: Tensor, task: str) -> Tensor:
     return labels.long() if task == "multiclass" else labels.float()[:, None]
 
 
+def task_of(class_names: Sequence[str]) -> str:
+    """Return the task of telling these classes apart."""
+    return "binary" if len(class_names) == 2 else "multiclass"
+
+
 def spec_of_classes(class_names: Sequence[str], in_shape: tuple[int, ...], **more: Any) -> DataSpec:
-    """Describe data with these classes; two are a single logit."""
-    task, out_features = ("binary", 1) if len(class_names) == 2 else ("multiclass", len(class_names))
+    """Describe data with these classes."""
+    task = task_of(class_names)
+    out_features = 1 if task == "binary" else len(class_names)
     return DataSpec(task, in_shape, out_features, class_names=tuple(class_names), **more)
 
 

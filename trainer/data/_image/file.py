@@ -1,4 +1,4 @@
-"""Read an image file: its size, and its pixels in the shape that a model reads."""
+"""Read an image file in the shape that a model reads: scaled or, if the training images are drawings, framed alike."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from trainer.data._image.drawing import NEAR, contrast, framed, on_background
+from trainer.data._image.encoder import ImageEncoder
 from trainer.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -26,16 +28,6 @@ def size_of(path: str) -> tuple[int, int]:
     """
     with _opened(path) as image:
         return image.height, image.width
-
-
-def is_transparent(path: str) -> bool:
-    """Return whether an image may have transparent parts, from the header.
-
-    Raises:
-        DataError: not an image, or too large.
-    """
-    with _opened(path) as image:
-        return image.has_transparency_data
 
 
 def pixels_of(path: str, size: tuple[int, int] | None, *, grey: bool, paper: str = "white") -> np.ndarray:
@@ -65,6 +57,33 @@ def pixels_of(path: str, size: tuple[int, int] | None, *, grey: bool, paper: str
             image = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
         pixels = np.asarray(image.convert("L" if grey else "RGB"))
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
+
+
+def like_training(path: str, encoder: ImageEncoder) -> np.ndarray:
+    """Return the image `(C, H, W)` uint8, up to `encoder.largest`.
+
+    If the training images are drawings, so is this one: of their size it is only inverted where needed, otherwise its
+    ink is moved and scaled to where theirs is. A transparent page counts as white or black, whichever shows more.
+
+    Raises:
+        DataError: not an image, or a blank one.
+    """
+    if encoder.drawing is None:
+        return _in_range(pixels_of(path, encoder.size, grey=encoder.is_grey) / 255, encoder.largest)
+    with _opened(path) as image:
+        size, papers = (image.height, image.width), ("white", "black") if image.has_transparency_data else ("white",)
+    drawn = max((pixels_of(path, None, grey=True, paper=paper)[0] / 255 for paper in papers), key=contrast)
+    if contrast(drawn) < NEAR:
+        raise DataError(f"{printable(path)}: the image is blank: all of it has one shade")
+    if size == encoder.size:
+        made = on_background(drawn, encoder.drawing)
+    else:
+        made = framed(drawn, encoder.drawing, encoder.size)
+    return _in_range(made[None], encoder.largest)
+
+
+def _in_range(image: np.ndarray, largest: int) -> np.ndarray:
+    return (image * largest).round().clip(0, largest).astype(np.uint8)
 
 
 def printable(path: str | Path) -> str:
