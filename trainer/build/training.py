@@ -14,10 +14,9 @@ from trainer.build import parts
 from trainer.build.parts import Parts
 from trainer.build.update import update, warnings
 from trainer.data.tensors import DataSpec
-from trainer.engine.best import Best
 from trainer.engine.clock import Clock
 from trainer.engine.loop import Batch, Shortcut
-from trainer.engine.meter import Meter
+from trainer.engine.meter import Best, Meter
 from trainer.engine.searched import SearchedUpdate
 from trainer.engine.update import Update
 from trainer.errors import ConfigError, nearest

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from trainer.data._download import openml
@@ -119,7 +118,7 @@ def boston(
         DataError: the file is missing and cannot be downloaded, or has other columns.
     """
     how = {"drop": drop, "missing": missing, "val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
-    return _from_openml(Path(root) / "boston.csv", 531, BOSTON, features, task="regression", **how)
+    return _from_openml(Path(root) / "boston.csv", 531, BOSTON, {}, features, task="regression", **how)
 
 
 def pima(
@@ -142,15 +141,15 @@ def pima(
     """
     how = {"drop": drop, "missing": missing, "val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
     classes = {"tested_negative": 0, "tested_positive": 1}
-    return _from_openml(Path(root) / "pima_diabetes.csv", 37, PIMA, features, classes, task="binary", **how)
+    return _from_openml(Path(root) / "pima_diabetes.csv", 37, PIMA, classes, features, task="binary", **how)
 
 
 def _from_openml(
     path: Path,
     data_id: int,
     columns: Sequence[str],
+    classes: Mapping[str, int],
     features: Sequence[str] | None,
-    classes: Mapping[str, int] = MappingProxyType({}),
     **how: Any,
 ) -> tuple[Splits, DataSpec]:
     """Load a table that is downloaded if it is missing; the last of its `columns` is the target."""

@@ -85,11 +85,8 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs `(B, *in_shape)` and targets of each batch, augmented if requested."""
-        return self._augmented(self.augment) if self.augment else self._read()
-
-    def _augmented(self, augment: Augmentation) -> Iterator[tuple[Tensor, Tensor]]:
         for number, (inputs, targets) in enumerate(self._read(), self.start):
-            yield augment(inputs, targets, self.epoch, number)
+            yield self.augment(inputs, targets, self.epoch, number) if self.augment else (inputs, targets)
 
     def stored(self, index: Tensor) -> Tensor:
         """Return the stored inputs at the index, `(B, *in_shape)`, on the CPU; `prepare` reads them."""

@@ -69,21 +69,17 @@ def like_training(path: str, encoder: ImageEncoder) -> np.ndarray:
         DataError: not an image, or a blank one.
     """
     if encoder.drawing is None:
-        return _in_range(pixels_of(path, encoder.size, grey=encoder.is_grey) / 255, encoder.largest)
-    with _opened(path) as image:
-        size, papers = (image.height, image.width), ("white", "black") if image.has_transparency_data else ("white",)
-    drawn = max((pixels_of(path, None, grey=True, paper=paper)[0] / 255 for paper in papers), key=contrast)
-    if contrast(drawn) < NEAR:
-        raise DataError(f"{printable(path)}: the image is blank: all of it has one shade")
-    if size == encoder.size:
-        made = on_background(drawn, encoder.drawing)
+        image = pixels_of(path, encoder.size, grey=encoder.is_grey) / 255
     else:
-        made = framed(drawn, encoder.drawing, encoder.size)
-    return _in_range(made[None], encoder.largest)
-
-
-def _in_range(image: np.ndarray, largest: int) -> np.ndarray:
-    return (image * largest).round().clip(0, largest).astype(np.uint8)
+        with _opened(path) as file:
+            is_framed = (file.height, file.width) == encoder.size
+            papers = ("white", "black") if file.has_transparency_data else ("white",)
+        drawn = max((pixels_of(path, None, grey=True, paper=paper)[0] / 255 for paper in papers), key=contrast)
+        if contrast(drawn) < NEAR:
+            raise DataError(f"{printable(path)}: the image is blank: all of it has one shade")
+        like = encoder.drawing
+        image = (on_background(drawn, like) if is_framed else framed(drawn, like, encoder.size))[None]
+    return (image * encoder.largest).round().clip(0, encoder.largest).astype(np.uint8)
 
 
 def printable(path: str | Path) -> str:
