@@ -61,7 +61,6 @@ def assemble(cfg: DictConfig) -> TrainingParts:
     search = None
     if isinstance(made.optimizer, Search):
         search = SearchedUpdate(base.model, base.loss, made, base.autocast, train_meter.update, base.sample)
-    warned = warnings(made, steps_per_epoch)
     return TrainingParts(
         **vars(base),
         train_meter=train_meter,
@@ -70,7 +69,7 @@ def assemble(cfg: DictConfig) -> TrainingParts:
         update=made,
         search=search,
         total_steps=total_steps,
-        warnings=warned,
+        warnings=warnings(made, steps_per_epoch),
     )
 
 
@@ -113,8 +112,5 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
 
     # AUC sorts all examples: expensive for the large split, and training outputs come from changing weights.
     streaming = [name for name in names if name != "auc"]
-    return (
-        meter(streaming),
-        meter(names),
-        Best(monitor, bool(monitor != "loss" and METRICS[monitor].higher_is_better)),
-    )
+    higher_is_better = monitor != "loss" and METRICS[monitor].higher_is_better
+    return meter(streaming), meter(names), Best(monitor, higher_is_better)

@@ -1,4 +1,4 @@
-"""Public datasets: downloaded or unpacked whole or not at all, and known by their bytes.
+"""Public datasets: downloaded or unpacked whole or not at all, and known by their bytes. A failure is a DataError.
 
 The module's name keeps it out of a config's reach: what is in it writes.
 """
@@ -29,9 +29,6 @@ def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder:
     """Put the files in `md5s` into a folder, each from the first mirror that has it as it should be.
 
     `files` is what the user could put there instead.
-
-    Raises:
-        DataError: they could not be downloaded, or nothing came for `PATIENCE_S`.
     """
     try:
         beside = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
@@ -69,9 +66,6 @@ def openml(path: Path, data_id: int, columns: Sequence[str], classes: Mapping[st
 
     `columns` are the names in the file, of features and target in OpenML's order; `classes` are what its values of
     the target are in the file, where it has classes.
-
-    Raises:
-        DataError: it is not there, and could not be downloaded or written.
     """
     if path.is_file():
         return
@@ -106,11 +100,7 @@ def _table(data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> 
 
 
 def _patiently(work: Callable[[], T], heard: Callable[[], Any] = lambda: None) -> T:
-    """Return what `work` returns, run in a thread: no socket timeout covers a name server that never answers.
-
-    Raises:
-        TimeoutError: `heard` has not changed for `PATIENCE_S`.
-    """
+    """Work in a thread, as long as what is `heard` changes: no socket timeout covers a silent name server."""
     outcome: Future[T] = Future()
 
     def attempt() -> None:
@@ -131,7 +121,7 @@ def _patiently(work: Callable[[], T], heard: Callable[[], Any] = lambda: None) -
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Whole or not at all; where nothing may be written, nothing is: it is unpacked again next time."""
+    """Write a file whole or not at all; where that is not allowed, it is unpacked again next time."""
     folder = next(parent for parent in path.parents if parent.is_dir())
     if not folder.stat().st_mode & 0o222:
         return  # marked read-only, which does not stop root
@@ -142,12 +132,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def md5(content: bytes) -> str:
-    """As torchvision lists it: it tells known files, and is no protection against somebody who forges one."""
+    """Return the sum that torchvision lists: it tells known files, and does not protect against forged ones."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def looks(content: bytes) -> str:
-    """What a file rather is, for the end of a message; empty if that cannot be said."""
+    """Say what a file looks like, for the end of a message; empty if that is unknown."""
     if not content:
         return " (the file is empty)"
     start = content[:200].lstrip().lower()

@@ -1,4 +1,4 @@
-"""Read text files, gzipped or not; errors name the line."""
+"""Read text files, gzipped or not; whatever is wrong with them is a DataError that names the line."""
 
 from __future__ import annotations
 
@@ -36,12 +36,7 @@ def open_text(path: Path, encoding: str) -> Text:
 
 
 def head(path: Path, encoding: str) -> tuple[str, str]:
-    """Return the beginning of a text, in whole lines if possible, and its encoding: `utf-8-sig` if it has a BOM.
-
-    Raises:
-        DataError: no such file, not text, or text in another encoding.
-        ValueError: an unknown encoding.
-    """
+    """Return the beginning of a text, in whole lines if possible, and its encoding: `utf-8-sig` if it has a BOM."""
     try:
         "".encode(encoding)
     except LookupError as error:

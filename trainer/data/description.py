@@ -1,16 +1,18 @@
-"""What a checkpoint says about the data that a model was trained on, and how other data is read as that was.
+"""What a checkpoint says about the data that a model was trained on, and a run's fingerprint of its data.
 
-Plain JSON, every number exact. Nothing is made of it but the dataclasses that are named here, each value checked by
-the annotation of its field.
+A checkpoint says it in plain JSON, every number exact. Nothing is made of it but the dataclasses that are named here,
+each value checked by the annotation of its field.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, is_dataclass, replace
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -20,11 +22,13 @@ from torch import Tensor
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._table.encoder import TableEncoder
 from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary
-from trainer.data.tensors import DataSpec, shaped
+from trainer.data.tensors import DataSpec, Loaders, shaped
 from trainer.errors import DataError
 
 FORMAT = 1  # a later one is not guessed at
 LARGEST = 2**28  # numbers in an example, and training examples: more is a mistake, or malice
+SAMPLE = 4 * 2**20  # bytes of the inputs of a split that are hashed
+FILES = 10_000  # of a split's that are looked at
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,8 @@ def _check(spec: DataSpec) -> None:
         )
     if isinstance(encoder, Vocabulary):
         wrong["tokens"] = encoder.unit not in CUTTERS or len(encoder.tokens) + UNKNOWN + 1 != spec.vocab_size
-    for name, is_wrong in wrong.items():
-        if is_wrong:
-            raise ValueError(f"data.spec.{name} does not go with the rest")
+    if names := [name for name, is_wrong in wrong.items() if is_wrong]:
+        raise ValueError(f"data.spec.{names[0]} does not go with the rest")
 
 
 def from_plain(kind: Any, plain: Any, where: str) -> Any:
@@ -142,3 +145,37 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
     if kind in (int, str, bool, NoneType) and type(plain) is kind:
         return plain
     raise ValueError(f"{where}: {str(plain)[:40]!r} is no {getattr(kind, '__name__', kind)}")
+
+
+def fingerprints(data: Loaders) -> dict[str, str]:
+    """Map splits to 16 hexadecimal digits of their examples as stored, in their order; others mean other data.
+
+    All targets are hashed, and of the inputs an even sample beside the sum of all: a changed pixel changes that, an
+    exchange of two examples the targets or, by chance, the sample. Inputs that stay in files stand for themselves with
+    name and size.
+    """
+    return {split: _fingerprint(loader) for split, loader in zip(Loaders._fields, data, strict=True)}
+
+
+def _fingerprint(loader: Any) -> str:
+    found = hashlib.blake2b(digest_size=8)
+    inputs = getattr(loader, "inputs", None)
+    for part in [loader.targets, *(_parts(inputs) if isinstance(inputs, Tensor) else [])]:
+        found.update(f"{part.dtype} {tuple(part.shape)}".encode())
+        found.update(part.cpu().contiguous().numpy().data)
+    paths = getattr(inputs, "paths", [])
+    for path in paths[:: len(paths) // FILES + 1]:
+        file = Path(path)
+        size = file.stat().st_size if file.exists() else "missing"
+        found.update(f"{file.parent.name}/{file.name} {size}".encode(errors="surrogateescape"))
+    return found.hexdigest()
+
+
+def _parts(inputs: Tensor) -> list[Tensor]:
+    """Return evenly spaced rows, and the sum of all bytes, eight at a time."""
+    size = inputs.numel() * inputs.element_size()
+    whole = inputs.contiguous().flatten().view(torch.uint8)
+    whole = whole.clone() if whole.storage_offset() % 8 else whole  # such as the rows of a table from the third on
+    words = whole[: len(whole) // 8 * 8].view(torch.int64)
+    shape = torch.tensor(inputs.shape)
+    return [shape, inputs[:: size // SAMPLE + 1], words.sum(), whole[len(words) * 8 :]]

@@ -67,10 +67,18 @@ def other_folder(path: str, encoder: ImageEncoder, class_names: Sequence[str]) -
         raise DataError(f"{folder}: contains no folders; expected a folder of images for each class")
     if unknown := [name for name in map(printable, images) if name not in class_names]:
         raise DataError(f"{folder}: class {unknown[0]!r} is unknown in training; {nearest(unknown[0], class_names)}")
-    paths = [file for files in images.values() for file in files]
-    labels = torch.tensor([class_names.index(printable(name)) for name, files in images.items() for _ in files])
     notes = [*(["read from test/"] if has_parts else []), *_ignored(others)]
-    return Examples(files_like_training(paths, encoder), shaped(labels, task_of(class_names))), notes
+    return _examples(images, class_names, partial(like_training, encoder=encoder)), notes
+
+
+def _examples(
+    images: dict[str, list[str]], class_names: Sequence[str], read_one: Callable[[str], np.ndarray]
+) -> Examples:
+    """Return the files of each class, whose folder is named in `images`, with their targets."""
+    number = {name: index for index, name in enumerate(class_names)}
+    paths = np.array([file for files in images.values() for file in files], dtype=object)
+    labels = torch.tensor([number[printable(name)] for name, files in images.items() for _ in files])
+    return Examples(ImageFiles(paths, read_one), shaped(labels, task_of(class_names)))
 
 
 def images_below(folder: str) -> list[str]:
@@ -100,9 +108,7 @@ def image_folder(
         ValueError: an invalid size or number of workers.
     """
     sides = [size, size] if isinstance(size, int) else size
-    if sides is not None and not (
-        isinstance(sides, list) and len(sides) == 2 and all(type(side) is int and side > 0 for side in sides)
-    ):
+    if sides is not None and not (isinstance(sides, list) and [*map(type, sides)] == [int, int] and min(sides) > 0):
         raise ValueError(f"size={size}: expected the side of a square in pixels, or [height, width]")
     if type(workers) is not int or workers < 0:
         raise ValueError(f"workers={workers}: expected a number of processes, 0 or more")
@@ -115,17 +121,9 @@ def image_folder(
     if one != shape:
         notes.append(f"images of {one or 'various sizes'}, resized to {shape}")
 
-    class_names = list(found["train"])
-
-    def examples(classes: dict[str, list[str]]) -> Examples:
-        paths = np.array([file for name in class_names for file in classes.get(name, [])], dtype=object)
-        counts = torch.tensor([len(classes.get(name, [])) for name in class_names])
-        labels = torch.arange(len(class_names)).repeat_interleave(counts)
-        return Examples(
-            ImageFiles(paths, partial(pixels_of, size=shape, grey=grey)), shaped(labels, task_of(class_names))
-        )
-
-    given = {part: examples(classes) for part, classes in found.items()}
+    class_names = [printable(name) for name in found["train"]]
+    read_one = partial(pixels_of, size=shape, grey=grey)
+    given = {part: _examples(classes, class_names, read_one) for part, classes in found.items()}
     parts = split(
         given["train"].targets,
         val_fraction=0.0 if "val" in given else val_fraction,
@@ -142,8 +140,7 @@ def image_folder(
     encoder = fit_images((images.read(index.tolist()) for index in sample.split(50)), are_files=True)
     if len(sample) < len(images):
         notes.append(f"standardised by {len(sample):,} training images, sampled with the seed")
-    names = [printable(name) for name in class_names]
-    spec = spec_of_classes(names, encoder.in_shape, encoder=encoder, notes=tuple(notes))
+    spec = spec_of_classes(class_names, encoder.in_shape, encoder=encoder, notes=tuple(notes))
     return Splits(splits.train, val, test, encoder.prepare, partial(StreamLoader, workers=workers)), spec
 
 

@@ -235,15 +235,13 @@ def split(
         position[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
     test = position < test_fraction
     val = ~test & (position < test_fraction + val_fraction)
-    parts = [part.nonzero().flatten() for part in (~test & ~val, val, test)]
-    fractions = {"train": 1.0, "validation": val_fraction, "test": test_fraction}
-    for part, (name, fraction) in zip(parts, fractions.items(), strict=True):
+    train, val, test = (part.nonzero().flatten() for part in (~test & ~val, val, test))
+    for name, part, fraction in [("train", train, 1), ("validation", val, val_fraction), ("test", test, test_fraction)]:
         if fraction and not len(part):
             raise DataError(
                 f"the {name} split is empty: {len(targets)} examples, val_fraction={val_fraction}, "
                 f"test_fraction={test_fraction}; use more examples or other fractions"
             )
-    train, val, test = parts
     val = val if val_fraction else train
     return train, val, test if test_fraction or elsewhere else val
 

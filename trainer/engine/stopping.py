@@ -64,7 +64,7 @@ class Ending:
     ) -> None:
         self.best, self.halt, self.epochs, self.patience = best, halt, epochs, patience
         self.budget = Budget(update, max_steps, minutes)
-        self.signal = 0  # that has arrived
+        self.came = 0  # the signal that has arrived
         self.handlers: dict[int, Any] = {}  # of signals, before
 
     def __enter__(self) -> Ending:
@@ -77,9 +77,9 @@ class Ending:
             signal.signal(number, handler)
 
     def _note(self, number: int, _: FrameType | None) -> None:
-        if self.signal and number == signal.SIGINT:
+        if self.came and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.signal = self.signal or number
+        self.came = self.came or number
 
     def epochs_from(self, start: Position) -> int:
         """Return the last epoch to train, or 0 if the run was over at `start` already.
@@ -104,8 +104,8 @@ class Ending:
 
     def check_signals(self) -> None:
         """Raise `Stopped` if a signal has arrived."""
-        if self.signal:
-            raise Stopped(self.signal)
+        if self.came:
+            raise Stopped(self.came)
 
     def reached(self, epoch: int) -> bool:
         """Return whether the run is over after this epoch.

@@ -1,6 +1,7 @@
 """CIFAR-10's own files. They are pickles, which can run anything when they are read: only the known ones are.
 
 Each file is compared with the MD5 of the original, and then read by an unpickler that can make arrays and nothing else.
+A file that is missing or not the original is a DataError.
 """
 
 from __future__ import annotations
@@ -35,11 +36,7 @@ LARGEST = 40_000_000  # bytes; the originals have about 31 million
 
 
 def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], tuple[str, ...]]:
-    """Return images `(N, 3, 32, 32)` uint8 and labels `(N,)` for training and testing, and the names of the classes.
-
-    Raises:
-        DataError: a file is missing or is not the original, or could not be downloaded.
-    """
+    """Return images `(N, 3, 32, 32)` uint8 and labels `(N,)` for training and testing, and the names of the classes."""
     folder, archive = root / FOLDER, root / PACKED
     if not archive.exists() and not any((folder / name).exists() for name in MD5):
         wanted = f"{PACKED}, or the folder {FOLDER} that it holds,"

@@ -1,4 +1,7 @@
-"""Read an image file in the shape that a model reads: scaled or, if the training images are drawings, framed alike."""
+"""Read an image file in the shape that a model reads: scaled or, if the training images are drawings, framed alike.
+
+An image that cannot be read, or is too large, is a DataError.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,7 @@ LONGEST = 512  # pixels a side, at most, of an image that keeps its proportions
 
 
 def size_of(path: str) -> tuple[int, int]:
-    """Return height and width in pixels, from the header.
-
-    Raises:
-        DataError: not an image, or too large.
-    """
+    """Return height and width in pixels, from the header."""
     with _opened(path) as image:
         return image.height, image.width
 
@@ -35,9 +34,6 @@ def pixels_of(path: str, size: tuple[int, int] | None, *, grey: bool, paper: str
 
     Without a size, only images of more than `LONGEST` pixels a side are reduced. Images are turned upright by their
     EXIF data, transparent parts get the colour `paper`, and only the upper 8 of 16 bits and the first frame are used.
-
-    Raises:
-        DataError: not an image, or too large, incomplete or damaged.
     """
     longest = max(size) if size else LONGEST
     with _opened(path) as file:
@@ -64,9 +60,6 @@ def like_training(path: str, encoder: ImageEncoder) -> np.ndarray:
 
     If the training images are drawings, so is this one: of their size it is only inverted where needed, otherwise its
     ink is moved and scaled to where theirs is. A transparent page counts as white or black, whichever shows more.
-
-    Raises:
-        DataError: not an image, or a blank one.
     """
     if encoder.drawing is None:
         image = pixels_of(path, encoder.size, grey=encoder.is_grey) / 255

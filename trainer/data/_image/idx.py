@@ -24,10 +24,7 @@ def read_idx(folder: Path, name: str, *, num_dims: int) -> tuple[Tensor, str]:
     """Read the file `name` or, if it is missing, `name.gz`, which is then unpacked beside it.
 
     Returns its bytes, shaped as its header says, and the SHA-256 of the whole file. Memory grows with what a file
-    holds, not with what its header claims.
-
-    Raises:
-        DataError: it is missing, broken, or not the same as its packed file.
+    holds, not with what its header claims. A file that is missing, broken or not what is packed is a DataError.
     """
     path, packed = folder / name, folder / f"{name}.gz"
     file = path if path.exists() else packed

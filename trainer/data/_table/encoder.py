@@ -1,6 +1,7 @@
 """Decide what a table's columns hold, fit an encoder to the training rows, and turn any rows into inputs.
 
-`N` is the number of rows, `F` the number of inputs: one per numeric column, one per category of a text column.
+`N` is the number of rows, `F` the number of inputs: one per numeric column, one per category of a text column. A cell
+that does not fit its column raises the DataError that `blame` makes.
 """
 
 from __future__ import annotations
@@ -31,11 +32,7 @@ def is_number(cells: pd.Series) -> bool:
 
 
 def settled(cells: pd.Series, blame: Blame) -> pd.Series:
-    """Return the column as finite numbers, NaN where missing, if most of its cells are numbers; else unchanged.
-
-    Raises:
-        DataError: a cell among numbers is not one, or is not finite in 32 bits.
-    """
+    """Return the column as finite numbers, NaN where missing, if most of its cells are numbers; else unchanged."""
     import pandas as pd
 
     if is_number(cells):
@@ -51,11 +48,7 @@ def settled(cells: pd.Series, blame: Blame) -> pd.Series:
 
 
 def as_numbers(cells: pd.Series, blame: Blame, cure: str = "") -> pd.Series:
-    """Return the column as float64, NaN where missing.
-
-    Raises:
-        DataError: a cell is not a number, or is not finite in 32 bits.
-    """
+    """Return the column as float64, NaN where missing; all cells must be numbers that are finite in 32 bits."""
     import pandas as pd
 
     if is_number(cells):
@@ -149,11 +142,7 @@ class TableEncoder:
         return (sum(len(column.inputs) for column in self.columns),)
 
     def encode(self, frame: pd.DataFrame, blame: Blame) -> np.ndarray:
-        """Return inputs `(N, F)` float32; missing text, or text unknown in training, is zero in all its inputs.
-
-        Raises:
-            DataError: a cell is not a finite number, or is missing and not to be filled in.
-        """
+        """Return inputs `(N, F)` float32; missing text, or text unknown in training, is zero in all its inputs."""
         ends = np.cumsum([0, *(len(column.inputs) for column in self.columns)])
         inputs = np.zeros((len(frame), ends[-1]), np.float32)
         for column, start in zip(self.columns, ends[:-1], strict=True):
@@ -171,11 +160,7 @@ class TableEncoder:
         return inputs
 
     def encode_target(self, frame: pd.DataFrame, blame: Blame) -> np.ndarray:
-        """Return targets `(N,)`: standardised values float64, or class numbers int64.
-
-        Raises:
-            DataError: a class unknown in training, or a cell that is not a finite number.
-        """
+        """Return targets `(N,)`: standardised values float64, or the numbers int64 of classes known in training."""
         import pandas as pd
 
         cells = frame[self.target.name]
@@ -224,11 +209,7 @@ def moments(values: np.ndarray) -> tuple[float, float]:
 def infer_target(
     cells: pd.Series, task: str, classes: Sequence[str], blame: Blame, where: str
 ) -> tuple[Target, list[str]]:
-    """Return the target and notes, which explain a task that was inferred.
-
-    Raises:
-        DataError: the target is constant, or its values do not fit the task.
-    """
+    """Return the target and notes, which explain a task that was inferred; its values must fit the task."""
     name = str(cells.name)
     counts = cells.value_counts()
     counts = counts[counts > 0]

@@ -1,4 +1,7 @@
-"""Find out how a file of delimited text is written, and read it into a pandas frame; errors name the line."""
+"""Find out how a file of delimited text is written, and read it into a pandas frame.
+
+Whatever is wrong with the file is a DataError that names the line; an invalid option is a ValueError.
+"""
 
 from __future__ import annotations
 
@@ -43,9 +46,6 @@ class TableFile:
         """Read all rows, numbered from 0; missing cells are NaN.
 
         A column holds numbers (true and false are 1 and 0) or else, as all in `text` do, categories: its words.
-
-        Raises:
-            DataError: no rows, a line with too few or too many fields, an unclosed quote, not text, a broken gzip file.
         """
         import pandas as pd
 
@@ -129,11 +129,7 @@ class TableFile:
         return list(dict.fromkeys(map(self.column, names)))
 
     def column(self, name: str | int) -> str:
-        """Resolve a column: a name or, without a header, its number, or -1 for the last one.
-
-        Raises:
-            DataError: no such column, or the header looks like data.
-        """
+        """Resolve a column: a name or, without a header, its number, or -1 for the last one."""
         wanted = str(name)
         if not self.header and wanted.startswith("-") and wanted[1:] in self.names:
             return self.names[int(wanted)]
@@ -193,10 +189,6 @@ def open_table(
     """Detect a file's separator and encoding, and the names of its columns.
 
     Without a header, columns are named 1, 2, 3, ...; a column without a name is `column 3`, by its position.
-
-    Raises:
-        DataError: no such file, an empty file, not text, a duplicate name, or a single column.
-        ValueError: an unknown encoding, or an invalid separator or decimal sign.
     """
     separator, decimal = CHARACTERS.get(separator, separator), CHARACTERS.get(decimal, decimal)
     if (separator != "auto" and len(separator) != 1) or decimal not in (".", ","):

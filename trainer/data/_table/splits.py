@@ -1,4 +1,7 @@
-"""Turn a frame into splits: choose columns, find the task, handle missing cells, and note what was done."""
+"""Turn a frame into splits: choose columns, find the task, handle missing cells, and note what was done.
+
+A cell, a column or a target that no model can be fitted to is a DataError.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +46,6 @@ def table(
 
     Inputs are `(N, F)` float32; targets `(N, 1)` float32 or, for three classes or more, `(N,)` int64. `left_out` maps
     unused columns to the reason. `classes` are the target's values in the order of their numbers, by default sorted.
-
-    Raises:
-        DataError: a cell, a column or a target that no model can be fitted to.
-        ValueError: an invalid task or policy for missing cells.
     """
     for name, value, valid in [("task", task, TASKS), ("missing", missing, POLICIES)]:
         if value not in valid:
@@ -125,9 +124,6 @@ def other_rows(file: TableFile, encoder: TableEncoder, missing: str) -> tuple[Ex
     """Return the rows of another file, encoded like the training rows, and notes for the user.
 
     Columns are found by name, in any order; other columns are ignored.
-
-    Raises:
-        DataError: a column is missing, or a cell cannot be read.
     """
     names = [column.name for column in encoder.columns]
     frame = file.read(text=encoder.text)[[file.column(name) for name in (*names, encoder.target.name)]]
@@ -138,11 +134,7 @@ def other_rows(file: TableFile, encoder: TableEncoder, missing: str) -> tuple[Ex
 
 
 def _without_missing(frame: pd.DataFrame, target: str, missing: str, blame: Blame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows to use, and notes on missing cells.
-
-    Raises:
-        DataError: a cell is missing, and `missing` does not say what to do.
-    """
+    """Return the rows to use, and notes on missing cells; refuse one that `missing` says nothing about."""
     gaps = frame.isna()
     if missing == "drop":
         whole = ~gaps.any(axis=1)
