@@ -35,7 +35,7 @@ def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder:
         with tempfile.TemporaryDirectory(prefix=".download-", dir=beside, ignore_cleanup_errors=True) as temporary:
             _patiently(
                 partial(_retrieve, mirrors, md5s, temporary),
-                heard=lambda: [entry.stat() for entry in os.scandir(temporary)],
+                heard=lambda: [file.stat() for file in Path(temporary).iterdir()],
             )
             folder.mkdir(parents=True, exist_ok=True)
             for file in md5s:

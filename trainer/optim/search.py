@@ -75,7 +75,7 @@ def lowest(blocks: Iterable[Tensor], closure: Closure) -> tuple[Tensor, Tensor]:
 
 
 def for_each(name: str, given: Any, length: int) -> Tensor:
-    """Return lists of `length` numbers, one per weight or one for all, as `(P, length)` or `(1, length)`."""
+    """Return lists of `length` numbers, one per weight or for all, as `(P, length)` or `(1, length)`."""
     try:
         rows = torch.tensor(given, dtype=torch.float64)
     except (TypeError, ValueError):

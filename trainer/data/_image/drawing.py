@@ -68,8 +68,7 @@ def framed(image: np.ndarray, like: Drawing, size: tuple[int, int]) -> np.ndarra
     row, column = _mass(ink) if like.by_mass else ((ink.shape[0] - 1) / 2, (ink.shape[1] - 1) / 2)
     page = Image.new("F", size[::-1])
     page.paste(Image.fromarray(ink), (round(like.centre[1] - column), round(like.centre[0] - row)))
-    contrast = 1 - like.background if like.background < 0.5 else -like.background
-    return like.background + np.asarray(page) * contrast
+    return like.background + np.asarray(page) * (1 - like.background if like.background < 0.5 else -like.background)
 
 
 def on_background(image: np.ndarray, like: Drawing) -> np.ndarray:
