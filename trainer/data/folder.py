@@ -40,11 +40,7 @@ class ImageFiles:
         return replace(self, paths=self.paths[index if isinstance(index, slice) else index.numpy()])
 
     def read(self, index: Sequence[int]) -> Tensor:
-        """Read those at `B` places: `(B, C, H, W)` uint8.
-
-        Raises:
-            DataError: a file cannot be read.
-        """
+        """Read those at `B` places: `(B, C, H, W)` uint8; a file that cannot be read is a DataError."""
         return torch.from_numpy(np.stack([self.read_one(self.paths[i]) for i in index]))
 
 

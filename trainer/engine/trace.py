@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import Generic, TypeVar
 
 import torch
@@ -99,6 +98,5 @@ class KeepingMeter(Meter):
 
     def outputs(self) -> tuple[Tensor, Tensor]:
         """Return outputs `(N, K)` and targets of the first examples, or of all if they are below the limit."""
-        columns: Iterable[Iterable[Tensor]] = zip(*self.seen, strict=True)
-        outputs, targets = (torch.cat(list(column)) for column in columns)
-        return outputs, targets
+        outputs, targets = zip(*self.seen, strict=True)
+        return torch.cat(outputs), torch.cat(targets)
