@@ -62,6 +62,9 @@ def _points(axes: list[Tensor]) -> Iterator[Tensor]:
     """Yield the product of the axes in blocks `(M, P)`, each point computed from its number."""
     num_points, size = math.prod(map(len, axes)), max(1, NUMBERS // len(axes))
     for start in range(0, num_points, size):
-        numbers = torch.arange(start, min(start + size, num_points), device=axes[0].device)
-        places = torch.unravel_index(numbers, [len(values) for values in axes])
-        yield torch.stack([values[place] for values, place in zip(axes, places, strict=True)], 1)
+        rest = torch.arange(start, min(start + size, num_points), device=axes[0].device)
+        columns = []
+        for values in reversed(axes):
+            columns.append(values[rest % len(values)])
+            rest = rest // len(values)
+        yield torch.stack(columns[::-1], 1)
