@@ -4,8 +4,7 @@ import pytest
 import torch
 from sklearn import metrics as reference
 
-from trainer.engine.best import Best
-from trainer.engine.meter import Meter
+from trainer.engine.meter import Best, Meter
 from trainer.metrics import AUC, F1, MAE, METRICS, MSE, OF_TASK, R2, RMSE, Accuracy, Top5
 
 G = torch.Generator().manual_seed(0)

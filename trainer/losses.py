@@ -96,11 +96,7 @@ def auto(task: str, class_counts: Sequence[int]) -> nn.Module:
 
 
 def check_fit(loss: Callable[..., object], task: str) -> None:
-    """Raise if a built-in loss does not fit the task. User-defined losses are not checked.
-
-    Raises:
-        ValueError: the loss is for another task; names it and the option that fits.
-    """
+    """Raise a ValueError if a built-in loss is for another task. User-defined losses are not checked."""
     tasks = [name for name, losses in FITS.items() if isinstance(loss, type) and issubclass(loss, losses)]
     if tasks and task not in tasks:
         raise ValueError(f"it is for {tasks[0]}, and this data is {task}; use loss=auto")

@@ -50,21 +50,31 @@ class _Sums(Metric):
         raise NotImplementedError
 
 
+class _Mean(_Sums):
+    """The mean over the examples of what `_values` returns for each."""
+
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+        values = self._values(outputs, targets)
+        return [values, torch.ones_like(values)]
+
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    def compute(self) -> Tensor:
+        """Return the mean over the examples so far, shape `()`, or `(1,)` for values."""
+        return self.sums[0] / self.sums[1]
+
+
 def exact(values: Tensor) -> Tensor:
     """Convert to double precision, or to single where the device has no double (Apple's GPUs)."""
     return values.float() if values.device.type == "mps" else values.double()
 
 
-class MSE(_Sums):
+class MSE(_Mean):
     """Mean squared error, in squared units of the target."""
 
-    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
-        error = exact(outputs) - exact(targets)
-        return [error.square(), torch.ones_like(error)]
-
-    def compute(self) -> Tensor:
-        """Return the mean over the examples so far, shape `(1,)`."""
-        return self.sums[0] / self.sums[1]
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (exact(outputs) - exact(targets)).square()
 
 
 class RMSE(MSE):
@@ -75,12 +85,11 @@ class RMSE(MSE):
         return super().compute().sqrt()
 
 
-class MAE(MSE):
+class MAE(_Mean):
     """Mean absolute error, in units of the target."""
 
-    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
-        error = exact(outputs) - exact(targets)
-        return [error.abs(), torch.ones_like(error)]
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        return (exact(outputs) - exact(targets)).abs()
 
 
 class R2(_Sums):
@@ -110,34 +119,24 @@ def _classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
     return outputs.max(1).indices, true, outputs.shape[1]  # faster than argmax on a CPU
 
 
-class Accuracy(_Sums):
+class Accuracy(_Mean):
     """Share of examples whose highest score is that of the true class."""
 
     higher_is_better = True
 
-    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
         predicted, true, _ = _classes(outputs, targets)
-        right = predicted == true
-        return [right, torch.ones_like(right)]
-
-    def compute(self) -> Tensor:
-        """Return the metric over the examples so far, shape `()`."""
-        return self.sums[0] / self.sums[1]
+        return predicted == true
 
 
-class Top5(_Sums):
+class Top5(_Mean):
     """Share of examples whose true class is among the five highest scores."""
 
     higher_is_better = True
 
-    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
+    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
         _, true, _ = _classes(outputs, targets)
-        right = (outputs.topk(5).indices == true[:, None]).any(1)
-        return [right, torch.ones_like(right)]
-
-    def compute(self) -> Tensor:
-        """Return the metric over the examples so far, shape `()`."""
-        return self.sums[0] / self.sums[1]
+        return (outputs.topk(5).indices == true[:, None]).any(1)
 
 
 class F1(_Sums):

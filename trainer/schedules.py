@@ -61,14 +61,21 @@ def _updates(name: str, value: float, total_steps: int) -> int:
     return round(value * total_steps) if value < 1 else int(value)
 
 
-def _with_warmup(rise: int, decay: Callable[[int], float]) -> Callable[[int], float]:
-    """Return a straight rise over the first `rise` updates, followed by `decay` of the number of updates since."""
-    return lambda step: (step + 1) / (rise + 1) if step < rise else decay(step - rise)
+def _after_warmup(total_steps: int, warmup: float, factor: Callable[[int, float], float]) -> Callable[[int], float]:
+    """Return a straight rise, followed by `factor` of the updates since and of the progress, 0 to 1, to the end."""
+    rise = _updates("warmup", warmup, total_steps)
+    rest = max(1, total_steps - rise)
+
+    def whole(step: int) -> float:
+        since = step - rise
+        return (step + 1) / (rise + 1) if since < 0 else factor(since, min(1.0, since / rest))
+
+    return whole
 
 
 def constant(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedule:
     """Keep the same learning rate from start to end."""
-    return Schedule(optimizer, _with_warmup(_updates("warmup", warmup, total_steps), lambda step: 1.0))
+    return Schedule(optimizer, _after_warmup(total_steps, warmup, lambda step, progress: 1.0))
 
 
 def step(
@@ -76,32 +83,24 @@ def step(
 ) -> Schedule:
     """Multiply the rate by `gamma` after every `step_size`, counted from the end of the warmup."""
     size = max(1, _updates("step_size", step_size, total_steps))
-    return Schedule(
-        optimizer, _with_warmup(_updates("warmup", warmup, total_steps), lambda step: gamma ** (step // size))
-    )
+    return Schedule(optimizer, _after_warmup(total_steps, warmup, lambda step, progress: gamma ** (step // size)))
 
 
 def exponential(optimizer: Optimizer, total_steps: int, warmup: float = 0, final: float = 0.01) -> Schedule:
     """Multiply the rate by the same factor at every update, so that the share `final` of it is left at the end."""
     if not 0 < final <= 1:
         raise ValueError(f"final={final}: expected a share of the rate, above 0 and at most 1")
-    rise = _updates("warmup", warmup, total_steps)
-    fall = max(1, total_steps - rise)
-    return Schedule(optimizer, _with_warmup(rise, lambda step: final ** min(1.0, step / fall)))
+    return Schedule(optimizer, _after_warmup(total_steps, warmup, lambda step, progress: final**progress))
 
 
 def cosine(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedule:
     """Lower the rate to zero along half a cosine (Loshchilov and Hutter, SGDR, 2017)."""
-    rise = _updates("warmup", warmup, total_steps)
-    fall = max(1, total_steps - rise)
-    return Schedule(optimizer, _with_warmup(rise, lambda step: _half_cosine(min(1.0, step / fall))))
+    return Schedule(optimizer, _after_warmup(total_steps, warmup, lambda step, progress: _half_cosine(progress)))
 
 
 def linear(optimizer: Optimizer, total_steps: int, warmup: float = 0) -> Schedule:
     """Lower the rate to zero in a straight line."""
-    rise = _updates("warmup", warmup, total_steps)
-    fall = max(1, total_steps - rise)
-    return Schedule(optimizer, _with_warmup(rise, lambda step: 1 - min(1.0, step / fall)))
+    return Schedule(optimizer, _after_warmup(total_steps, warmup, lambda step, progress: 1 - progress))
 
 
 class Plateau(Schedule):
@@ -115,8 +114,7 @@ class Plateau(Schedule):
                 f"factor={factor} patience={patience}: expected a factor in (0, 1), patience of at least 0"
             )
         self.patience, self.epochs_without, self.num_cuts = patience, 0, 0
-        rise = _updates("warmup", warmup, total_steps)
-        super().__init__(optimizer, _with_warmup(rise, lambda step: factor**self.num_cuts))
+        super().__init__(optimizer, _after_warmup(total_steps, warmup, lambda step, progress: factor**self.num_cuts))
 
     def end_epoch(self, improved: bool) -> None:
         """Count the epochs without improvement, and cut the rate after too many."""

@@ -12,7 +12,6 @@ from trainer.build import training
 from trainer.build.training import TrainingParts
 from trainer.config.user_modules import names_user_module
 from trainer.data import description
-from trainer.data.fingerprint import fingerprints
 from trainer.engine.baselines import baselines
 from trainer.engine.loop import evaluate, fit
 from trainer.engine.stopping import Ending
@@ -89,7 +88,7 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
 
 def begin(cfg: DictConfig, run: RunFolder, parts: TrainingParts, resumes: bool) -> dict[str, Any]:
     """Record the config and the environment in the run's folder, and return the environment."""
-    data = {"names": dict(run.names), "data": fingerprints(parts.data)}
+    data = {"names": dict(run.names), "data": description.fingerprints(parts.data)}
     where = environment(run.command, str(parts.device)) | {"num_threads": torch.get_num_threads(), **data}
     config = OmegaConf.to_yaml(cfg, resolve=True)
     if names_user_module(cfg):

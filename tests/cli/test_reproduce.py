@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trainer.cli.commands import reproduce
-from trainer.data.fingerprint import fingerprints
+from trainer.data.description import fingerprints
 from trainer.data.tensors import Examples, Loaders, TensorLoader
 from trainer.files import write_json
 from trainer.runs.index import Run

@@ -1,7 +1,7 @@
 import gzip
 import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pandas as pd
 import pytest
@@ -9,9 +9,9 @@ import torch
 from sklearn import datasets
 
 from trainer.data import tabular
-from trainer.data.description import from_plain, to_plain
+from trainer.data.description import from_plain
 from trainer.data._table.encoder import TableEncoder, Target, fit_column
-from trainer.data._table.opening import open_table
+from trainer.data._table.file import open_table
 from trainer.errors import DataError
 from trainer.models.linear import Linear
 
@@ -516,7 +516,7 @@ def test_an_encoder_survives_as_json(tmp_path):
     fitted = tuple(fit_column(frame[name], torch.tensor([0, 1]).numpy()) for name in ("a", "c"))
     encoder = TableEncoder(fitted, Target("y", "binary", ("p", "q")), fill=True)
     assert encoder.text == ("c", "y")
-    loaded = from_plain(TableEncoder, json.loads(json.dumps(to_plain(encoder))), "encoder")
+    loaded = from_plain(TableEncoder, json.loads(json.dumps(asdict(encoder))), "encoder")
     assert loaded == encoder
     path.write_text("c,y,a\n01,q,1\n1,p,\n,p,5\n")  # 1 is an unknown category, not a number
     file = open_table(str(path))

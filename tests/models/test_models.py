@@ -3,8 +3,8 @@ import torch
 from torch import nn
 from torchvision.models import resnet18
 
+from trainer.build.parts import GreyToColour
 from trainer.data.tensors import DataSpec
-from trainer.models.adapt import GreyToColour
 from trainer.models.cnn import SimpleCNN
 from trainer.models.googlenet import GoogLeNet, Inception
 from trainer.models.linear import Linear, Logistic

@@ -14,8 +14,7 @@ from resuming import before_batch, different, end_of
 from trainer.config.schema import groups
 from trainer.data.tensors import BatchLoader
 from trainer.engine import numerics
-from trainer.engine.best import Best
-from trainer.engine.meter import Meter
+from trainer.engine.meter import Best, Meter
 from trainer.engine.stopping import Watched
 from trainer.engine.update import Update
 from trainer.runs import folder as run_folder

@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageOps
 
 from trainer.data._image.drawing import Drawing, fit_drawing, framed
 from trainer.data._image.encoder import ImageEncoder, fit_images
+from trainer.data._image.file import like_training
 from trainer.data._image.idx import read_idx
-from trainer.data._image.like_training import like_training
 from trainer.errors import DataError
 
 MNIST_LIKE = Drawing(background=0.0, side=20.0, by_mass=True, centre=(14.0, 14.0), fill=0.3)
@@ -88,7 +88,7 @@ def test_a_drawing_in_its_own_frame_stays_there():
 
 
 def test_what_digits_have_in_common_is_found_in_them(real_data):
-    images = read_idx(real_data / "MNIST" / "raw", "t10k-images-idx3-ubyte", num_dims=3).values[:1000]
+    images = read_idx(real_data / "MNIST" / "raw", "t10k-images-idx3-ubyte", num_dims=3)[0][:1000]
     found = fit_images([images[:, None]]).drawing
     assert (found.background, found.side, found.by_mass) == (0.0, 20.0, True)
     assert np.allclose(found.centre, 14, atol=0.2)
@@ -115,8 +115,8 @@ def test_drawn_digits_are_read_as_well_as_the_test_images(dltrain, rows_of, real
         "data=mnist", f"data.root={real_data}", "model=strided_cnn", "epochs=1", "data.batch_size=128", "max_steps=150"
     )
     folder = real_data / "MNIST" / "raw"
-    images = read_idx(folder, "t10k-images-idx3-ubyte", num_dims=3).values[:200].numpy()
-    labels = read_idx(folder, "t10k-labels-idx1-ubyte", num_dims=1).values[:200].tolist()
+    images = read_idx(folder, "t10k-images-idx3-ubyte", num_dims=3)[0][:200].numpy()
+    labels = read_idx(folder, "t10k-labels-idx1-ubyte", num_dims=1)[0][:200].tolist()
     for name in ("plain", "large"):
         (tmp_path / name).mkdir()
     for number, pixels in enumerate(images):

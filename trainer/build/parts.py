@@ -25,11 +25,18 @@ from trainer.engine.loop import Loss
 from trainer.engine.numerics import choose_precision, seed_everything, settle_memory
 from trainer.errors import ConfigError, reason
 from trainer.losses import auto, check_fit
-from trainer.models.adapt import GreyToColour
 
 FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # kind of example -> a model that reads it
 EVAL_BATCH = 1000  # examples; more gain nothing on CPUs, and fewer keep activations small
 EVAL_NUMBERS = 4_000_000  # limit for the inputs of such a batch: fewer examples if images are large
+
+
+class GreyToColour(nn.Module):
+    """`(B, 1, H, W)` -> `(B, 3, H, W)`: the grey value in every channel, for models made for colour images."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Repeat the channel."""
+        return images.expand(-1, 3, -1, -1)
 
 
 @dataclass(frozen=True)

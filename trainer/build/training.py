@@ -14,10 +14,9 @@ from trainer.build import parts
 from trainer.build.parts import Parts
 from trainer.build.update import update, warnings
 from trainer.data.tensors import DataSpec
-from trainer.engine.best import Best
 from trainer.engine.clock import Clock
 from trainer.engine.loop import Batch, Shortcut
-from trainer.engine.meter import Meter
+from trainer.engine.meter import Best, Meter
 from trainer.engine.searched import SearchedUpdate
 from trainer.engine.update import Update
 from trainer.errors import ConfigError, nearest
@@ -62,7 +61,6 @@ def assemble(cfg: DictConfig) -> TrainingParts:
     search = None
     if isinstance(made.optimizer, Search):
         search = SearchedUpdate(base.model, base.loss, made, base.autocast, train_meter.update, base.sample)
-    warned = warnings(made, steps_per_epoch)
     return TrainingParts(
         **vars(base),
         train_meter=train_meter,
@@ -71,7 +69,7 @@ def assemble(cfg: DictConfig) -> TrainingParts:
         update=made,
         search=search,
         total_steps=total_steps,
-        warnings=warned,
+        warnings=warnings(made, steps_per_epoch),
     )
 
 
@@ -114,8 +112,5 @@ def metrics(cfg: DictConfig, spec: DataSpec) -> tuple[Meter, Meter, Best]:
 
     # AUC sorts all examples: expensive for the large split, and training outputs come from changing weights.
     streaming = [name for name in names if name != "auc"]
-    return (
-        meter(streaming),
-        meter(names),
-        Best(monitor, bool(monitor != "loss" and METRICS[monitor].higher_is_better)),
-    )
+    higher_is_better = monitor != "loss" and METRICS[monitor].higher_is_better
+    return meter(streaming), meter(names), Best(monitor, higher_is_better)

@@ -1,4 +1,4 @@
-"""Public datasets: downloaded or unpacked whole or not at all, and known by their bytes.
+"""Public datasets: downloaded or unpacked whole or not at all, and known by their bytes. A failure is a DataError.
 
 The module's name keeps it out of a config's reach: what is in it writes.
 """
@@ -29,14 +29,14 @@ def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder:
     """Put the files in `md5s` into a folder, each from the first mirror that has it as it should be.
 
     `files` is what the user could put there instead.
-
-    Raises:
-        DataError: they could not be downloaded, or nothing came for `PATIENCE_S`.
     """
     try:
         beside = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
         with tempfile.TemporaryDirectory(prefix=".download-", dir=beside, ignore_cleanup_errors=True) as temporary:
-            _patiently(partial(_retrieve, mirrors, md5s, temporary), partial(_contents, temporary))
+            _patiently(
+                partial(_retrieve, mirrors, md5s, temporary),
+                heard=lambda: [file.stat() for file in Path(temporary).iterdir()],
+            )
             folder.mkdir(parents=True, exist_ok=True)
             for file in md5s:
                 os.replace(Path(temporary, file), folder / file)
@@ -45,11 +45,6 @@ def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder:
             f"{name} is not in {folder.absolute()} and could not be downloaded ({' '.join(str(error).split())}); put "
             f"{files} there, name another folder with data.root=, or try data=digits: it is embedded"
         ) from error
-
-
-def _contents(folder: str) -> list[os.stat_result]:
-    with os.scandir(folder) as entries:
-        return [entry.stat() for entry in entries]
 
 
 def _retrieve(mirrors: Sequence[str], md5s: Mapping[str, str], folder: str) -> None:
@@ -66,30 +61,25 @@ def _retrieve(mirrors: Sequence[str], md5s: Mapping[str, str], folder: str) -> N
                     raise
 
 
-def openml(path: Path, data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> Path:
-    """Return `path`, after writing OpenML's dataset `data_id` there if there is no such file.
+def openml(path: Path, data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> None:
+    """Write OpenML's dataset `data_id` to `path` if there is no such file.
 
     `columns` are the names in the file, of features and target in OpenML's order; `classes` are what its values of
     the target are in the file, where it has classes.
-
-    Raises:
-        DataError: it is not there, and could not be downloaded or written.
     """
     if path.is_file():
-        return path
+        return
     try:
         frame = _patiently(partial(_table, data_id, columns, classes))
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, frame.to_csv(index=False).encode())
-        if not path.is_file():
-            raise OSError(f"{path.parent} cannot be written to")
+        with replacing(path) as part:
+            frame.to_csv(part, index=False)
     except Exception as error:
         raise DataError(
             f"{path.absolute()}: no such file, and OpenML's dataset {data_id} could not be fetched "
             f"({' '.join(str(error).split())}); put a file there with the columns {','.join(columns)}, name another "
             "folder with data.root=, or try what is embedded: data=digits, diabetes, iris, wine or breast_cancer"
         ) from error
-    return path
 
 
 def _table(data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> Any:
@@ -110,11 +100,7 @@ def _table(data_id: int, columns: Sequence[str], classes: Mapping[str, int]) -> 
 
 
 def _patiently(work: Callable[[], T], heard: Callable[[], Any] = lambda: None) -> T:
-    """Return what `work` returns, run in a thread: no socket timeout covers a name server that never answers.
-
-    Raises:
-        TimeoutError: `heard` has not changed for `PATIENCE_S`.
-    """
+    """Work in a thread, as long as what is `heard` changes: no socket timeout covers a silent name server."""
     outcome: Future[T] = Future()
 
     def attempt() -> None:
@@ -135,7 +121,7 @@ def _patiently(work: Callable[[], T], heard: Callable[[], Any] = lambda: None) -
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Whole or not at all; where nothing may be written, nothing is: it is unpacked again next time."""
+    """Write a file whole or not at all; where that is not allowed, it is unpacked again next time."""
     folder = next(parent for parent in path.parents if parent.is_dir())
     if not folder.stat().st_mode & 0o222:
         return  # marked read-only, which does not stop root
@@ -146,12 +132,12 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def md5(content: bytes) -> str:
-    """As torchvision lists it: it tells known files, and is no protection against somebody who forges one."""
+    """Return the sum that torchvision lists: it tells known files, and does not protect against forged ones."""
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
 def looks(content: bytes) -> str:
-    """What a file rather is, for the end of a message; empty if that cannot be said."""
+    """Say what a file looks like, for the end of a message; empty if that is unknown."""
     if not content:
         return " (the file is empty)"
     start = content[:200].lstrip().lower()

@@ -1,4 +1,4 @@
-"""Read text files, gzipped or not; errors name the line."""
+"""Read text files, gzipped or not; whatever is wrong with them is a DataError that names the line."""
 
 from __future__ import annotations
 
@@ -16,18 +16,14 @@ from trainer.errors import DataError
 HEAD = 1 << 16  # bytes that are inspected first
 
 
-class NulByteError(UnicodeError):
-    """Text contains a NUL, which parsers keep in a cell or end it at."""
-
-
 class Text(io.TextIOWrapper):
-    """An open file that refuses NUL bytes."""
+    """An open file that refuses NUL bytes, which parsers keep in a cell or end it at."""
 
     def read(self, size: int | None = -1, /) -> str:
         """Read at most `size` characters, by default all."""
         text = super().read(size)
         if "\0" in text:
-            raise NulByteError
+            raise UnicodeError
         return text
 
 
@@ -40,12 +36,7 @@ def open_text(path: Path, encoding: str) -> Text:
 
 
 def head(path: Path, encoding: str) -> tuple[str, str]:
-    """Return the beginning of a text, in whole lines if possible, and its encoding: `utf-8-sig` if it has a BOM.
-
-    Raises:
-        DataError: no such file, not text, or text in another encoding.
-        ValueError: an unknown encoding.
-    """
+    """Return the beginning of a text, in whole lines if possible, and its encoding: `utf-8-sig` if it has a BOM."""
     try:
         "".encode(encoding)
     except LookupError as error:
@@ -62,7 +53,7 @@ def head(path: Path, encoding: str) -> tuple[str, str]:
             encoding = "utf-8-sig"
         text = codecs.getincrementaldecoder(encoding)().decode(start)
         if "\0" in text:
-            raise NulByteError
+            raise UnicodeError
     return (text if len(start) < HEAD else text[: text.rfind("\n") + 1] or text), encoding
 
 

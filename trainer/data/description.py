@@ -1,15 +1,18 @@
-"""What a checkpoint says about the data that a model was trained on, and how other data is read as that was.
+"""What a checkpoint says about the data that a model was trained on, and a run's fingerprint of its data.
 
-Plain JSON, every number exact. Nothing is made of it but the dataclasses that are named here, each value checked by
-the annotation of its field.
+A checkpoint says it in plain JSON, every number exact. Nothing is made of it but the dataclasses that are named here,
+each value checked by the annotation of its field.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, is_dataclass, replace
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -19,11 +22,13 @@ from torch import Tensor
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._table.encoder import TableEncoder
 from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary
-from trainer.data.tensors import DataSpec
+from trainer.data.tensors import DataSpec, Loaders, shaped
 from trainer.errors import DataError
 
 FORMAT = 1  # a later one is not guessed at
 LARGEST = 2**28  # numbers in an example, and training examples: more is a mistake, or malice
+SAMPLE = 4 * 2**20  # bytes of the inputs of a split that are hashed
+FILES = 10_000  # of a split's that are looked at
 
 
 @dataclass(frozen=True)
@@ -34,37 +39,38 @@ class Description:
     class_counts: tuple[int, ...] = ()
 
     def targets(self) -> Tensor:
-        """Targets as those of training: so many of each class, or two values."""
+        """Return targets like those of training: as many of each class, or two values."""
         if self.spec.task == "regression":
             return torch.zeros(2, 1)
         labels = torch.arange(len(self.class_counts)).repeat_interleave(torch.tensor(self.class_counts))
-        return labels.float()[:, None] if self.spec.task == "binary" else labels
+        return shaped(labels, self.spec.task)
 
 
 def dumps(spec: DataSpec, targets: Tensor) -> bytes:
-    """JSON of what the data is; `targets` are those of the training split.
+    """Write what the data is as JSON; `targets` are those of the training split.
 
     Raises:
-        DataError: something in it cannot be said in JSON, or does not go together.
+        DataError: something in it cannot be written as JSON, or does not go together.
     """
     counts: list[int] = []
     if spec.task != "regression":
         num_classes = 2 if spec.task == "binary" else spec.out_features
         counts = torch.bincount(targets.flatten().long().cpu(), minlength=num_classes).tolist()
-    plain = {"format": FORMAT, **to_plain(Description(replace(spec, notes=()), tuple(counts)))}
     try:
-        content = json.dumps(plain, allow_nan=False).encode()
+        plain = {"format": FORMAT, **asdict(Description(replace(spec, notes=()), tuple(counts)))}
+        # A number of NumPy, or a tensor, is written as Python's numbers, which JSON keeps exactly.
+        content = json.dumps(plain, allow_nan=False, default=lambda value: value.tolist()).encode()
         loads(content)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"what the data says of itself cannot be kept: {error}") from error
     return content
 
 
 def loads(content: bytes) -> Description:
-    """The same again.
+    """Read what `dumps` has written.
 
     Raises:
-        ValueError: not what `dumps` has written.
+        ValueError: it is anything else.
     """
     try:
         plain: Any = json.loads(content)
@@ -105,35 +111,24 @@ def _check(spec: DataSpec) -> None:
         )
     if isinstance(encoder, Vocabulary):
         wrong["tokens"] = encoder.unit not in CUTTERS or len(encoder.tokens) + UNKNOWN + 1 != spec.vocab_size
-    for name, is_wrong in wrong.items():
-        if is_wrong:
-            raise ValueError(f"data.spec.{name} does not go with the rest")
-
-
-def to_plain(value: Any) -> Any:
-    """Dataclasses as dicts, lists, texts and numbers, which JSON keeps exactly."""
-    if is_dataclass(value):
-        return {f.name: to_plain(getattr(value, f.name)) for f in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value  # a tensor, or a number of NumPy
+    if names := [name for name, is_wrong in wrong.items() if is_wrong]:
+        raise ValueError(f"data.spec.{names[0]} does not go with the rest")
 
 
 def from_plain(kind: Any, plain: Any, where: str) -> Any:
-    """The same again, as `kind` says: a dataclass, a container, a tensor, a number, a text.
+    """Make a `kind` of what JSON holds: a dataclass, a container, a tensor, a number, a text.
 
     Raises:
-        ValueError: names the place of a value that is of another kind, or no finite number.
+        ValueError: a value is of another kind, or not finite; names its place.
     """
     origin, inner = get_origin(kind), get_args(kind)
-    if origin is UnionType:
-        return _one_of(inner, plain, where)
+    for one in inner if origin is UnionType else ():
+        with suppress(ValueError):
+            return from_plain(one, plain, where)
     if is_dataclass(kind) and isinstance(plain, dict):
         hints = get_type_hints(kind)
         if plain.keys() != hints.keys():
-            raise ValueError(f"{where}: has {_listed(plain)}, expected {_listed(hints)}")
+            raise ValueError(f"{where}: has {', '.join(sorted(plain))}, expected {', '.join(sorted(hints))}")
         return kind(**{name: from_plain(hint, plain[name], f"{where}.{name}") for name, hint in hints.items()})  # type: ignore[operator]
     if origin is Mapping and isinstance(plain, dict):
         return {key: from_plain(inner[1], item, f"{where}.{key}") for key, item in plain.items()}
@@ -152,16 +147,35 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
     raise ValueError(f"{where}: {str(plain)[:40]!r} is no {getattr(kind, '__name__', kind)}")
 
 
-def _one_of(kinds: tuple[Any, ...], plain: Any, where: str) -> Any:
-    """The first kind that the value is of."""
-    errors = []
-    for kind in kinds:
-        try:
-            return from_plain(kind, plain, where)
-        except ValueError as error:
-            errors.append(error)
-    raise errors[0]
+def fingerprints(data: Loaders) -> dict[str, str]:
+    """Map splits to 16 hexadecimal digits of their examples as stored, in their order; others mean other data.
+
+    All targets are hashed, and of the inputs an even sample beside the sum of all: a changed pixel changes that, an
+    exchange of two examples the targets or, by chance, the sample. Inputs that stay in files stand for themselves with
+    name and size.
+    """
+    return {split: _fingerprint(loader) for split, loader in zip(Loaders._fields, data, strict=True)}
 
 
-def _listed(names: Mapping[str, Any]) -> str:
-    return ", ".join(sorted(names)) or "nothing"
+def _fingerprint(loader: Any) -> str:
+    found = hashlib.blake2b(digest_size=8)
+    inputs = getattr(loader, "inputs", None)
+    for part in [loader.targets, *(_parts(inputs) if isinstance(inputs, Tensor) else [])]:
+        found.update(f"{part.dtype} {tuple(part.shape)}".encode())
+        found.update(part.cpu().contiguous().numpy().data)
+    paths = getattr(inputs, "paths", [])
+    for path in paths[:: len(paths) // FILES + 1]:
+        file = Path(path)
+        size = file.stat().st_size if file.exists() else "missing"
+        found.update(f"{file.parent.name}/{file.name} {size}".encode(errors="surrogateescape"))
+    return found.hexdigest()
+
+
+def _parts(inputs: Tensor) -> list[Tensor]:
+    """Return evenly spaced rows, and the sum of all bytes, eight at a time."""
+    size = inputs.numel() * inputs.element_size()
+    whole = inputs.contiguous().flatten().view(torch.uint8)
+    whole = whole.clone() if whole.storage_offset() % 8 else whole  # such as the rows of a table from the third on
+    words = whole[: len(whole) // 8 * 8].view(torch.int64)
+    shape = torch.tensor(inputs.shape)
+    return [shape, inputs[:: size // SAMPLE + 1], words.sum(), whole[len(words) * 8 :]]

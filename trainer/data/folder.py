@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from trainer.data._image.encoder import ImageEncoder, fit_images
-from trainer.data._image.file import SUFFIXES, pixels_of, printable, size_of
-from trainer.data._image.like_training import like_training
+from trainer.data._image.file import SUFFIXES, like_training, pixels_of, printable, size_of
 from trainer.data.stream import StreamLoader
-from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
+from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
 from trainer.errors import DataError, nearest
 
 SAMPLE = 1000  # training images that estimate mean and standard deviation
@@ -27,12 +26,10 @@ PARTS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Image files to be scaled to `size` or, given a trained model's encoder, read like its training images."""
+    """Image files, and how one is read: path -> `(C, H, W)` uint8."""
 
     paths: np.ndarray  # (N,) of str
-    size: tuple[int, int]
-    grey: bool
-    encoder: ImageEncoder | None = None
+    read_one: Callable[[str], np.ndarray]  # picklable, for worker processes
 
     def __len__(self) -> int:
         """Return N."""
@@ -43,19 +40,13 @@ class ImageFiles:
         return replace(self, paths=self.paths[index if isinstance(index, slice) else index.numpy()])
 
     def read(self, index: Sequence[int]) -> Tensor:
-        """Read those at `B` places: `(B, C, H, W)` uint8.
-
-        Raises:
-            DataError: a file cannot be read.
-        """
-        if self.encoder:
-            return torch.from_numpy(np.stack([like_training(self.paths[i], self.encoder) for i in index]))
-        return torch.from_numpy(np.stack([pixels_of(self.paths[i], self.size, grey=self.grey) for i in index]))
+        """Read those at `B` places: `(B, C, H, W)` uint8; a file that cannot be read is a DataError."""
+        return torch.from_numpy(np.stack([self.read_one(self.paths[i]) for i in index]))
 
 
 def files_like_training(paths: Sequence[str], encoder: ImageEncoder) -> ImageFiles:
     """Return files to be read like the training images."""
-    return ImageFiles(np.array(paths, dtype=object), encoder.size, encoder.is_grey, encoder)
+    return ImageFiles(np.array(paths, dtype=object), partial(like_training, encoder=encoder))
 
 
 def other_folder(path: str, encoder: ImageEncoder, class_names: Sequence[str]) -> tuple[Examples, list[str]]:
@@ -72,11 +63,18 @@ def other_folder(path: str, encoder: ImageEncoder, class_names: Sequence[str]) -
         raise DataError(f"{folder}: contains no folders; expected a folder of images for each class")
     if unknown := [name for name in map(printable, images) if name not in class_names]:
         raise DataError(f"{folder}: class {unknown[0]!r} is unknown in training; {nearest(unknown[0], class_names)}")
-    paths = [file for files in images.values() for file in files]
-    labels = torch.tensor([class_names.index(printable(name)) for name, files in images.items() for _ in files])
     notes = [*(["read from test/"] if has_parts else []), *_ignored(others)]
-    targets = labels.float()[:, None] if len(class_names) == 2 else labels
-    return Examples(files_like_training(paths, encoder), targets), notes
+    return _examples(images, class_names, partial(like_training, encoder=encoder)), notes
+
+
+def _examples(
+    images: dict[str, list[str]], class_names: Sequence[str], read_one: Callable[[str], np.ndarray]
+) -> Examples:
+    """Return the files of each class, whose folder is named in `images`, with their targets."""
+    number = {name: index for index, name in enumerate(class_names)}
+    paths = np.array([file for files in images.values() for file in files], dtype=object)
+    labels = torch.tensor([number[printable(name)] for name, files in images.items() for _ in files])
+    return Examples(ImageFiles(paths, read_one), shaped(labels, task_of(class_names)))
 
 
 def images_below(folder: str) -> list[str]:
@@ -106,9 +104,7 @@ def image_folder(
         ValueError: an invalid size or number of workers.
     """
     sides = [size, size] if isinstance(size, int) else size
-    if sides is not None and not (
-        isinstance(sides, list) and len(sides) == 2 and all(type(side) is int and side > 0 for side in sides)
-    ):
+    if sides is not None and not (isinstance(sides, list) and [*map(type, sides)] == [int, int] and min(sides) > 0):
         raise ValueError(f"size={size}: expected the side of a square in pixels, or [height, width]")
     if type(workers) is not int or workers < 0:
         raise ValueError(f"workers={workers}: expected a number of processes, 0 or more")
@@ -121,16 +117,9 @@ def image_folder(
     if one != shape:
         notes.append(f"images of {one or 'various sizes'}, resized to {shape}")
 
-    class_names = list(found["train"])
-    binary = len(class_names) == 2
-
-    def examples(classes: dict[str, list[str]]) -> Examples:
-        paths = np.array([file for name in class_names for file in classes.get(name, [])], dtype=object)
-        counts = torch.tensor([len(classes.get(name, [])) for name in class_names])
-        labels = torch.arange(len(class_names)).repeat_interleave(counts)
-        return Examples(ImageFiles(paths, shape, grey), labels.float()[:, None] if binary else labels)
-
-    given = {part: examples(classes) for part, classes in found.items()}
+    class_names = [printable(name) for name in found["train"]]
+    read_one = partial(pixels_of, size=shape, grey=grey)
+    given = {part: _examples(classes, class_names, read_one) for part, classes in found.items()}
     parts = split(
         given["train"].targets,
         val_fraction=0.0 if "val" in given else val_fraction,
@@ -147,14 +136,7 @@ def image_folder(
     encoder = fit_images((images.read(index.tolist()) for index in sample.split(50)), are_files=True)
     if len(sample) < len(images):
         notes.append(f"standardised by {len(sample):,} training images, sampled with the seed")
-    spec = DataSpec(
-        task="binary" if binary else "multiclass",
-        in_shape=(1 if grey else 3, *shape),
-        out_features=1 if binary else len(class_names),
-        class_names=tuple(printable(name) for name in class_names),
-        encoder=encoder,
-        notes=tuple(notes),
-    )
+    spec = spec_of_classes(class_names, encoder.in_shape, encoder=encoder, notes=tuple(notes))
     return Splits(splits.train, val, test, encoder.prepare, partial(StreamLoader, workers=workers)), spec
 
 

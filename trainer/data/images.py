@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +13,12 @@ from trainer.data import _download
 from trainer.data._image.cifar import read_cifar10
 from trainer.data._image.encoder import fit_images
 from trainer.data._image.idx import read_idx
-from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
+from trainer.data.tensors import DataSpec, Examples, Splits, spec_of_classes, split, splits_of
 from trainer.errors import DataError
 
 DIGITS = tuple("0123456789")
 CLOTHES = "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"
+Images = tuple[Tensor, Tensor]  # (N, C, H, W) uint8, and labels (N,)
 FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
 MNIST_SHA256 = (  # of the original files, unpacked, in the order of FILES
     "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
@@ -46,10 +48,7 @@ def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tu
     Raises:
         DataError: a file is missing or broken, or could not be downloaded.
     """
-    splits, spec, sums = _idx_data("MNIST", Path(root).expanduser(), DIGITS, val_fraction=val_fraction, seed=seed)
-    others = [name for name, found, known in zip(FILES, sums, MNIST_SHA256, strict=True) if found != known]
-    notes = (f"not the original MNIST: {others[0]} differs",) if others else ()
-    return splits, replace(spec, notes=notes)
+    return _idx_data("MNIST", root, DIGITS, val_fraction, seed, MNIST_SHA256)
 
 
 def fashion_mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
@@ -58,7 +57,7 @@ def fashion_mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 
     Raises:
         DataError: a file is missing or broken, or could not be downloaded.
     """
-    return _idx_data("FashionMNIST", Path(root).expanduser(), CLOTHES, val_fraction=val_fraction, seed=seed)[:2]
+    return _idx_data("FashionMNIST", root, CLOTHES, val_fraction, seed)
 
 
 def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
@@ -71,14 +70,14 @@ def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> 
         DataError: a file is missing or not the original, or could not be downloaded.
     """
     train, test, class_names = read_cifar10(Path(root).expanduser())
-    return _with_test(train, test, class_names, val_fraction=val_fraction, seed=seed)
+    return _with_test(train, test, class_names, val_fraction, seed)
 
 
 def _idx_data(
-    name: str, root: Path, class_names: tuple[str, ...], *, val_fraction: float, seed: int
-) -> tuple[Splits, DataSpec, tuple[str, ...]]:
-    """Load the four files of `<root>/<name>/raw`; also return the SHA-256 of each."""
-    folder = root / name / "raw"
+    name: str, root: str, class_names: tuple[str, ...], val_fraction: float, seed: int, originals: Sequence[str] = ()
+) -> tuple[Splits, DataSpec]:
+    """Load the four files of `<root>/<name>/raw`, and note one whose SHA-256 is not the original's."""
+    folder = Path(root).expanduser() / name / "raw"
     if not any((folder / file).exists() for stem in FILES for file in (stem, f"{stem}.gz")):
         wanted = f"the four files {', '.join(f'{stem}.gz' for stem in FILES)}"
         from torchvision import datasets
@@ -86,7 +85,7 @@ def _idx_data(
         source = getattr(datasets, name)
         _download.download(name, source.mirrors, dict(source.resources), folder, files=wanted)
     files = [read_idx(folder, stem, num_dims=3 if "idx3" in stem else 1) for stem in FILES]
-    images, labels, test_images, test_labels = (file.values for file in files)
+    images, labels, test_images, test_labels = (values for values, _ in files)
     for part, x, y in [("train", images, labels), ("t10k", test_images, test_labels)]:
         if len(x) != len(y):
             raise DataError(f"{folder}: {part} has {len(x)} images and {len(y)} labels")
@@ -101,18 +100,15 @@ def _idx_data(
             f"{folder}: images of {tuple(images.shape[1:])} in train, {tuple(test_images.shape[1:])} in t10k"
         )
     train, test = (images[:, None], labels.long()), (test_images[:, None], test_labels.long())
-    return *_with_test(train, test, class_names, val_fraction=val_fraction, seed=seed), tuple(f.sha256 for f in files)
+    splits, spec = _with_test(train, test, class_names, val_fraction, seed)
+    others = [stem for stem, (_, found), known in zip(FILES, files, originals, strict=False) if found != known]
+    return splits, replace(spec, notes=tuple(f"not the original {name}: {stem} differs" for stem in others[:1]))
 
 
 def _with_test(
-    train: tuple[Tensor, Tensor],
-    test: tuple[Tensor, Tensor],
-    class_names: tuple[str, ...],
-    *,
-    val_fraction: float,
-    seed: int,
+    train: Images, test: Images, class_names: tuple[str, ...], val_fraction: float, seed: int
 ) -> tuple[Splits, DataSpec]:
-    """Cut a validation split from training images `(N, C, H, W)` and labels `(N,)`; the test split is given."""
+    """Cut a validation split from the training images; the test split is given."""
     parts = split(train[1], val_fraction=val_fraction, seed=seed, stratify=True)
     return _image_data(replace(splits_of(*train, parts), test=Examples(*test)), class_names=class_names)
 
@@ -120,11 +116,4 @@ def _with_test(
 def _image_data(splits: Splits, *, class_names: tuple[str, ...], largest: int = 255) -> tuple[Splits, DataSpec]:
     """Standardise batches by mean and standard deviation of the training images, and describe the data."""
     encoder = fit_images([splits.train.inputs], largest)
-    spec = DataSpec(
-        task="multiclass",
-        in_shape=tuple(splits.train.inputs.shape[1:]),
-        out_features=len(class_names),
-        class_names=class_names,
-        encoder=encoder,
-    )
-    return replace(splits, prepare=encoder.prepare), spec
+    return replace(splits, prepare=encoder.prepare), spec_of_classes(class_names, encoder.in_shape, encoder=encoder)

@@ -6,9 +6,9 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,40 +18,23 @@ from trainer.data.tensors import BatchLoader, Examples
 from trainer.errors import DataError
 
 
-class Stored(Protocol):
-    """The inputs of `N` examples in files, picklable."""
-
-    def __len__(self) -> int:
-        """Return N."""
-
-    def __getitem__(self, index: slice | Tensor) -> Stored:
-        """Select some without reading them."""
-
-    def read(self, index: Sequence[int]) -> Tensor:
-        """Read those at `B` places: `(B, *in_shape)`.
-
-        Raises:
-            DataError: one cannot be read.
-        """
-
-
 class StreamLoader(BatchLoader):
     """Batches read by `workers` processes, two ahead each, or by this process if there are none.
 
     Batches are the same for any number of workers, which start with the first pass and end with the loader. A new pass
-    ends the one before it.
+    ends the one before it. The examples' inputs are picklable and know their number, select (`inputs[index]`) without
+    reading, and `read(index)` the examples at `B` places as `(B, *in_shape)`, like folder.py's `ImageFiles`.
     """
 
     def __init__(self, examples: Examples, batch_size: int, *, workers: int, **options: Any) -> None:
         super().__init__(examples.targets, batch_size, **options)
-        self.inputs: Stored = examples.inputs
+        self.inputs = examples.inputs
         self.plan: list[list[int]] = []  # indices of each batch of the next pass
         with _quiet():
             self.reader = DataLoader(
                 _Batches(examples.inputs),
                 batch_size=None,
                 sampler=self.plan,
-                collate_fn=_unchanged,
                 num_workers=workers,
                 persistent_workers=workers > 0,
                 worker_init_fn=_settle,
@@ -84,7 +67,7 @@ class StreamLoader(BatchLoader):
 class _Batches(Dataset[Any]):
     """Reads a batch in a worker; returns errors, because a raised one would arrive with its traceback."""
 
-    def __init__(self, inputs: Stored) -> None:
+    def __init__(self, inputs: Any) -> None:
         self.inputs = inputs
 
     def __getitem__(self, index: list[int]) -> Tensor | Exception:
@@ -92,10 +75,6 @@ class _Batches(Dataset[Any]):
             return self.inputs.read(index)
         except (DataError, MemoryError) as error:
             return error
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch
 
 
 def _settle(_: int) -> None:

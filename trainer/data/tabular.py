@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainer.data._download import openml
-from trainer.data._table.opening import open_table
+from trainer.data._table.file import open_table
 from trainer.data._table.splits import table
 from trainer.data.tensors import DataSpec, Splits
 
@@ -117,18 +117,8 @@ def boston(
     Raises:
         DataError: the file is missing and cannot be downloaded, or has other columns.
     """
-    path = openml(Path(root) / "boston.csv", 531, BOSTON, {})
-    return csv(
-        path=str(path),
-        target="medv",
-        task="regression",
-        features=BOSTON[:-1] if features is None else features,
-        drop=drop,
-        missing=missing,
-        val_fraction=val_fraction,
-        test_fraction=test_fraction,
-        seed=seed,
-    )
+    how = {"drop": drop, "missing": missing, "val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    return _from_openml(Path(root) / "boston.csv", 531, BOSTON, {}, features, task="regression", **how)
 
 
 def pima(
@@ -149,18 +139,22 @@ def pima(
     Raises:
         DataError: the file is missing and cannot be downloaded, or has other columns.
     """
-    path = openml(Path(root) / "pima_diabetes.csv", 37, PIMA, {"tested_negative": 0, "tested_positive": 1})
-    return csv(
-        path=str(path),
-        target="Outcome",
-        task="binary",
-        features=PIMA[:-1] if features is None else features,
-        drop=drop,
-        missing=missing,
-        val_fraction=val_fraction,
-        test_fraction=test_fraction,
-        seed=seed,
-    )
+    how = {"drop": drop, "missing": missing, "val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    classes = {"tested_negative": 0, "tested_positive": 1}
+    return _from_openml(Path(root) / "pima_diabetes.csv", 37, PIMA, classes, features, task="binary", **how)
+
+
+def _from_openml(
+    path: Path,
+    data_id: int,
+    columns: Sequence[str],
+    classes: Mapping[str, int],
+    features: Sequence[str] | None,
+    **how: Any,
+) -> tuple[Splits, DataSpec]:
+    """Load a table that is downloaded if it is missing; the last of its `columns` is the target."""
+    openml(path, data_id, columns, classes)
+    return csv(path=str(path), target=columns[-1], features=columns[:-1] if features is None else features, **how)
 
 
 def diabetes(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -85,11 +85,8 @@ class BatchLoader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs `(B, *in_shape)` and targets of each batch, augmented if requested."""
-        return self._augmented(self.augment) if self.augment else self._read()
-
-    def _augmented(self, augment: Augmentation) -> Iterator[tuple[Tensor, Tensor]]:
         for number, (inputs, targets) in enumerate(self._read(), self.start):
-            yield augment(inputs, targets, self.epoch, number)
+            yield self.augment(inputs, targets, self.epoch, number) if self.augment else (inputs, targets)
 
     def stored(self, index: Tensor) -> Tensor:
         """Return the stored inputs at the index, `(B, *in_shape)`, on the CPU; `prepare` reads them."""
@@ -187,6 +184,23 @@ class DataSpec:
         return values * self.target_std + self.target_mean
 
 
+def shaped(labels: Tensor, task: str) -> Tensor:
+    """Shape targets `(N,)` for a loss: class numbers int64 if there are more than two, else `(N, 1)` float32."""
+    return labels.long() if task == "multiclass" else labels.float()[:, None]
+
+
+def task_of(class_names: Sequence[str]) -> str:
+    """Return the task of telling these classes apart."""
+    return "binary" if len(class_names) == 2 else "multiclass"
+
+
+def spec_of_classes(class_names: Sequence[str], in_shape: tuple[int, ...], **more: Any) -> DataSpec:
+    """Describe data with these classes."""
+    task = task_of(class_names)
+    out_features = 1 if task == "binary" else len(class_names)
+    return DataSpec(task, in_shape, out_features, class_names=tuple(class_names), **more)
+
+
 class Loaders(NamedTuple):
     """A loader for each split, on the device."""
 
@@ -221,15 +235,13 @@ def split(
         position[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
     test = position < test_fraction
     val = ~test & (position < test_fraction + val_fraction)
-    parts = [part.nonzero().flatten() for part in (~test & ~val, val, test)]
-    fractions = {"train": 1.0, "validation": val_fraction, "test": test_fraction}
-    for part, (name, fraction) in zip(parts, fractions.items(), strict=True):
+    train, val, test = (part.nonzero().flatten() for part in (~test & ~val, val, test))
+    for name, part, fraction in [("train", train, 1), ("validation", val, val_fraction), ("test", test, test_fraction)]:
         if fraction and not len(part):
             raise DataError(
                 f"the {name} split is empty: {len(targets)} examples, val_fraction={val_fraction}, "
                 f"test_fraction={test_fraction}; use more examples or other fractions"
             )
-    train, val, test = parts
     val = val if val_fraction else train
     return train, val, test if test_fraction or elsewhere else val
 

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from trainer.data._textfile import data_errors, head, open_text, shown
 from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary, cut
-from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
+from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
 from trainer.errors import DataError, nearest
 
 
@@ -65,20 +66,15 @@ def text(
         raise ValueError(f"missing={missing}: expected error or drop")
     notes: list[str] = []
     rows, test_rows = (
-        _filled(Path(file), list(_rows(Path(file), encoding))[header:], tokens, missing, notes) if file else []
-        for file in (path, test_path)
+        _filled(Path(file), tokens, header, missing, encoding, notes) if file else [] for file in (path, test_path)
     )
     labels = sorted({row.label for row in rows})
-    number = {label: index for index, label in enumerate(labels)}
     if len(labels) < 2:
         raise DataError(f"{path}: the only label is {shown(labels[0])}; expected at least two")
-    _check_labels(Path(str(test_path)), test_rows, labels, path)
+    targets, test_targets = _targets(path, rows, labels, path), _targets(str(test_path), test_rows, labels, path)
     if not header and sum(row.label == rows[0].label for row in rows) == 1:
         notes.append(f"only line 1 has the label {shown(rows[0].label)}: if it is a header, set data.header=true")
 
-    binary = len(labels) == 2
-    dtype = torch.float32 if binary else torch.int64
-    targets, test_targets = (torch.tensor([number[r.label] for r in part], dtype=dtype) for part in (rows, test_rows))
     elsewhere = None if test_path else test_fraction
     parts = split(targets, val_fraction=val_fraction, test_fraction=elsewhere, seed=seed, stratify=True)
     texts, test_texts = ([row.text for row in part] for part in (rows, test_rows))
@@ -90,22 +86,11 @@ def text(
     if max(lengths) > max_length:
         notes.append(f"longer and cut: {sum(n > max_length for n in lengths)} texts; data.max_length= reads more")
 
-    if binary:
-        targets, test_targets = targets[:, None], test_targets[:, None]
     splits = splits_of(vocabulary.encode(texts), targets, parts)
     if test_path:
         splits = replace(splits, test=Examples(vocabulary.encode(test_texts), test_targets))
-    spec = DataSpec(
-        task="binary" if binary else "multiclass",
-        in_shape=(vocabulary.max_length,),
-        out_features=1 if binary else len(labels),
-        vocab_size=len(known) + UNKNOWN + 1,
-        class_names=tuple(labels),
-        target_name="label",
-        encoder=vocabulary,
-        notes=tuple(notes),
-    )
-    return splits, spec
+    about = {"vocab_size": len(known) + UNKNOWN + 1, "encoder": vocabulary, "notes": tuple(notes)}
+    return splits, spec_of_classes(labels, vocabulary.in_shape, target_name="label", **about)
 
 
 def other_texts(
@@ -122,22 +107,20 @@ def other_texts(
     Raises:
         DataError: as for the training file, or a label unknown in training.
     """
-    file = Path(path)
     notes: list[str] = []
-    rows = _filled(file, list(_rows(file, encoding))[header:], vocabulary.unit, missing, notes)
-    _check_labels(file, rows, labels, "the training file")
-    numbers = torch.tensor([labels.index(row.label) for row in rows])
-    targets = numbers.float()[:, None] if len(labels) == 2 else numbers
+    rows = _filled(Path(path), vocabulary.unit, header, missing, encoding, notes)
+    targets = _targets(path, rows, labels, "the training file")
     return Examples(vocabulary.encode([row.text for row in rows]), targets), notes
 
 
-def _check_labels(file: Path, rows: Sequence[Row], labels: Sequence[str], whose: str) -> None:
-    """Raise a DataError for the first unknown label."""
+def _targets(path: str, rows: Sequence[Row], labels: Sequence[str], whose: str) -> Tensor:
+    """Turn labels into targets; raise a DataError for the first one that is unknown in the training file."""
+    number = {label: index for index, label in enumerate(labels)}
     for row in rows:
-        if row.label not in labels:
-            raise DataError(
-                f"{file}: line {row.line}: {whose} has no label {shown(row.label)}; {nearest(row.label, labels)}"
-            )
+        if row.label not in number:
+            unknown = f"{whose} has no label {shown(row.label)}; {nearest(row.label, labels)}"
+            raise DataError(f"{Path(path)}: line {row.line}: {unknown}")
+    return shaped(torch.tensor([number[row.label] for row in rows]), task_of(labels))
 
 
 class Row(NamedTuple):
@@ -148,8 +131,9 @@ class Row(NamedTuple):
     line: int
 
 
-def _filled(file: Path, rows: list[Row], unit: str, missing: str, notes: list[str]) -> list[Row]:
-    """Return the rows with text and label; raise a DataError if others may not be dropped."""
+def _filled(file: Path, unit: str, header: bool, missing: str, encoding: str, notes: list[str]) -> list[Row]:
+    """Return a file's rows with text and label; raise a DataError if others may not be dropped."""
+    rows = list(_rows(file, encoding))[header:]
     empty = [row for row in rows if not (cut(row.text, unit) and row.label)]
     if empty and missing == "error":
         what = "label" if cut(empty[0].text, unit) else "text"

@@ -7,6 +7,7 @@ model's own meter.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.data.tensors import BatchLoader, DataSpec, TensorLoader
@@ -52,9 +53,8 @@ def baselines(
 
 def _least_squares(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
     """Fit a linear model to `x` `(N, F)`, `y` `(N, 1)` and return its predictions `(M, 1)` at `z` `(M, F)`."""
-    ones = torch.ones(len(x) + len(z), 1, dtype=x.dtype)
-    solution = torch.linalg.lstsq(torch.cat([x, ones[: len(x)]], 1), y, driver="gelsd").solution
-    return torch.cat([z, ones[: len(z)]], 1) @ solution
+    x, z = F.pad(x, (0, 1), value=1.0), F.pad(z, (0, 1), value=1.0)  # a column for the intercept
+    return z @ torch.linalg.lstsq(x, y, driver="gelsd").solution
 
 
 def _logistic_regression(x: Tensor, y: Tensor, z: Tensor, num_outputs: int) -> Tensor:

@@ -93,9 +93,8 @@ def range_test(
             curve.lrs.append(lr)
             curve.losses.append(value)
             curve.smoothed.append(average / (1 - MEMORY ** len(curve.lrs)))  # corrects for the start at zero
-            if len(curve.lrs) >= steps or curve.smoothed[-1] > DIVERGED * min(
-                curve.smoothed[WINDOW:], default=math.inf
-            ):
+            limit = DIVERGED * min(curve.smoothed[WINDOW:], default=math.inf)
+            if len(curve.lrs) >= steps or curve.smoothed[-1] > limit:
                 break
             lr = update.lr
     except NumericalError:

@@ -1,27 +1,16 @@
-"""Loss and metrics over many batches, added up in groups, and saved with an interrupted run."""
+"""Loss and metrics over many batches, and the best epoch by one of them; both are saved with an interrupted run."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map_only
 
 from trainer.metrics import Metric, exact
-
-
-def _copy(value: Any) -> Any:
-    return list(value) if isinstance(value, list) else value
-
-
-def _to(value: Any, device: torch.device) -> Any:
-    """Move every tensor in lists and dictionaries to the device."""
-    if isinstance(value, Tensor):
-        return value.to(device)
-    if isinstance(value, list):
-        return [_to(item, device) for item in value]
-    return {key: _to(item, device) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 class Meter:
@@ -65,15 +54,13 @@ class Meter:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was added since the last `compute`."""
-        metrics = {name: {k: _copy(v) for k, v in vars(metric).items()} for name, metric in self.metrics.items()}
-        return {"kept": [list(batch) for batch in self.kept], "metrics": metrics} | {
-            "loss": self.loss,
-            "num_examples": self.num_examples,
-        }
+        states = {name: tree_map_only(Tensor, Tensor.detach, vars(m)) for name, m in self.metrics.items()}
+        batches = [list(batch) for batch in self.kept]
+        return {"kept": batches, "metrics": states, "loss": self.loss, "num_examples": self.num_examples}
 
     def load_state_dict(self, state: dict[str, Any], device: torch.device) -> None:
         """Continue from a saved state."""
-        state = _to(state, device)
+        state = tree_map_only(Tensor, lambda tensor: tensor.to(device), state)
         self.kept = [(outputs, targets, loss) for outputs, targets, loss in state["kept"]]
         self.loss, self.num_examples = state["loss"], state["num_examples"]
         for name, metric in self.metrics.items():
@@ -86,3 +73,41 @@ class Meter:
         values = {"loss": self.loss / self.num_examples} | {n: m.compute() for n, m in self.metrics.items()}
         self._reset()
         return {name: float(value) for name, value in values.items()}
+
+
+class Best:
+    """The best epoch by one validation metric. NaN is never best and never an improvement."""
+
+    def __init__(self, monitor: str, higher_is_better: bool) -> None:
+        self.monitor = monitor
+        self.sign = 1.0 if higher_is_better else -1.0
+        self.metrics: dict[str, float] = {}
+        self.epoch = 0
+        self.epochs_without = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that a restart needs."""
+        return {"metrics": self.metrics, "epoch": self.epoch, "epochs_without": self.epochs_without}
+
+    def about(self) -> dict[str, Any]:
+        """Return the entries of the run's summary."""
+        return {
+            "best": self.metrics,
+            "best_epoch": self.epoch,
+            "monitor": self.monitor,
+            "higher_is_better": self.sign > 0,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from a saved state."""
+        vars(self).update(state)
+
+    def improved(self, epoch: int, metrics: dict[str, float]) -> bool:
+        """Record an epoch and return whether it is the best so far; the earlier one wins a tie."""
+        value = self.sign * metrics[self.monitor]
+        before = self.sign * self.metrics.get(self.monitor, math.nan)
+        better = math.isnan(before) or value > before
+        if better:
+            self.metrics, self.epoch = metrics, epoch
+        self.epochs_without = 0 if better and not math.isnan(value) else self.epochs_without + 1
+        return better

@@ -48,7 +48,10 @@ class SearchedUpdate(Shortcut):
         except ValueError as error:
             raise ConfigError(f"optim: {name}: {error}") from error
         try:
-            self._try(sample)
+            model.train()
+            present = parameters_to_vector(self.named.values())
+            with torch.no_grad(), autocast:
+                vmap(lambda weights: self._with(weights)(sample), randomness="same")(present.expand(2, -1))
         except Exception as error:
             raise ConfigError(
                 f"optim: {name} evaluates many weights in one call, and this {type(model).__name__} does not allow it: "
@@ -62,13 +65,6 @@ class SearchedUpdate(Shortcut):
         mean = self._mean(self.model, window, size, self.observe)
         self.update.was_made(mean, None)
         return mean
-
-    @torch.no_grad()
-    def _try(self, sample: Tensor) -> None:
-        self.model.train()
-        present = parameters_to_vector(self.named.values())
-        with self.autocast:
-            vmap(lambda weights: self._with(weights)(sample), randomness="same")(present.expand(2, -1))
 
     def _losses(self, candidates: Tensor, window: list[Batch], size: int) -> Tensor:
         """Return the losses `(M,)` of candidates `(M, P)`; those evaluated at once share their dropout."""

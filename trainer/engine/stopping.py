@@ -6,63 +6,27 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sized
-from types import FrameType, TracebackType
+from collections.abc import Callable, Iterable, Iterator, Sized
+from types import FrameType
 from typing import Any, Generic, TypeVar
 
-from trainer.engine.best import Best
 from trainer.engine.loop import Position
+from trainer.engine.meter import Best
 from trainer.engine.update import Update
 from trainer.errors import Halt, Halted, Stopped
 
 Batch = TypeVar("Batch")
 
 
-class Signals:
-    """A context manager that makes Ctrl-C and SIGTERM wait for the end of an update; a second Ctrl-C does not wait.
-
-    After a signal, the next of the `watched` batches raises `Stopped`.
-    """
-
-    def __init__(self) -> None:
-        self.came = 0
-        self.before: dict[int, Any] = {}
-
-    def __enter__(self) -> Signals:
-        if threading.current_thread() is threading.main_thread():
-            self.before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if self.came and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.came = self.came or number
-
-    def check(self) -> None:
-        """Raise `Stopped` if a signal has arrived."""
-        if self.came:
-            raise Stopped(self.came)
-
-    def watched(self, batches: Iterable[Batch]) -> Watched[Batch]:
-        """Return the same batches, checking for a signal before each."""
-        return Watched(batches, self)
-
-
 class Watched(Generic[Batch]):
-    """Batches that can be iterated over repeatedly; see `Signals`."""
+    """Batches that can be iterated over repeatedly, with a `check` before each."""
 
-    def __init__(self, batches: Iterable[Batch], signals: Signals) -> None:
-        self.batches, self.signals = batches, signals
+    def __init__(self, batches: Iterable[Batch], check: Callable[[], None]) -> None:
+        self.batches, self.check = batches, check
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self.batches:
-            self.signals.check()
+            self.check()
             yield batch
 
 
@@ -89,23 +53,33 @@ class Budget:
 
 
 class Ending:
-    """A context manager that knows when a run is over and makes signals wait for the end of an update.
+    """A context manager that knows when a run is over and makes Ctrl-C and SIGTERM wait for the end of an update.
 
-    `halt(epoch, best)` is called after every epoch but the last, with the best value of the monitored metric so far.
+    A second Ctrl-C does not wait. `halt(epoch, best)` is called after every epoch but the last, with the best value of
+    the monitored metric so far.
     """
 
     def __init__(
         self, update: Update, best: Best, halt: Halt, epochs: int, patience: float, max_steps: float, minutes: float
     ) -> None:
         self.best, self.halt, self.epochs, self.patience = best, halt, epochs, patience
-        self.signals, self.budget = Signals(), Budget(update, max_steps, minutes)
+        self.budget = Budget(update, max_steps, minutes)
+        self.came = 0  # the signal that has arrived
+        self.handlers: dict[int, Any] = {}  # of signals, before
 
     def __enter__(self) -> Ending:
-        self.signals.__enter__()
+        if threading.current_thread() is threading.main_thread():
+            self.handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
         return self
 
     def __exit__(self, *error: Any) -> None:
-        self.signals.__exit__(*error)
+        for number, handler in self.handlers.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        if self.came and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.came = self.came or number
 
     def epochs_from(self, start: Position) -> int:
         """Return the last epoch to train, or 0 if the run was over at `start` already.
@@ -118,7 +92,7 @@ class Ending:
 
     def watched(self, batches: Iterable[Batch]) -> Watched[Batch]:
         """Return the same batches; after a signal, the next one raises `Stopped`."""
-        return self.signals.watched(batches)
+        return Watched(batches, self.check_signals)
 
     def limited(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Return the batches that the budget covers, watched as well."""
@@ -130,7 +104,8 @@ class Ending:
 
     def check_signals(self) -> None:
         """Raise `Stopped` if a signal has arrived."""
-        self.signals.check()
+        if self.came:
+            raise Stopped(self.came)
 
     def reached(self, epoch: int) -> bool:
         """Return whether the run is over after this epoch.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -37,30 +36,22 @@ class Spaced(Generic[Item]):
         self.next = self.steps[-1] + self.spacing
 
 
-class Point(NamedTuple):
-    """Loss and learning rate of an update."""
-
-    loss: Tensor  # shape (), on the device, so that nothing waits for it
-    lr: float
-
-
 class Trace:
     """The trace of a run from `step` on; an update that is not kept costs one comparison."""
 
     def __init__(self, model: nn.Module, step: int, enabled: bool = True) -> None:
         self.parameters = dict(model.named_parameters())
         size = sum(p.numel() * p.element_size() for p in self.parameters.values())
-        self.points: Spaced[Point] = Spaced(POINTS if enabled else 0, step + 1)
+        # Losses, shape (), stay on the device, so that nothing waits for them; beside each, the learning rate.
+        self.points: Spaced[tuple[Tensor, float]] = Spaced(POINTS if enabled else 0, step + 1)
         self.weights: Spaced[list[Tensor]] = Spaced(min(WEIGHTS, WEIGHTS_BYTES // max(1, size)) * enabled, step)
-        self.next: float = step
-        if enabled:
-            self._keep_weights(step)
+        self._keep_weights(step)
         self.next = min(self.points.next, self.weights.next)
 
     def note(self, step: int, loss: Tensor, lr: float) -> None:
         """Keep what is due at this step; call it when `step >= next`."""
         if step >= self.points.next:
-            self.points.add(step, Point(loss.detach().clone(), lr))
+            self.points.add(step, (loss.detach().clone(), lr))
         self._keep_weights(step)
         self.next = min(self.points.next, self.weights.next)
 
@@ -77,8 +68,8 @@ class Trace:
     def losses(self) -> tuple[list[int], list[float], list[float]]:
         """Return steps, losses and learning rates."""
         items = self.points.items
-        losses = torch.stack([point.loss.float() for point in items]).tolist() if items else []
-        return self.points.steps, losses, [point.lr for point in items]
+        losses = torch.stack([loss.float() for loss, _ in items]).tolist() if items else []
+        return self.points.steps, losses, [lr for _, lr in items]
 
     def path(self) -> tuple[list[int], Tensor]:
         """Return steps and their weights `(S, P)` on the CPU, in the order of the model's parameters."""
@@ -107,6 +98,5 @@ class KeepingMeter(Meter):
 
     def outputs(self) -> tuple[Tensor, Tensor]:
         """Return outputs `(N, K)` and targets of the first examples, or of all if they are below the limit."""
-        columns: Iterable[Iterable[Tensor]] = zip(*self.seen, strict=True)
-        outputs, targets = (torch.cat(list(column)) for column in columns)
-        return outputs, targets
+        outputs, targets = zip(*self.seen, strict=True)
+        return torch.cat(outputs), torch.cat(targets)

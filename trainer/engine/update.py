@@ -7,28 +7,19 @@ import inspect
 import math
 from collections.abc import Callable
 from types import MethodType
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from trainer.errors import NumericalError
+from trainer.schedules import Schedule
 
-
-class Scheduler(Protocol):
-    """What `Update` needs from a schedule: torch's `LRScheduler` and `trainer.schedules` both have it."""
-
-    def step(self) -> None:
-        """Count an update."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a restart needs."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a saved state."""
+Scheduler = Schedule | LRScheduler
 
 
 class Update:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import accumulate, product
 from typing import Any
 
 import torch
@@ -86,10 +86,7 @@ class DirectionSearch(Search):
 
 def _along(start: Tensor, move: Tensor, num_steps: int) -> Tensor:
     """Return the points after 1, 2, ... moves, `(num_steps, P)`; multiples of `move` would round differently."""
-    rows = [start + move]
-    for _ in range(num_steps - 1):
-        rows.append(rows[-1] + move)
-    return torch.stack(rows)
+    return torch.stack([*accumulate([move] * num_steps, initial=start)][1:])
 
 
 def _leading(flags: Tensor) -> int:

@@ -55,11 +55,7 @@ class Search(Optimizer):
         return loss
 
     def check_size(self, num_weights: int) -> None:
-        """Raise if the search would take forever.
-
-        Raises:
-            ValueError: too many weights for this search.
-        """
+        """Raise a ValueError if there are too many weights for this search."""
         raise NotImplementedError
 
     def search(self, present: Tensor, closure: Closure) -> tuple[Tensor, Tensor]:
@@ -79,11 +75,7 @@ def lowest(blocks: Iterable[Tensor], closure: Closure) -> tuple[Tensor, Tensor]:
 
 
 def for_each(name: str, given: Any, length: int) -> Tensor:
-    """Return lists of `length` numbers, one per weight or one for all, as `(P, length)` or `(1, length)`.
-
-    Raises:
-        ValueError: `given` is anything else.
-    """
+    """Return lists of `length` numbers, one per weight or for all, as `(P, length)` or `(1, length)`."""
     try:
         rows = torch.tensor(given, dtype=torch.float64)
     except (TypeError, ValueError):
@@ -95,11 +87,7 @@ def for_each(name: str, given: Any, length: int) -> Tensor:
 
 
 def check_length(name: str, rows: Tensor, num_weights: int) -> None:
-    """Check the number of lists.
-
-    Raises:
-        ValueError: it is neither 1 nor the number of weights.
-    """
+    """Raise a ValueError unless there is one list, or one for each weight."""
     if len(rows) not in (1, num_weights):
         raise ValueError(
             f"{name} has {len(rows)} lists, and the model has {num_weights} weights; expected a list for each, or one"

@@ -11,9 +11,8 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from trainer.engine.best import Best
 from trainer.engine.loop import Position, Report
-from trainer.engine.meter import Meter
+from trainer.engine.meter import Best, Meter
 from trainer.engine.numerics import random_state, set_random_state
 from trainer.engine.update import Update
 from trainer.errors import CheckpointError, NumericalError, reason

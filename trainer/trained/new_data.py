@@ -12,12 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.config.targets import component
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._table.encoder import TableEncoder
-from trainer.data._table.opening import open_table
+from trainer.data._table.file import open_table
 from trainer.data._table.splits import other_rows
 from trainer.data._vocabulary import Vocabulary
 from trainer.data.folder import other_folder
 from trainer.data.stream import StreamLoader
-from trainer.data.tensors import BatchLoader, DataSpec, Examples, Splits, TensorLoader
+from trainer.data.tensors import BatchLoader, DataSpec, Examples, Splits, TensorLoader, shaped
 from trainer.data.text import other_texts
 from trainer.errors import ConfigError, DataError, nearest
 
@@ -90,4 +90,4 @@ def _other_images(made: tuple[Splits, DataSpec], encoder: ImageEncoder, spec: Da
     numbers = torch.tensor([spec.class_names.index(name) for name in theirs.class_names])
     labels = numbers[splits.test.targets.flatten().long()]
     images, notes = encoder.fitted(splits.test.inputs, theirs.encoder.largest)
-    return Examples(images, labels.float()[:, None] if spec.task == "binary" else labels), TensorLoader, notes
+    return Examples(images, shaped(labels, spec.task)), TensorLoader, notes

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from trainer.data._image.file import printable
 from trainer.data._table.encoder import TableEncoder
-from trainer.data._table.file import TableFile
-from trainer.data._table.opening import open_table
+from trainer.data._table.file import TableFile, open_table
 from trainer.errors import DataError, check_new, naming
 from trainer.files import replacing
 from trainer.trained.new_data import how

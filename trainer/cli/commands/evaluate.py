@@ -70,7 +70,6 @@ def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[s
     """
     from trainer.build import parts
     from trainer.data import description
-    from trainer.data.fingerprint import fingerprints
     from trainer.runs.index import Run
     from trainer.trained.model import with_data
 
@@ -82,7 +81,7 @@ def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[s
             "to evaluate it as other data, pass data.path= or data="
         )
     noted = Run(model.folder).environment.get("data", {}).get("test")
-    if noted and noted != fingerprints(loaders)["test"]:
+    if noted and noted != description.fingerprints(loaders)["test"]:
         return loaders.test, ["this test split differs from the run's: other values, or another order"]
     return loaders.test, []
 

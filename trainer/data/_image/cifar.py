@@ -1,11 +1,11 @@
 """CIFAR-10's own files. They are pickles, which can run anything when they are read: only the known ones are.
 
 Each file is compared with the MD5 of the original, and then read by an unpickler that can make arrays and nothing else.
+A file that is missing or not the original is a DataError.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import pickle
 import tarfile
@@ -36,11 +36,7 @@ LARGEST = 40_000_000  # bytes; the originals have about 31 million
 
 
 def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor], tuple[str, ...]]:
-    """Images `(N, 3, 32, 32)` uint8 and labels `(N,)` for training and for testing, and the names of the classes.
-
-    Raises:
-        DataError: a file is missing or is not the original, or could not be downloaded.
-    """
+    """Return images `(N, 3, 32, 32)` uint8 and labels `(N,)` for training and testing, and the names of the classes."""
     folder, archive = root / FOLDER, root / PACKED
     if not archive.exists() and not any((folder / name).exists() for name in MD5):
         wanted = f"{PACKED}, or the folder {FOLDER} that it holds,"
@@ -51,10 +47,21 @@ def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
     packed = _members(archive, missing) if missing else {}
 
     def contents(name: str) -> dict[str, Any]:
-        if name in packed:
-            return _load(archive, name, packed.pop(name), keep=folder / name)
-        with (folder / name).open("rb") as file:
-            return _load(folder / name, name, file.read(LARGEST))
+        file = archive if name in packed else folder / name
+        if file == archive:
+            content = packed.pop(name)
+        else:
+            with file.open("rb") as opened:
+                content = opened.read(LARGEST)
+        found = _download.md5(content)
+        if found != MD5[name]:
+            raise DataError(
+                f"{file}: {name} is not CIFAR-10's own (MD5 {found}, expected {MD5[name]}); it is a pickle, which "
+                "could run anything, and is not read; put the original there"
+            )
+        if file == archive:
+            _download.write_whole(folder / name, content)
+        return _Arrays(io.BytesIO(content), encoding="latin1").load()
 
     def images_of(*names: str) -> tuple[Tensor, Tensor]:
         batches = [contents(name) for name in names]
@@ -65,28 +72,14 @@ def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
     return images_of(*training), images_of(testing), tuple(contents(about)["label_names"])
 
 
-def _load(file: Path, name: str, content: bytes, keep: Path | None = None) -> dict[str, Any]:
-    """What a file holds, if it is the original; it is kept then, under that name."""
-    found = _download.md5(content)
-    if found != MD5[name]:
-        raise DataError(
-            f"{file}: {name} is not CIFAR-10's own (MD5 {found}, expected {MD5[name]}); it is a pickle, which could "
-            "run anything, and is not read; put the original there"
-        )
-    if keep:
-        _download.write_whole(keep, content)
-    return _Arrays(io.BytesIO(content), encoding="latin1").load()
-
-
 def _members(archive: Path, names: list[str]) -> dict[str, bytes]:
-    """The files of those names in the archive, if it is the original."""
-    with archive.open("rb") as file:
-        found = hashlib.md5(usedforsecurity=False)
-        while chunk := file.read(1 << 20):
-            found.update(chunk)
-    if found.hexdigest() != PACKED_MD5:
+    """Return the files of those names in the archive, if it is the original."""
+    import pooch
+
+    found = pooch.file_hash(str(archive), alg="md5")
+    if found != PACKED_MD5:
         raise DataError(
-            f"{archive}: incomplete, or not CIFAR-10's own ({archive.stat().st_size:,} bytes, MD5 {found.hexdigest()}, "
+            f"{archive}: incomplete, or not CIFAR-10's own ({archive.stat().st_size:,} bytes, MD5 {found}, "
             f"expected {PACKED_MD5}); delete it to download it again"
         )
     try:
@@ -101,7 +94,7 @@ class _Arrays(pickle.Unpickler):
     """Makes lists, dictionaries, texts, numbers and numpy's arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
-        """The three functions that the pickle of an array names, wherever this numpy keeps them."""
+        """Return one of the three functions that the pickle of an array names, wherever this numpy keeps them."""
         allowed = {"_reconstruct": np.zeros(0).__reduce__()[0], "ndarray": np.ndarray, "dtype": np.dtype}
         if module.split(".")[0] == "numpy" and name in allowed:
             return allowed[name]

@@ -61,11 +61,14 @@ def framed(image: np.ndarray, like: Drawing, size: tuple[int, int]) -> np.ndarra
     The strongest ink gets full contrast to the training background, so dark on light equals light on dark, and pale
     equals strong ink. Much thinner lines are thickened.
     """
+    from PIL import Image
+
     ink = abs(image - _paper(image))
     ink = _as_thick(ink / ink.max(), like)
     row, column = _mass(ink) if like.by_mass else ((ink.shape[0] - 1) / 2, (ink.shape[1] - 1) / 2)
-    page = _placed(ink, size, round(like.centre[0] - row), round(like.centre[1] - column))
-    return like.background + page * (1 - like.background if like.background < 0.5 else -like.background)
+    page = Image.new("F", size[::-1])
+    page.paste(Image.fromarray(ink), (round(like.centre[1] - column), round(like.centre[0] - row)))
+    return like.background + np.asarray(page) * (1 - like.background if like.background < 0.5 else -like.background)
 
 
 def on_background(image: np.ndarray, like: Drawing) -> np.ndarray:
@@ -115,12 +118,3 @@ def _cut_out(ink: np.ndarray, side: float) -> np.ndarray:
     width, height = (max(1, round(side / max(cut.size) * length)) for length in cut.size)
     scaled = np.asarray(cut.resize((width, height), Image.Resampling.BILINEAR)).clip(0, None)
     return scaled / scaled.max()
-
-
-def _placed(ink: np.ndarray, size: tuple[int, int], top: int, left: int) -> np.ndarray:
-    """Put the ink on an empty page with its top left corner there; what does not fit is cut off."""
-    page = np.zeros(size, np.float32)
-    rows, columns = (np.arange(side) + start for side, start in zip(ink.shape, (top, left), strict=True))
-    inside = [(at >= 0) & (at < most) for at, most in zip((rows, columns), size, strict=True)]
-    page[np.ix_(rows[inside[0]], columns[inside[1]])] = ink[np.ix_(*inside)]
-    return page

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.data._image.drawing import Drawing, fit_drawing
@@ -53,16 +54,13 @@ class ImageEncoder:
             grey = (images * weights).sum(1, keepdim=True).round().to(torch.uint8)
             images = grey if self.is_grey else images.expand(-1, 3, -1, -1)
             done.append("made grey" if self.is_grey else "grey in three channels")
-        if images.shape[2:] != self.size or largest != self.largest:
-            done += [f"resized from {tuple(images.shape[2:])} to {self.size}"] if images.shape[2:] != self.size else []
-            parts = [_scaled(part, self.size, self.largest / largest) for part in images.split(1000)]
-            images = torch.cat(parts)
+        size = tuple(images.shape[2:])
+        if size != self.size:
+            done.append(f"resized from {size} to {self.size}")
+        if size != self.size or largest != self.largest:
+            scaled = (F.interpolate(p.float(), self.size, mode="bilinear", antialias=True) for p in images.split(1000))
+            images = torch.cat([(part * (self.largest / largest)).round().to(torch.uint8) for part in scaled])
         return images, done
-
-
-def _scaled(images: Tensor, size: tuple[int, int], factor: float) -> Tensor:
-    floats = torch.nn.functional.interpolate(images.float(), size, mode="bilinear", antialias=True)
-    return (floats * factor).round().to(torch.uint8)
 
 
 @cache
@@ -72,19 +70,19 @@ def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.devic
 
 
 def fit_images(images: Iterable[Tensor], largest: int = 255, are_files: bool = False) -> ImageEncoder:
-    """Fit an encoder to all `images`, parts `(N, C, H, W)` of bytes up to `largest`.
+    """Fit an encoder to all `images`, parts `(N, C, H, W)` of bytes up to `largest`; those in memory are one part.
 
     For files, it does not look for drawings: other files are read in just the same way.
     """
     counts = torch.zeros(1, dtype=torch.int64)
-    some: list[Tensor] = []
     for part in images:
-        wanted = min(LOOKED_AT, 1 + NUMBERS // part[0, 0].numel()) - sum(len(seen) for seen in some)
         counts = counts + torch.stack([torch.bincount(c.flatten(), minlength=256) for c in part.unbind(1)])  # (C, 256)
-        some.append(part[:: max(1, len(part) // max(1, wanted))][: max(1, wanted)])
     values = torch.arange(256, dtype=torch.float64)
     mean = counts.double() @ values / counts.sum(1)
     std = (counts.double() @ values.square() / counts.sum(1) - mean.square()).sqrt().clamp_min(1e-6)
-    sample = torch.cat(some)
-    drawing = fit_drawing(sample[:, 0].float().numpy() / largest) if len(mean) == 1 and not are_files else None
-    return ImageEncoder((sample.shape[2], sample.shape[3]), (*mean.tolist(),), (*std.tolist(),), largest, drawing)
+    drawing = None
+    if len(mean) == 1 and not are_files:
+        wanted = min(LOOKED_AT, 1 + NUMBERS // part[0, 0].numel())
+        sample = part[:: max(1, len(part) // wanted), 0][:wanted]  # (N, H, W)
+        drawing = fit_drawing(sample.float().numpy() / largest)
+    return ImageEncoder((part.shape[2], part.shape[3]), (*mean.tolist(),), (*std.tolist(),), largest, drawing)

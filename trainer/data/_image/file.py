@@ -1,4 +1,7 @@
-"""Read an image file: its size, and its pixels in the shape that a model reads."""
+"""Read an image file in the shape that a model reads: scaled or, if the training images are drawings, framed alike.
+
+An image that cannot be read, or is too large, is a DataError.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from trainer.data._image.drawing import NEAR, contrast, framed, on_background
+from trainer.data._image.encoder import ImageEncoder
 from trainer.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
@@ -19,23 +24,9 @@ LONGEST = 512  # pixels a side, at most, of an image that keeps its proportions
 
 
 def size_of(path: str) -> tuple[int, int]:
-    """Return height and width in pixels, from the header.
-
-    Raises:
-        DataError: not an image, or too large.
-    """
+    """Return height and width in pixels, from the header."""
     with _opened(path) as image:
         return image.height, image.width
-
-
-def is_transparent(path: str) -> bool:
-    """Return whether an image may have transparent parts, from the header.
-
-    Raises:
-        DataError: not an image, or too large.
-    """
-    with _opened(path) as image:
-        return image.has_transparency_data
 
 
 def pixels_of(path: str, size: tuple[int, int] | None, *, grey: bool, paper: str = "white") -> np.ndarray:
@@ -43,9 +34,6 @@ def pixels_of(path: str, size: tuple[int, int] | None, *, grey: bool, paper: str
 
     Without a size, only images of more than `LONGEST` pixels a side are reduced. Images are turned upright by their
     EXIF data, transparent parts get the colour `paper`, and only the upper 8 of 16 bits and the first frame are used.
-
-    Raises:
-        DataError: not an image, or too large, incomplete or damaged.
     """
     longest = max(size) if size else LONGEST
     with _opened(path) as file:
@@ -65,6 +53,26 @@ def pixels_of(path: str, size: tuple[int, int] | None, *, grey: bool, paper: str
             image = Image.alpha_composite(Image.new("RGBA", image.size, paper), image)
         pixels = np.asarray(image.convert("L" if grey else "RGB"))
     return pixels[None] if grey else pixels.transpose(2, 0, 1)
+
+
+def like_training(path: str, encoder: ImageEncoder) -> np.ndarray:
+    """Return the image `(C, H, W)` uint8, up to `encoder.largest`.
+
+    If the training images are drawings, so is this one: of their size it is only inverted where needed, otherwise its
+    ink is moved and scaled to where theirs is. A transparent page counts as white or black, whichever shows more.
+    """
+    if encoder.drawing is None:
+        image = pixels_of(path, encoder.size, grey=encoder.is_grey) / 255
+    else:
+        with _opened(path) as file:
+            is_framed = (file.height, file.width) == encoder.size
+            papers = ("white", "black") if file.has_transparency_data else ("white",)
+        drawn = max((pixels_of(path, None, grey=True, paper=paper)[0] / 255 for paper in papers), key=contrast)
+        if contrast(drawn) < NEAR:
+            raise DataError(f"{printable(path)}: the image is blank: all of it has one shade")
+        like = encoder.drawing
+        image = (on_background(drawn, like) if is_framed else framed(drawn, like, encoder.size))[None]
+    return (image * encoder.largest).round().clip(0, encoder.largest).astype(np.uint8)
 
 
 def printable(path: str | Path) -> str:

@@ -7,7 +7,7 @@ import hashlib
 import math
 import zlib
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -20,20 +20,11 @@ CHUNK = 1 << 20  # bytes
 DENSEST = 1032  # bytes that a byte of a gzip file can stand for, at most
 
 
-class Idx(NamedTuple):
-    """The bytes of a file, shaped as its header says, and the SHA-256 of all of it."""
+def read_idx(folder: Path, name: str, *, num_dims: int) -> tuple[Tensor, str]:
+    """Read the file `name` or, if it is missing, `name.gz`, which is then unpacked beside it.
 
-    values: Tensor
-    sha256: str
-
-
-def read_idx(folder: Path, name: str, *, num_dims: int) -> Idx:
-    """The file `name` or, if it is not there, `name.gz`, which is then unpacked beside it.
-
-    Memory grows with what a file holds, not with what its header claims.
-
-    Raises:
-        DataError: it is missing, broken, or not the same as its packed file.
+    Returns its bytes, shaped as its header says, and the SHA-256 of the whole file. Memory grows with what a file
+    holds, not with what its header claims. A file that is missing, broken or not what is packed is a DataError.
     """
     path, packed = folder / name, folder / f"{name}.gz"
     file = path if path.exists() else packed
@@ -43,23 +34,22 @@ def read_idx(folder: Path, name: str, *, num_dims: int) -> Idx:
         with path.open("rb") if file == path else gzip.open(packed) as stream:
             head, shape, body = _parse(stream, num_dims, limit=file.stat().st_size * (1 if file == path else DENSEST))
     except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
-        why, cure = str(error), f"delete it to unpack {packed.name} again"
-        if file == packed:
-            why = _why(packed, error)
+        why = _why(packed, error) if file == packed else str(error)
+        cure = f"delete it to unpack {packed.name} again"
         if file == packed or not packed.exists():
             cure = f"put the right file there, or delete {folder} to download it again"
         raise DataError(f"{file}: {why}; {cure}") from error
-    digest = hashlib.sha256(head)
-    digest.update(body)
     if file == packed:
         write_whole(path, head + body)
     elif packed.exists():
         _compare(path, packed, zlib.crc32(body, zlib.crc32(head)), len(head) + len(body))
-    return Idx(torch.frombuffer(body, dtype=torch.uint8).reshape(shape), digest.hexdigest())
+    digest = hashlib.sha256(head)
+    digest.update(body)
+    return torch.frombuffer(body, dtype=torch.uint8).reshape(shape), digest.hexdigest()
 
 
 def _parse(stream: BinaryIO | gzip.GzipFile, num_dims: int, *, limit: int) -> tuple[bytes, tuple[int, ...], bytearray]:
-    """Header, shape and body of a file that cannot hold more than `limit` bytes."""
+    """Return header, shape and body of a file that cannot hold more than `limit` bytes."""
     magic, size = 0x0800 + num_dims, 4 + 4 * num_dims
     head = stream.read(size)
     found = int.from_bytes(head[:4], "big")
@@ -79,7 +69,7 @@ def _parse(stream: BinaryIO | gzip.GzipFile, num_dims: int, *, limit: int) -> tu
 
 
 def _why(packed: Path, error: Exception) -> str:
-    """What is wrong with a packed file and, if it is one of torchvision's, what it should be."""
+    """Say what is wrong with a packed file and, if it is one of torchvision's, what it should be."""
     from torchvision import datasets
 
     content = packed.read_bytes()
@@ -93,10 +83,8 @@ def _why(packed: Path, error: Exception) -> str:
 
 
 def _compare(path: Path, packed: Path, crc32: int, size: int) -> None:
-    """A gzip file ends in the CRC-32 and the size of what it holds; a file of another size is none of ours to judge."""
-    with packed.open("rb") as file:
-        file.seek(max(0, packed.stat().st_size - 8))
-        end = file.read()
+    """Compare with the CRC-32 and the size at a gzip file's end; a file of another size is none of ours to judge."""
+    end = packed.read_bytes()[-8:]
     crc, length = int.from_bytes(end[:4], "little"), int.from_bytes(end[4:], "little")
     if length == size and crc != crc32:
         raise DataError(

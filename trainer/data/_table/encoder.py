@@ -1,21 +1,94 @@
-"""Fit an encoder to the training rows of a table, and turn any rows of such a table into inputs.
+"""Decide what a table's columns hold, fit an encoder to the training rows, and turn any rows into inputs.
 
-`N` is the number of rows, `F` the number of inputs: one per numeric column, one per category of a text column.
+`N` is the number of rows, `F` the number of inputs: one per numeric column, one per category of a text column. A cell
+that does not fit its column raises the DataError that `blame` makes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.data._table.columns import LARGEST, Blame, as_numbers, is_number, label, refuse
-from trainer.data._textfile import cleaned
+from trainer.data._textfile import cleaned, listed
+from trainer.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+LARGEST = float(np.finfo(np.float32).max)
+MAX_CATEGORIES = 100
+MAX_CLASSES = 1000
+FEW = 20  # distinct whole numbers up to which a target may mean classes
+SAMPLE = 10_000  # distinct words that decide about a column
+Blame = Callable[[int, str, str], DataError]  # row, column, problem -> an error that names the place
+
+
+def is_number(cells: pd.Series) -> bool:
+    """Return whether a column holds numbers rather than categories."""
+    return cells.dtype.kind in "iuf"
+
+
+def settled(cells: pd.Series, blame: Blame) -> pd.Series:
+    """Return the column as finite numbers, NaN where missing, if most of its cells are numbers; else unchanged."""
+    import pandas as pd
+
+    if is_number(cells):
+        return as_numbers(cells, blame)
+    counts = cells.value_counts()
+    some = counts.iloc[:: 1 + len(counts) // SAMPLE]
+    words = pd.Series(some.index, dtype=object).astype(str)
+    for text, cure in [(words, ""), (words.str.replace(",", ".", n=1), "; data.decimal=comma reads such numbers")]:
+        numbers = pd.to_numeric(text, errors="coerce").notna().to_numpy()
+        if some[numbers].sum() > some.sum() / 2:
+            return as_numbers(cells, blame, f"{cure}; if the column is text, set data.text=[{cells.name}]")
+    return cells
+
+
+def as_numbers(cells: pd.Series, blame: Blame, cure: str = "") -> pd.Series:
+    """Return the column as float64, NaN where missing; all cells must be numbers that are finite in 32 bits."""
+    import pandas as pd
+
+    if is_number(cells):
+        values = cells.astype(np.float64)
+    else:
+        numbers = pd.to_numeric(pd.Series(cells.cat.categories, dtype=object), errors="coerce").to_numpy(np.float64)
+        values = pd.Series(np.append(numbers, np.nan)[cells.cat.codes], cells.index, name=cells.name)
+        refuse(cells, values.isna() & cells.notna(), f"is not a number{cure}", blame)
+    refuse(cells, values.abs() > LARGEST, f"is not a finite number up to {LARGEST:.2g}", blame)
+    return values
+
+
+def refuse(cells: pd.Series, bad: Any, problem: str, blame: Blame) -> None:
+    """Raise an error about the first bad cell."""
+    bad = np.asarray(bad)
+    if bad.any():
+        raise blame(int(cells.index[bad.argmax()]), str(cells.name), problem)
+
+
+def flaw_of(cells: pd.Series) -> str:
+    """Return why a column cannot be a feature, in a word or two; empty if it can."""
+    num_cells = cells.count()
+    if not num_cells:
+        return "empty"
+    if is_number(cells):
+        return ""
+    counts = cells.value_counts()
+    words = counts.index[counts > 0]
+    if len(words) <= min(MAX_CATEGORIES, num_cells / 2):
+        return ""
+    if len(words) <= num_cells / 2:
+        return f"{len(words):,} categories"
+    return "free text" if np.mean([" " in word for word in words[:SAMPLE]]) > 0.5 else "identifier"
+
+
+def label(value: str | float) -> str:
+    """Return the class name for a value of the target."""
+    if isinstance(value, str):
+        return cleaned(value)
+    return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 
 @dataclass(frozen=True)
@@ -69,11 +142,7 @@ class TableEncoder:
         return (sum(len(column.inputs) for column in self.columns),)
 
     def encode(self, frame: pd.DataFrame, blame: Blame) -> np.ndarray:
-        """Return inputs `(N, F)` float32; missing text, or text unknown in training, is zero in all its inputs.
-
-        Raises:
-            DataError: a cell is not a finite number, or is missing and not to be filled in.
-        """
+        """Return inputs `(N, F)` float32; missing text, or text unknown in training, is zero in all its inputs."""
         ends = np.cumsum([0, *(len(column.inputs) for column in self.columns)])
         inputs = np.zeros((len(frame), ends[-1]), np.float32)
         for column, start in zip(self.columns, ends[:-1], strict=True):
@@ -91,11 +160,7 @@ class TableEncoder:
         return inputs
 
     def encode_target(self, frame: pd.DataFrame, blame: Blame) -> np.ndarray:
-        """Return targets `(N,)`: standardised values float64, or class numbers int64.
-
-        Raises:
-            DataError: a class unknown in training, or a cell that is not a finite number.
-        """
+        """Return targets `(N,)`: standardised values float64, or the numbers int64 of classes known in training."""
         import pandas as pd
 
         cells = frame[self.target.name]
@@ -139,3 +204,53 @@ def moments(values: np.ndarray) -> tuple[float, float]:
     if not len(values) or values.min() == values.max() or not values.std():
         return float(values[0]) if len(values) else 0.0, 1.0
     return float(values.mean()), float(values.std())
+
+
+def infer_target(
+    cells: pd.Series, task: str, classes: Sequence[str], blame: Blame, where: str
+) -> tuple[Target, list[str]]:
+    """Return the target and notes, which explain a task that was inferred; its values must fit the task."""
+    name = str(cells.name)
+    counts = cells.value_counts()
+    counts = counts[counts > 0]
+    values = list(classes) or sorted(counts.index.tolist())
+    found = f"{where}the target {name!r} has {len(values):,} different values, {listed(values, of=label)}"
+    whole = is_number(cells) and len(values) <= FEW and all(float(value).is_integer() for value in values)
+    if len(values) < 2:
+        raise DataError(
+            f"{where}the target {name!r} is {label(values[0])} in all {len(cells):,} rows: nothing to learn"
+        )
+    notes = []
+    if task == "auto":
+        if len(values) == 2:
+            task, why = "binary", f"has the values {label(values[0])} and {label(values[1])}"
+        elif not is_number(cells) or (whole and values == list(range(len(values)))):
+            task, why = "multiclass", f"has {len(values)} classes"
+        else:
+            task, why = "regression", f"has {len(values):,} different numbers"
+        if task == "regression" and whole:
+            _check_binary(cells, counts, blame)
+            why = f"has {len(values)} whole numbers, {listed(values, of=label)}"
+            why += "; data.task=multiclass makes them classes"
+        notes.append(f"task {task}: the target {name!r} {why}")
+    if task == "regression":
+        if not is_number(cells):
+            raise DataError(f"{found}: text; a regression needs numbers")
+        return Target(name, task), notes
+    if task == "binary" and len(values) != 2:
+        _check_binary(cells, counts, blame)
+        raise DataError(f"{found}; binary needs 2")
+    if len(values) > min(MAX_CLASSES, len(cells) / 2):
+        raise DataError(f"{found} in {len(cells):,} rows; too many for classes")
+    rare = [f"{label(value)} ({counts[value]})" for value in values if counts.get(value, 0) < 5]
+    notes += [f"classes with few rows: {listed(rare)}"] if rare else []
+    return Target(name, task, tuple(values)), notes
+
+
+def _check_binary(cells: pd.Series, counts: pd.Series, blame: Blame) -> None:
+    """Raise a DataError if nearly all rows are 0 or 1, so that the others look like mistakes."""
+    others = ~cells.isin([0, 1])
+    if {0, 1} <= set(counts.index) and 0 < others.mean() < 0.1:
+        values = listed(sorted(counts.index), FEW, label)
+        problem = f"where nearly all rows are 0 or 1, among the values {values}; if that is right, set"
+        refuse(cells, others, f"{problem} data.task=regression or multiclass", blame)

@@ -1,10 +1,15 @@
-"""Read a file of delimited text into a pandas frame; errors name the line."""
+"""Find out how a file of delimited text is written, and read it into a pandas frame.
+
+Whatever is wrong with the file is a DataError that names the line; an invalid option is a ValueError.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import warnings
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,26 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from trainer.data._textfile import data_errors, is_numeral, listed, open_text, shown
+from trainer.data._table.encoder import is_number
+from trainer.data._textfile import cleaned, data_errors, head, is_numeral, listed, open_text, shown
 from trainer.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
-    from pandas.io.parsers import TextFileReader
 
 LARGE, ROWS = 2**24, 2**17  # bytes from which a file is read in parts, and rows of a part
+CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "point": "."}
 MISSING = ["?"]  # marks a missing cell, besides an empty one and pandas' own: NA, NaN, null, None, ...
-
-
-def _of_numbers(parts: TextFileReader) -> pd.DataFrame | None:
-    import pandas as pd
-
-    found = []
-    for part in parts:
-        if any(dtype.kind not in "iuf" for dtype in part.dtypes):
-            return None
-        found.append(part)
-    return pd.concat(found, ignore_index=True) if found else None
 
 
 @dataclass(frozen=True)
@@ -51,16 +46,15 @@ class TableFile:
         """Read all rows, numbered from 0; missing cells are NaN.
 
         A column holds numbers (true and false are 1 and 0) or else, as all in `text` do, categories: its words.
-
-        Raises:
-            DataError: no rows, a line with too few or too many fields, an unclosed quote, not text, a broken gzip file.
         """
         import pandas as pd
 
         with data_errors(self.path, self.encoding), warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)  # a first row is too long: see below
             try:
-                frame = self._numbers(text) if self.path.stat().st_size > LARGE else None
+                # Reading numbers in parts saves a third of the memory. A part does not show all categories of a text.
+                in_parts = not text and self.path.stat().st_size > LARGE
+                frame = self._parsed((), chunksize=ROWS) if in_parts else None
                 frame = self._parsed(text) if frame is None else frame
             except pd.errors.ParserError as error:
                 raise self._mistake(str(error)) from error
@@ -69,11 +63,12 @@ class TableFile:
             # pandas pads short lines, and drops the excess fields of a first row.
             self._check_widths(until=max([0, *frame[self.names[-1]].isna().to_numpy().nonzero()[0][-1:]]))
         for name in self.names:
-            if frame[name].dtype.kind not in "iuf":
+            if not is_number(frame[name]):
                 frame[name] = self._settled(frame[name])
         return frame
 
     def _parsed(self, text: Sequence[str], **options: Any) -> Any:
+        """Parse all rows or, given a `chunksize`, parts of them; return None if a part holds more than numbers."""
         import pandas as pd
 
         with open_text(self.path, self.encoding) as file:
@@ -90,14 +85,14 @@ class TableFile:
                 low_memory=False,
                 **options,
             )
-            return read if isinstance(read, pd.DataFrame) else _of_numbers(read)
-
-    def _numbers(self, text: Sequence[str]) -> pd.DataFrame | None:
-        """Read a large file of only numbers in parts, which saves a third of the memory; return None for others.
-
-        The categories of a column are not known from a part of it.
-        """
-        return None if text else self._parsed((), chunksize=ROWS)
+            if isinstance(read, pd.DataFrame):
+                return read
+            parts = []
+            for part in read:
+                if not all(is_number(part[name]) for name in self.names):
+                    return None
+                parts.append(part)
+            return pd.concat(parts, ignore_index=True) if parts else None
 
     def _settled(self, cells: pd.Series) -> pd.Series | pd.Categorical:
         import pandas as pd
@@ -134,11 +129,7 @@ class TableFile:
         return list(dict.fromkeys(map(self.column, names)))
 
     def column(self, name: str | int) -> str:
-        """Resolve a column: a name or, without a header, its number, or -1 for the last one.
-
-        Raises:
-            DataError: no such column, or the header looks like data.
-        """
+        """Resolve a column: a name or, without a header, its number, or -1 for the last one."""
         wanted = str(name)
         if not self.header and wanted.startswith("-") and wanted[1:] in self.names:
             return self.names[int(wanted)]
@@ -190,3 +181,51 @@ class TableFile:
             return DataError(f"{self.path}: line {line}: a quote opens here and is never closed")
         self._check_widths()
         return DataError(f"{self.path}: cannot be read as a table: {' '.join(complaint.split())}")
+
+
+def open_table(
+    path: str, *, separator: str = "auto", encoding: str = "utf-8", header: bool = True, decimal: str = "."
+) -> TableFile:
+    """Detect a file's separator and encoding, and the names of its columns.
+
+    Without a header, columns are named 1, 2, 3, ...; a column without a name is `column 3`, by its position.
+    """
+    separator, decimal = CHARACTERS.get(separator, separator), CHARACTERS.get(decimal, decimal)
+    if (separator != "auto" and len(separator) != 1) or decimal not in (".", ","):
+        raise ValueError(
+            f"separator={separator!r}, decimal={decimal!r}: expected auto, a character or one of {[*CHARACTERS]}"
+        )
+    file = Path(path)
+    text, encoding = head(file, encoding)
+    if not text.strip():
+        raise DataError(f"{path}: the file is empty")
+    if separator == "auto":
+        separator = _sniffed(text, "\t,;|" if ".tsv" in file.suffixes else ",;\t|")
+    unnamed = TableFile(file, encoding, separator, decimal, header, ())
+    with data_errors(file, encoding):
+        line, fields = next(unnamed.records())
+    names = [cleaned(name, most=1000) or f"column {at}" if header else str(at) for at, name in enumerate(fields, 1)]
+    name, count = Counter(names).most_common(1)[0]
+    if count > 1:
+        places = " and ".join(str(at) for at, other in enumerate(names, 1) if other == name)
+        hint = "; if that is data, set data.header=false" if is_numeral(name) else ""
+        raise DataError(f"{path}: line {line}: {count} columns are called {name!r}, columns {places}{hint}")
+    if len(names) == 1 and "\n" in fields[0]:
+        raise DataError(f"{path}: line {line}: a quote opens here and is never closed")
+    if len(names) == 1:
+        raise DataError(
+            f"{path}: line {line} has one column, {shown(fields[0])}; if {shown(separator)} is not the separator, "
+            "set data.separator=space, tab, ..."
+        )
+    return TableFile(file, encoding, separator, decimal, header, tuple(names))
+
+
+def _sniffed(text: str, candidates: str) -> str:
+    """Return the separator that splits each of the first records into most fields."""
+
+    def score(separator: str) -> tuple[int, int]:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+        widths = [len(fields) for fields in islice(reader, 10) if fields]
+        return min(widths), widths[0]
+
+    return max(candidates, key=score)

@@ -1,4 +1,7 @@
-"""Turn a frame into splits: choose columns, find the task, handle missing cells, and note what was done."""
+"""Turn a frame into splits: choose columns, find the task, handle missing cells, and note what was done.
+
+A cell, a column or a target that no model can be fitted to is a DataError.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from trainer.data._table.columns import Blame, in_memory, refuse, settled, why_unusable
-from trainer.data._table.encoder import TableEncoder, Target, fit_column, moments
+from trainer.data._table.encoder import Blame, TableEncoder, fit_column, flaw_of, infer_target, moments, refuse, settled
 from trainer.data._table.file import TableFile
-from trainer.data._table.target import infer_target
 from trainer.data._textfile import listed
-from trainer.data.tensors import DataSpec, Examples, Splits, split, splits_of
+from trainer.data.tensors import DataSpec, Examples, Splits, shaped, split, splits_of
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -45,21 +46,17 @@ def table(
 
     Inputs are `(N, F)` float32; targets `(N, 1)` float32 or, for three classes or more, `(N,)` int64. `left_out` maps
     unused columns to the reason. `classes` are the target's values in the order of their numbers, by default sorted.
-
-    Raises:
-        DataError: a cell, a column or a target that no model can be fitted to.
-        ValueError: an invalid task or policy for missing cells.
     """
     for name, value, valid in [("task", task, TASKS), ("missing", missing, POLICIES)]:
         if value not in valid:
             raise ValueError(f"{name}={value} is not one of {', '.join(valid)}")
     where = f"{file.path}: " if file else ""
-    blame = file.error if file else in_memory
+    blame = file.error if file else _of_memory
     frame = frame[[*features, target]].copy(deep=False)
     for name in frame.columns:
         if name not in text:
             frame[name] = settled(frame[name], blame)
-    unusable = {**left_out, **{name: why for name in features if (why := why_unusable(frame[name]))}}
+    unusable = {**left_out, **{name: why for name in features if (why := flaw_of(frame[name]))}}
     features = [name for name in features if name not in unusable]
     out = [f"left out: {listed([f'{name} ({why})' for name, why in unusable.items()])}"] if unusable else []
     if not features:
@@ -84,7 +81,7 @@ def table(
         mean, std = moments(codes.numpy()[rows])
         kind, codes = replace(kind, mean=mean, std=std), (codes - mean) / std
     encoder = TableEncoder(tuple(fit_column(frame[name], rows) for name in features), kind, fill=missing == "mean")
-    splits = splits_of(torch.from_numpy(encoder.encode(frame, blame)), _shaped(codes, kind), parts)
+    splits = splits_of(torch.from_numpy(encoder.encode(frame, blame)), shaped(codes, kind.task), parts)
     if test_file:
         examples, gaps = other_rows(test_file, encoder, missing)
         splits, notes = replace(splits, test=examples), [*notes, *gaps]
@@ -123,33 +120,21 @@ def _spec(encoder: TableEncoder, notes: tuple[str, ...]) -> DataSpec:
     )
 
 
-def _shaped(codes: Tensor, target: Target) -> Tensor:
-    """Shape targets `(N,)` for a loss: int64 for three classes or more, else `(N, 1)` float32."""
-    return codes if target.task == "multiclass" else codes.float()[:, None]
-
-
 def other_rows(file: TableFile, encoder: TableEncoder, missing: str) -> tuple[Examples, list[str]]:
     """Return the rows of another file, encoded like the training rows, and notes for the user.
 
     Columns are found by name, in any order; other columns are ignored.
-
-    Raises:
-        DataError: a column is missing, or a cell cannot be read.
     """
     names = [column.name for column in encoder.columns]
     frame = file.read(text=encoder.text)[[file.column(name) for name in (*names, encoder.target.name)]]
     frame, notes = _without_missing(frame, encoder.target.name, missing, file.error)
     inputs = torch.from_numpy(encoder.encode(frame, file.error))
     codes = torch.from_numpy(encoder.encode_target(frame, file.error))
-    return Examples(inputs, _shaped(codes, encoder.target)), [f"{file.path.name}: {note}" for note in notes]
+    return Examples(inputs, shaped(codes, encoder.target.task)), [f"{file.path.name}: {note}" for note in notes]
 
 
 def _without_missing(frame: pd.DataFrame, target: str, missing: str, blame: Blame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows to use, and notes on missing cells.
-
-    Raises:
-        DataError: a cell is missing, and `missing` does not say what to do.
-    """
+    """Return the rows to use, and notes on missing cells; refuse one that `missing` says nothing about."""
     gaps = frame.isna()
     if missing == "drop":
         whole = ~gaps.any(axis=1)
@@ -165,3 +150,8 @@ def _without_missing(frame: pd.DataFrame, target: str, missing: str, blame: Blam
         raise blame(int(frame.index[row]), name, f"where a value was expected; {cure}")
     filled = [f"{name} {count:,}" for name, count in counts.items()]
     return frame, [f"filled in missing cells: {listed(filled)}"] if filled else []
+
+
+def _of_memory(row: int, column: str, problem: str) -> DataError:
+    """Return an error about a cell of a table without a file."""
+    return DataError(f"row {row}, column {column!r}: {problem}")
