@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from trainer.view import style
-from trainer.view.outcome import Outcome
-from trainer.view.plots._reading import class_names, has_classes, probabilities, title, true_classes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from trainer.view.outcome import Outcome, probabilities
 
 MATRIX_CLASSES = 20  # beyond which a matrix is unreadable
 BAR_CLASSES = 25
@@ -20,22 +14,22 @@ BAR_CLASSES = 25
 
 def confusion_counts(outcome: Outcome) -> Tensor:
     """Count the examples of each true class (rows) by predicted class (columns): `(K, K)` int64."""
-    predicted, true = probabilities(outcome.outputs), true_classes(outcome)
+    predicted, true = probabilities(outcome.outputs), outcome.true_classes
     number = predicted.shape[1]
     return torch.bincount(true * number + predicted.argmax(1), minlength=number**2).view(number, number)
 
 
-def confusion(outcome: Outcome) -> Figure | None:
+def confusion(outcome: Outcome) -> style.Figure | None:
     """Draw the confusion matrix or, for many classes, the pairs most often confused."""
-    if not has_classes(outcome):
+    if not outcome.has_classes:
         return None
-    counts, names = confusion_counts(outcome), [style.short(name) for name in class_names(outcome)]
+    counts, names = confusion_counts(outcome), [style.short(name) for name in outcome.class_names]
     right, total = int(counts.diagonal().sum()), int(counts.sum())
-    head = title(outcome, f"{right:,} of {total:,} test examples correct, {100 * right / total:.2f} %")
+    head = outcome.title(f"{right:,} of {total:,} test examples correct, {100 * right / total:.2f} %")
     return (_matrix if len(names) <= MATRIX_CLASSES else _pairs)(counts, names, head)
 
 
-def _matrix(counts: Tensor, names: list[str], head: str) -> Figure:
+def _matrix(counts: Tensor, names: list[str], head: str) -> style.Figure:
     """Colour each cell by its share of the row and write the number of examples in it."""
     shares = (counts / counts.sum(1, keepdim=True).clamp_min(1)).numpy()
     number, margin = len(names), style.room(names)
@@ -60,7 +54,7 @@ def _matrix(counts: Tensor, names: list[str], head: str) -> Figure:
     return picture
 
 
-def _pairs(counts: Tensor, names: list[str], head: str) -> Figure:
+def _pairs(counts: Tensor, names: list[str], head: str) -> style.Figure:
     """Draw the 20 most frequent mistakes as bars."""
     wrong = counts.clone().fill_diagonal_(0).flatten()
     most = [index for index in wrong.argsort(descending=True)[:20].tolist() if wrong[index]]
@@ -73,9 +67,9 @@ def _pairs(counts: Tensor, names: list[str], head: str) -> Figure:
     return picture
 
 
-def classes(outcome: Outcome) -> Figure | None:
+def classes(outcome: Outcome) -> style.Figure | None:
     """Draw precision and recall of each class, or of those with the lowest F1 if there are many."""
-    if not has_classes(outcome):
+    if not outcome.has_classes:
         return None
     counts = confusion_counts(outcome).double()
     hits, predicted, true = counts.diagonal(), counts.sum(0), counts.sum(1)
@@ -85,10 +79,10 @@ def classes(outcome: Outcome) -> Figure | None:
     mean = float(f1[shown].mean())
     worst = sorted(shown, key=lambda index: float(f1[index]))[:BAR_CLASSES]
     shown = sorted(worst) if len(shown) <= BAR_CLASSES else worst
-    names = class_names(outcome)
+    names = outcome.class_names
     labels = [f"{style.short(names[index])} ({int(true[index]):,})" for index in shown]
     few = f", the lowest {len(shown)} shown" if len(shown) < len(names) else ""
-    head, left = title(outcome, f"mean F1 of the classes {mean:.3f}{few}"), style.room(labels) + 0.3
+    head, left = outcome.title(f"mean F1 of the classes {mean:.3f}{few}"), style.room(labels) + 0.3
     picture, [panel] = style.figure(head, width=5.0, height=0.6 + 0.27 * len(shown), left=left, above=0.65)
     places = torch.arange(len(shown)).numpy()
     for name, values, up, colour in [

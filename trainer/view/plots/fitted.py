@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,17 +9,12 @@ from torch.func import functional_call
 
 from trainer.data.tensors import BatchLoader
 from trainer.view import style
-from trainer.view.outcome import Outcome
-from trainer.view.plots._reading import class_names, eager, evenly_spaced, has_classes, probabilities, title
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from trainer.view.outcome import Outcome, evenly_spaced, probabilities
 
 LAST = "after the last epoch"
 
 
-def fit(outcome: Outcome) -> Figure | None:
+def fit(outcome: Outcome) -> style.Figure | None:
     """Draw what the model predicts for each value of its one feature, in the units of the file."""
     if outcome.spec.in_shape != (1,) or outcome.spec.kind != "features":
         return None
@@ -31,7 +24,7 @@ def fit(outcome: Outcome) -> Figure | None:
     x = torch.cat([x for x, _ in splits.values()])
     margin = 0.1 * (float(x.max() - x.min()) or 1.0)
     line = torch.linspace(float(x.min()) - margin, float(x.max()) + margin, 200, dtype=torch.float64)
-    draw = _probabilities if has_classes(outcome) else _line
+    draw = _probabilities if outcome.has_classes else _line
     return draw(outcome, splits, line.numpy(), *_outputs(outcome, line))
 
 
@@ -42,7 +35,7 @@ def _points(outcome: Outcome, loader: BatchLoader) -> tuple[Tensor, Tensor]:
     if spec.feature_mean is not None and spec.feature_std is not None:
         x = x * spec.feature_std + spec.feature_mean
     y = loader.targets.cpu()[index].double().flatten()
-    return x.flatten(), y if has_classes(outcome) else spec.in_units(y)
+    return x.flatten(), y if outcome.has_classes else spec.in_units(y)
 
 
 @torch.no_grad()
@@ -53,13 +46,13 @@ def _outputs(outcome: Outcome, x: Tensor) -> tuple[Tensor, Tensor | None]:
         x = (x - spec.feature_mean) / spec.feature_std
     stored = x[:, None].to(loader.stored(torch.tensor([0])).dtype)
     inputs = loader.prepare(stored.to(loader.targets.device))
-    model = eager(outcome)
+    model = outcome.eager()
     chosen = model(inputs).cpu()
     last = functional_call(model, outcome.recorder.last(), (inputs.clone(),)).cpu()
     return chosen, None if torch.allclose(chosen, last, rtol=1e-3, atol=1e-3) else last
 
 
-def _scatter(panel: Axes, splits: dict[str, tuple[Tensor, Tensor]], jitter: float = 0.0) -> None:
+def _scatter(panel: style.Axes, splits: dict[str, tuple[Tensor, Tensor]], jitter: float = 0.0) -> None:
     """Draw the data; many points are spread a little along y so that they do not hide each other."""
     for (name, (x, y)), colour in zip(splits.items(), (style.SKY, style.BLUE)[-len(splits) :], strict=True):
         spread = jitter * np.random.default_rng(0).uniform(-1, 1, len(y)) if len(y) > 50 else 0.0
@@ -70,13 +63,13 @@ def _scatter(panel: Axes, splits: dict[str, tuple[Tensor, Tensor]], jitter: floa
 
 def _line(
     outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor, last: Tensor | None
-) -> Figure:
+) -> style.Figure:
     feature, target = outcome.spec.feature_names[0], outcome.spec.target_name
     formula, in_units = f"{target}({feature})", outcome.spec.in_units
     explain = getattr(outcome.model, "learned", None)
     if learned := explain and explain(outcome.spec):
         formula = f"{target} = {learned['w'][0]:.4g} {feature} {learned['b'][0]:+.4g}"
-    picture, [panel] = style.figure(title(outcome, formula), width=5.2, height=3.6)
+    picture, [panel] = style.figure(outcome.title(formula), width=5.2, height=3.6)
     _scatter(panel, splits)
     label = f"model of epoch {outcome.best_epoch}"
     panel.plot(x, in_units(outputs.double())[:, 0], color=style.VERMILION, linewidth=2, label=label)
@@ -89,12 +82,12 @@ def _line(
 
 def _probabilities(
     outcome: Outcome, splits: dict[str, tuple[Tensor, Tensor]], x: np.ndarray, outputs: Tensor, last: Tensor | None
-) -> Figure:
-    feature, names, chances = outcome.spec.feature_names[0], class_names(outcome), probabilities(outputs).numpy()
+) -> style.Figure:
+    feature, names, chances = outcome.spec.feature_names[0], outcome.class_names, probabilities(outputs).numpy()
     edges = [float(x[i : i + 2].mean()) for i in np.flatnonzero(np.diff(chances.argmax(1)))]
     boundaries = ", ".join(f"{edge:.3g}" for edge in edges[:4])
     text = f"decision boundary at {feature} = {boundaries}" if edges else "predicts one class everywhere"
-    picture, [panel] = style.figure(title(outcome, text), width=5.2, height=3.6)
+    picture, [panel] = style.figure(outcome.title(text), width=5.2, height=3.6)
     if len(names) == 2:
         _scatter(panel, splits, jitter=0.03)
         panel.axhline(0.5, color=style.GREY, linewidth=0.8)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from trainer.view import style
-from trainer.view.outcome import Outcome
-from trainer.view.plots._reading import class_names, evenly_spaced, has_classes, title, true_classes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from trainer.view.outcome import Outcome, evenly_spaced
 
 MOST = 100_000  # examples times classes to sort, but at least LEAST examples
 LEAST = 5_000
@@ -46,11 +42,11 @@ def ranked(scores: Tensor, positive: Tensor) -> Curves | None:
     return Curves(others, recall, precision, float(torch.trapezoid(recall, others)), average)
 
 
-def roc_pr(outcome: Outcome) -> Figure | None:
+def roc_pr(outcome: Outcome) -> style.Figure | None:
     """Draw both curves: of the second of two classes, or of each class against the others, the worst ones named."""
-    if not has_classes(outcome):
+    if not outcome.has_classes:
         return None
-    true, names = true_classes(outcome), class_names(outcome)
+    true, names = outcome.true_classes, outcome.class_names
     index = evenly_spaced(len(true), max(LEAST, MOST // len(names)))
     true, outputs = true[index], outcome.outputs[index].double().nan_to_num()
     # A logit ranks like its sigmoid, but does not round to 1.
@@ -62,7 +58,7 @@ def roc_pr(outcome: Outcome) -> Figure | None:
     auc, average = (sum(c[i] for c in curves.values()) / len(curves) for i in (3, 4))
     mean = "" if is_binary else "mean "
     some_of = f" of {len(index):,} examples" if len(index) < len(outcome.targets) else ""
-    head = title(outcome, f"{mean}area under ROC {auc:.4f}, under precision-recall {average:.4f}{some_of}")
+    head = outcome.title(f"{mean}area under ROC {auc:.4f}, under precision-recall {average:.4f}{some_of}")
     picture, panels = style.figure(head, 2, width=3.6, height=3.4, above=0.65)
     worst = sorted(curves, key=lambda number: curves[number].average_precision)[: 1 if is_binary else 4]
     for number, curve in curves.items():

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from trainer.view import style
-from trainer.view.outcome import Outcome
-from trainer.view.plots._reading import evenly_spaced, has_classes, title
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from trainer.view.outcome import Outcome, evenly_spaced
 
 
-def predictions(outcome: Outcome) -> Figure | None:
+def predictions(outcome: Outcome) -> style.Figure | None:
     """Draw predicted against true values of the test split; a perfect model has all points on the diagonal."""
     if not (values := _values(outcome)):
         return None
@@ -23,7 +18,7 @@ def predictions(outcome: Outcome) -> Figure | None:
     name, error = outcome.spec.target_name, predicted - true
     spread = np.square(true - true.mean()).sum()
     explained = f", r2 {1 - np.square(error).sum() / spread:.3f}" if spread > 0 else ""
-    head = title(outcome, f"test rmse {np.sqrt(np.square(error).mean()):.4g}{explained}")
+    head = outcome.title(f"test rmse {np.sqrt(np.square(error).mean()):.4g}{explained}")
     picture, [panel] = style.figure(head, width=4.4, height=4.0)
     ends = np.array([min(true.min(), predicted.min()), max(true.max(), predicted.max())])
     panel.plot(ends, ends, color=style.DARK, linewidth=1, linestyle="--", label="perfect")
@@ -33,14 +28,14 @@ def predictions(outcome: Outcome) -> Figure | None:
     return picture
 
 
-def residuals(outcome: Outcome) -> Figure | None:
+def residuals(outcome: Outcome) -> style.Figure | None:
     """Draw how large the errors are, and where."""
     if not (values := _values(outcome)):
         return None
     predicted, true = values
     name, error = outcome.spec.target_name, predicted - true
     mean = error.mean() if abs(error.mean()) > 1e-9 * error.std() else 0.0
-    head = title(outcome, f"mean test error {mean:+.3g} ± {error.std():.3g}")
+    head = outcome.title(f"mean test error {mean:+.3g} ± {error.std():.3g}")
     picture, [left, right] = style.figure(head, 2, width=3.8)
     left.hist(error, bins=min(40, max(5, int(2 * len(error) ** 0.5))), color=style.BLUE)
     left.set(xlabel=f"predicted - true {name}", ylabel="test examples")
@@ -53,7 +48,7 @@ def residuals(outcome: Outcome) -> Figure | None:
 
 def _values(outcome: Outcome) -> tuple[np.ndarray, np.ndarray] | None:
     """Return finite predictions and their true values `(N,)` in the units of the file, or None for classes."""
-    if has_classes(outcome):
+    if outcome.has_classes:
         return None
     pair = (outcome.spec.in_units(part.double()).flatten().numpy() for part in (outcome.outputs, outcome.targets))
     predicted, true = pair
@@ -61,7 +56,7 @@ def _values(outcome: Outcome) -> tuple[np.ndarray, np.ndarray] | None:
     return (predicted[finite], true[finite]) if finite.any() else None
 
 
-def _scatter(panel: Axes, x: np.ndarray, y: np.ndarray, **options: Any) -> None:
+def _scatter(panel: style.Axes, x: np.ndarray, y: np.ndarray, **options: Any) -> None:
     """Draw some of the points, fainter the more there are."""
     shown = evenly_spaced(len(x)).numpy()
     faint = 0.8 if len(shown) < 200 else 0.45 if len(shown) < 1000 else 0.25
