@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import statistics
+import sys
 import time
 
 import pytest
@@ -68,7 +69,7 @@ def sweep(tmp_path):
     return Sweep(tmp_path)
 
 
-def lines(board, width=None, **options):
+def lines(board, width=sys.maxsize, **options):
     return table.tables(board, width, colour=False, **options)
 
 

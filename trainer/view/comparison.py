@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from trainer.runs.diff import config, differing, place
 from trainer.runs.index import Run
 from trainer.runs.leaderboard import HIGHER_IS_BETTER
-from trainer.view.sparkline import ASCII, BLOCKS, sparkline
 from trainer.view.table import can_say
-from trainer.view.words import duration, number
+from trainer.view.words import cut, duration, number
 
+BLOCKS, ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 SPLITS = {"best": "validation", "test": "test"}
 WIDEST = 40  # characters of a value
 
@@ -123,8 +123,7 @@ def _few(labels: list[str]) -> str:
 
 
 def _cell(value: Any) -> str:
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 3]}..."
+    return cut(f"{value:g}" if isinstance(value, float) else str(value), WIDEST)
 
 
 def _count(value: Any) -> str:
@@ -153,3 +152,15 @@ def _curves(compared: Sequence[Side], name: str) -> list[str]:
     levels = BLOCKS if can_say(BLOCKS) else ASCII
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
     return [sparkline(values, low, high, levels=levels) for values in found]
+
+
+def sparkline(values: Sequence[float], low: float, high: float, *, width: int = 24, levels: str = BLOCKS) -> str:
+    """Draw each value as a letter, from the first of `levels` at `low` to the last at `high`; `?` if not finite.
+
+    More than `width` values are thinned out evenly.
+    """
+    length = min(width, len(values))
+    kept = [values[round(i * (len(values) - 1) / max(1, length - 1))] for i in range(length)]
+    top = len(levels) - 1
+    scale = top / (high - low) if high > low else 0.0
+    return "".join(levels[min(top, max(0, round((v - low) * scale)))] if math.isfinite(v) else "?" for v in kept)

@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainer.errors import naming
 from trainer.view import style
 from trainer.view.comparison import Side, keys, monitor, telling
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from trainer.view.words import cut
 
 History = Sequence[Mapping[str, float]]  # per epoch, as in metrics.csv
 WIDEST = 80  # characters of a label
@@ -51,8 +49,8 @@ def _title(compared: Sequence[Side], num_drawn: int) -> str:
 
 
 def _label(side: Side, telling_keys: Sequence[str]) -> str:
-    label = "  ".join([side.label, *(f"{key}={side.config[key]}" for key in telling_keys if key in side.config)])
-    return label if len(label) <= WIDEST else f"{label[: WIDEST - 3]}..."
+    values = (f"{key}={side.config[key]}" for key in telling_keys if key in side.config)
+    return cut("  ".join([side.label, *values]), WIDEST)
 
 
 def _worst_last(value: float) -> tuple[bool, float]:
@@ -61,15 +59,9 @@ def _worst_last(value: float) -> tuple[bool, float]:
 
 def overlay(path: Path, runs: Mapping[str, History], metric: str, title: str) -> None:
     """Draw at most `LINES` runs, label -> history: the loss, and `metric` below it."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     names = ["loss", *([metric] if metric != "loss" else [])]
     with style.look():
-        height = 0.9 + 2.9 * len(names) + 0.17 * len(runs)
-        figure = Figure(figsize=(9.6, height), dpi=style.DPI, layout="constrained")
-        FigureCanvasAgg(figure)
-        figure.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
+        figure = style.arranged(title, 9.6, 0.9 + 2.9 * len(names) + 0.17 * len(runs))
         panels = figure.subplots(len(names), len(AXES), sharey="row", squeeze=False)
         for row, name in zip(panels, names, strict=True):
             for panel, (axis, unit) in zip(row, AXES, strict=True):
@@ -82,7 +74,7 @@ def overlay(path: Path, runs: Mapping[str, History], metric: str, title: str) ->
         style.save(figure, path)
 
 
-def _draw(panel: Axes, runs: Mapping[str, History], axis: str, name: str) -> None:
+def _draw(panel: style.Axes, runs: Mapping[str, History], axis: str, name: str) -> None:
     """Draw each run in a colour, with markers where colours repeat: validation solid, training dashed."""
     for number, (label, history) in enumerate(runs.items()):
         repeats = number >= len(style.COLOURS)

@@ -17,7 +17,7 @@ from torch.utils.tensorboard.summary import custom_scalars, pr_curve
 
 from trainer.config.keys import flat
 from trainer.view.layers import Layer
-from trainer.view.outcome import Outcome
+from trainer.view.outcome import Outcome, probabilities
 
 CLASSES = 20  # that get a curve
 
@@ -41,18 +41,12 @@ def pr_curves(outcome: Outcome, step: int) -> Iterator[tuple[int, Summary]]:
 
     Of many classes, the `CLASSES` that have most examples.
     """
-    spec, targets = outcome.spec, outcome.targets.flatten().long()
-    if spec.task == "regression":
+    if not outcome.has_classes:
         return
-    if spec.task == "binary":
-        chances, chosen = {1: outcome.outputs[:, 0].double().sigmoid()}, [1]
-    else:
-        chances = dict(enumerate(outcome.outputs.double().softmax(1).unbind(1)))
-        counts = torch.bincount(targets, minlength=spec.out_features)
-        chosen = sorted(counts.argsort(descending=True, stable=True)[:CLASSES].tolist())
-    for number in chosen:
-        name = spec.class_names[number] if spec.class_names else str(number)
-        yield step, pr_curve(f"precision_recall/{name}", (targets == number).numpy(), chances[number].numpy())
+    chances, true, names = probabilities(outcome.outputs), outcome.true_classes, outcome.class_names
+    largest = torch.bincount(true, minlength=len(names)).argsort(descending=True, stable=True)[:CLASSES]
+    for number in [1] if outcome.spec.task == "binary" else sorted(largest.tolist()):
+        yield step, pr_curve(f"precision_recall/{names[number]}", (true == number).numpy(), chances[:, number].numpy())
 
 
 def session_start(hyper_parameters: Mapping[str, bool | float | str]) -> Summary:

@@ -15,9 +15,8 @@ from tensorboard.plugins.hparams.api_pb2 import STATUS_FAILURE, STATUS_SUCCESS
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from trainer.view.board import projector, summaries
+from trainer.view.board import Board, projector, summaries
 from trainer.view.board.histograms import histograms
-from trainer.view.board.silent import Board
 from trainer.view.layers import Layer
 from trainer.view.outcome import Outcome
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import FileSystemError
+from trainer.errors import naming
 from trainer.runs.leaderboard import Group, Leaderboard
 from trainer.view.sweep.text import by_metric, cells, keys_of, lead, one_line, progress, reading, titles
 
@@ -19,13 +19,11 @@ def save(board: Leaderboard, place: Path) -> None:
     Raises:
         FileSystemError: they cannot be written.
     """
-    try:
+    with naming(place):
         place.mkdir(parents=True, exist_ok=True)
         with (place / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(_table(board))
         (place / "leaderboard.md").write_text(_markdown(board), encoding="utf-8")
-    except OSError as error:
-        raise FileSystemError(f"{error.filename or place.absolute()}: {error.strerror or error}") from error
 
 
 def _table(board: Leaderboard) -> list[list[object]]:

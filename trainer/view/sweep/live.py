@@ -21,7 +21,7 @@ from trainer.runs.ledger import ENDED, Event, Ledger
 from trainer.view.sweep.table import tables
 from trainer.view.sweep.text import one_line, progress
 from trainer.view.table import say
-from trainer.view.words import duration, number
+from trainer.view.words import cut, duration, number
 
 EVERY_S = 0.5
 SHARE = 0.01  # of a core, at most, spent here
@@ -127,11 +127,9 @@ class Screen:
 
 def line(job: Event, constant: Collection[str]) -> str:
     """Return one line on how a job ended."""
-    result = one_line(str(job.get("error", "")))
+    result = cut(one_line(str(job.get("error", ""))), WIDEST)
     if job["event"] != "failed":
         result = f"{job['metric']} {number(job['objective'])}"
-    if len(result) > WIDEST:
-        result = f"{result[: WIDEST - 3]}..."
     ended = f"pruned after epoch {job['epoch']}" if job["event"] == "pruned" else job["event"]
     seconds = f"  {duration(job['seconds'])}" if "seconds" in job else ""
     return f"{what(job, constant)}  {ended}{seconds}  {result}"

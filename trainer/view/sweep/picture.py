@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainer.config.keys import key_values
 from trainer.errors import naming
@@ -19,10 +19,6 @@ from trainer.view.sweep.scales import Axis, Heights, by_effect, heights
 from trainer.view.sweep.text import around, brief, progress
 from trainer.view.table import say
 from trainer.view.words import number, shown
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 ACROSS, MOST_PANELS, MOST_GROUPS = 3, 6, 4
 MANY = 60  # jobs, drawn as small dots
@@ -58,11 +54,8 @@ def draw(board: Leaderboard, path: Path) -> bool:
     return picture is not None
 
 
-def figure(board: Leaderboard) -> Figure | None:
+def figure(board: Leaderboard) -> style.Figure | None:
     """Draw the first groups below each other, keys with most effect first; None before a job has ended."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     seen = [(group, found) for group in board.groups[:MOST_GROUPS] if (found := heights(group))]
     if not seen:
         return None
@@ -75,8 +68,8 @@ def figure(board: Leaderboard) -> Figure | None:
         for (group, found), names in zip(seen, chosen, strict=True)
         for first in range(0, len(names), across)
     ]
-    made = Figure(figsize=(width, 1.0 + 3.0 * len(lines)), dpi=style.DPI, layout="constrained")
-    FigureCanvasAgg(made)
+    title = f"{progress(board)}; {_best(board, seen[0][0])}" if len(seen) == 1 else progress(board)
+    made = style.arranged("\n".join(textwrap.wrap(title, int(width / 0.1))), width, 1.0 + 3.0 * len(lines))
     grid = made.subplots(len(lines), across, squeeze=False)
     for (group, found, names), panels in zip(lines, grid, strict=True):
         for panel, name in zip(panels, names, strict=False):
@@ -86,8 +79,6 @@ def figure(board: Leaderboard) -> Figure | None:
         panels[0].set_ylabel(f"validation {group.metric} ({'higher' if group.higher_is_better else 'lower'} is better)")
         if len(seen) > 1:
             panels[0].set_title(f"{group.data}: {_best(board, group)}", loc="left", fontweight="bold")
-    title = f"{progress(board)}; {_best(board, seen[0][0])}" if len(seen) == 1 else progress(board)
-    made.suptitle("\n".join(textwrap.wrap(title, int(width / 0.1))), x=0.012, ha="left", fontsize=11, fontweight="bold")
     known: dict[str, Any] = {}
     for panel in grid.flat:
         known |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
@@ -113,7 +104,7 @@ def _best(board: Leaderboard, group: Group) -> str:
     return f"best {group.metric} {around(row.objective)}{f' with {values}' if values else ''}"
 
 
-def _draw(panel: Axes, board: Leaderboard, group: Group, shown: Heights, key: str) -> None:
+def _draw(panel: style.Axes, board: Leaderboard, group: Group, shown: Heights, key: str) -> None:
     """Draw the metric against a key: jobs, the mean over other keys, the baseline and, at the edge, failed jobs."""
     lost = _lost(board, group)
     jobs = [job for row in group.rows for job in row.jobs]
@@ -137,7 +128,7 @@ def _draw(panel: Axes, board: Leaderboard, group: Group, shown: Heights, key: st
 
 
 def _dots(
-    panel: Axes, row: Row, across: list[float], heights: list[float], shown: Heights, first: bool, small: bool
+    panel: style.Axes, row: Row, across: list[float], heights: list[float], shown: Heights, first: bool, small: bool
 ) -> None:
     """Draw the jobs of a row, joined by a line where they share a place; values beyond the axis sit at its edge."""
     is_best, is_pruned = first and row.pruned_after is None, row.pruned_after is not None
@@ -176,7 +167,7 @@ def _places(rows: Sequence[Row], axis: Axis, key: str) -> list[list[float]]:
     return [[place(value, rank) for value in of_row] for rank, of_row in enumerate(values)]
 
 
-def _means(panel: Axes, group: Group, axis: Axis, key: str) -> None:
+def _means(panel: style.Axes, group: Group, axis: Axis, key: str) -> None:
     """Draw the mean of the finished jobs for each value of a key."""
     found: dict[str, list[float]] = {}
     for row in group.rows:
@@ -192,7 +183,7 @@ def _means(panel: Axes, group: Group, axis: Axis, key: str) -> None:
         panel.plot(x, y, color=style.DARK, linewidth=1.2, label="mean over other keys", zorder=2)
 
 
-def _ticks(panel: Axes, axis: Axis) -> None:
+def _ticks(panel: style.Axes, axis: Axis) -> None:
     """Label names, or numbers where they are few."""
     if axis.names:
         names = [style.short(brief(name) or "-", 14) for name in axis.names]
