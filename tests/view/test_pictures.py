@@ -23,7 +23,7 @@ from trainer.errors import ConfigError
 from trainer.models.linear import Linear
 from trainer.view import pictures, style
 from trainer.view.outcome import Outcome
-from trainer.view.plots import curves, ranking, surface, weights
+from trainer.view.plots import classification, curves, surface, weights
 from trainer.view.plots.images import first_filters, mosaic, worst
 
 LOSSES = {
@@ -206,7 +206,7 @@ def test_areas_match_scikit_learn_even_with_equal_scores(digits):
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(200, generator=generator, dtype=torch.float64).round(decimals=digits)
     positive = torch.rand(200, generator=generator) < scores
-    found = ranking.ranked(scores, positive)
+    found = classification.ranked(scores, positive)
     assert found.auc == pytest.approx(metrics.roc_auc_score(positive, scores), abs=1e-12)
     assert found.average_precision == pytest.approx(metrics.average_precision_score(positive, scores), abs=1e-12)
     false, true, _ = metrics.roc_curve(positive, scores, drop_intermediate=False)
@@ -214,8 +214,8 @@ def test_areas_match_scikit_learn_even_with_equal_scores(digits):
 
 
 def test_a_class_without_or_with_all_examples_has_no_curve():
-    assert ranking.ranked(torch.rand(5), torch.zeros(5, dtype=torch.bool)) is None
-    assert ranking.ranked(torch.rand(5), torch.ones(5, dtype=torch.bool)) is None
+    assert classification.ranked(torch.rand(5), torch.zeros(5, dtype=torch.bool)) is None
+    assert classification.ranked(torch.rand(5), torch.ones(5, dtype=torch.bool)) is None
 
 
 def test_the_worst_mistakes_come_first():

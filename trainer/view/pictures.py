@@ -10,12 +10,10 @@ from typing import Any
 from trainer.errors import ConfigError, nearest
 from trainer.view import style
 from trainer.view.outcome import Outcome
-from trainer.view.plots.classification import classes, confusion
+from trainer.view.plots.classification import classes, confusion, roc_pr
 from trainer.view.plots.curves import curves, schedule
-from trainer.view.plots.fitted import fit
 from trainer.view.plots.images import filters, mistakes
-from trainer.view.plots.ranking import roc_pr
-from trainer.view.plots.regression import predictions, residuals
+from trainer.view.plots.predictions import fit, predictions, residuals
 from trainer.view.plots.surface import surface
 from trainer.view.plots.weights import distances, weights
 

@@ -70,16 +70,12 @@ def plain(columns: Sequence[Column]) -> list[str]:
 def say(*lines: str) -> None:
     """Print lines; characters that standard output cannot encode become question marks."""
     for line in lines:
-        print(line if can_say(line) else line.encode(_encoding(), "replace").decode(_encoding()))
+        print(_encoded(line))
 
 
 def can_say(text: str) -> bool:
     """Return whether standard output can encode the text."""
-    try:
-        text.encode(_encoding())
-    except UnicodeEncodeError:
-        return False
-    return True
+    return _encoded(text) == text
 
 
 def sayable(text: str) -> str:
@@ -87,5 +83,6 @@ def sayable(text: str) -> str:
     return text if can_say(text) else text.replace("±", "+-").replace("─", "-")
 
 
-def _encoding() -> str:
-    return sys.stdout.encoding or "utf-8"
+def _encoded(text: str) -> str:
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)

@@ -47,16 +47,16 @@ class Board:
 
 
 def open_board(
-    level: str | bool, folder: Path, hyper_parameters: Mapping[str, Any], results: list[str], resumes_at: int | None
+    level: str | bool, folder: Path, hyper_parameters: Mapping[str, Any], metrics: Sequence[str], resumes_at: int | None
 ) -> Board:
     """Return the board for `tensorboard=` full, basic or off (a yaml reads off as false).
 
-    `results` are the tags of the final results. A resumed run continues at the step `resumes_at`: points written from
-    there on before the interruption are no longer shown.
+    `metrics` are the names of those measured on each split. A resumed run continues at the step `resumes_at`: points
+    written from there on before the interruption are no longer shown.
     """
     if str(level).lower() in ("off", "false"):
         return Board()
     # Imported only if needed, since it imports all of TensorBoard.
     from trainer.view.board.writing import Basic, Full
 
-    return (Basic if str(level).lower() == "basic" else Full)(folder, hyper_parameters, results, resumes_at)
+    return (Basic if str(level).lower() == "basic" else Full)(folder, hyper_parameters, metrics, resumes_at)

@@ -24,8 +24,7 @@ def histograms(outcome: Outcome, first: int, end: int) -> Iterator[tuple[int, Su
 
     Weights that were too many to be recorded have only those of the end.
     """
-    names = list(outcome.recorder.parameters)
-    weights = outcome.recorder.weights
+    names, weights = list(outcome.recorder.parameters), outcome.recorder.weights
     path = [(step, values) for step, values in zip(weights.steps, weights.items, strict=True) if step >= first]
     path = _spread(path, min(STEPS, HISTOGRAMS // (2 * len(names))) - 1)
     path.append((end, [parameter.detach() for parameter in outcome.model.parameters()]))

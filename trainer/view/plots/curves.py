@@ -1,26 +1,27 @@
-"""How the run went: losses, metrics and the learning rate."""
+"""Curves of training: losses, metrics and the learning rate of a run, and a learning rate range test."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 
+from trainer.engine.lr_range import Curve
 from trainer.view import style
 from trainer.view.outcome import Outcome
 
 FEW = 20  # epochs that get a marker each, and updates that are not smoothed
+SUGGESTED = ((style.VERMILION, "o"), (style.GREEN, "s"))  # colours and markers
 TOGETHER = (("accuracy", "f1", "top5", "auc"), ("rmse", "mae"), ("mse",), ("r2",))  # metrics that share an axis
 
 
 def smoothed(values: Sequence[float], span: float) -> np.ndarray:
     """Return the exponentially weighted mean, like pandas' `ewm(span=span).mean()` but without importing it."""
     keep = 1 - 2 / (span + 1)
-    means, total, weight = np.empty(len(values)), 0.0, 0.0
-    for index, value in enumerate(values):
-        total, weight = keep * total + value, keep * weight + 1
-        means[index] = total / weight
-    return means
+    totals, weights = (accumulate(terms, lambda a, b: keep * a + b) for terms in (values, [1.0] * len(values)))
+    return np.array([*totals]) / np.array([*weights])
 
 
 def curves(outcome: Outcome) -> style.Figure | None:
@@ -95,3 +96,20 @@ def schedule(outcome: Outcome) -> style.Figure | None:
     panel.set(xlabel="updates", ylabel="learning rate", xlim=(0, steps[-1] * 1.03))
     panel.set_ylim(0, (max(rates) or 1) * 1.08)
     return picture
+
+
+def lr_picture(curve: Curve, suggestions: Mapping[str, int], title: str, path: Path) -> None:
+    """Draw raw and smoothed loss against the rate; `suggestions` maps labels to indices of the curve."""
+    with style.look():
+        picture, [panel] = style.figure(title, width=6.4, height=3.8)
+        panel.plot(curve.lrs, curve.losses, color=style.GREY, linewidth=1, label="batch loss")
+        panel.plot(curve.lrs, curve.smoothed, color=style.BLUE, linewidth=2, label="smoothed")
+        for (name, index), (colour, marker) in zip(suggestions.items(), SUGGESTED, strict=False):
+            lr, loss = curve.lrs[index], curve.smoothed[index]
+            panel.axvline(lr, color=colour, linewidth=1, linestyle="--")
+            panel.plot([lr], [loss], marker, color=colour, markersize=9, label=f"{name}: {lr:.2g}")
+        bottom, top = min(curve.losses), 1.2 * max(curve.smoothed[: curve.lowest + 1])  # later losses may be huge
+        style.logarithmic(panel.xaxis)
+        panel.set(xlabel="learning rate", ylabel="training loss", ylim=(bottom - 0.05 * (top - bottom), top))
+        panel.legend()
+        style.save(picture, path)

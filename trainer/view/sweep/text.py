@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby
 
 from trainer.config.keys import bare, key_of
 from trainer.runs.leaderboard import Group, Leaderboard, Row, Spread
@@ -84,10 +84,9 @@ def brief(value: str) -> str:
 
 def ranges(numbers: Iterable[int]) -> str:
     """Format 0, 1, 2, 5 as 0-2,5."""
-    ends = sorted(numbers)
-    breaks = [0, *(place for place, (a, b) in enumerate(pairwise(ends), 1) if b != a + 1), len(ends)]
-    runs = [(ends[first], ends[last - 1]) for first, last in pairwise(breaks)]
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    consecutive = groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
+    runs = [[number for _, number in run] for _, run in consecutive]
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def reading(groups: Sequence[Group]) -> str:
