@@ -49,18 +49,16 @@ def draw(which: Any, folder: Path, outcome: Outcome, say: Callable[[str], None])
     """
     drawn: dict[str, Path] = {}
     for name in check(which):
+        path = folder / f"{name}.png"
         try:
             with style.look():
-                picture = PICTURES[name](outcome)
-                if picture is None:
-                    if which not in ("auto", "all"):
-                        say(f"plots: {name} does not apply to this run")
-                    continue
-                folder.mkdir(exist_ok=True)
-                style.save(picture, folder / f"{name}.png")
+                if picture := PICTURES[name](outcome):
+                    folder.mkdir(exist_ok=True)
+                    style.save(picture, path)
+                    drawn[name] = path
+                elif which not in ("auto", "all"):
+                    say(f"plots: {name} does not apply to this run")
         except Exception as error:
             log.exception("drawing %s", name)
             say(f"warning: could not draw {name}: {type(error).__name__}: {error}")
-        else:
-            drawn[name] = folder / f"{name}.png"
     return drawn

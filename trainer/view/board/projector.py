@@ -83,7 +83,7 @@ def sprite(images: Tensor) -> Tensor:
 
     The darkest pixel of each channel is black, the brightest white, which undoes that the model's are standardised.
     """
-    low, high = (f(images, dim=(0, 2, 3), keepdim=True) for f in (torch.amin, torch.amax))
+    low, high = images.amin((0, 2, 3), keepdim=True), images.amax((0, 2, 3), keepdim=True)
     scaled = ((images - low) / (high - low).clamp_min(1e-12) * 255).round().byte()
     colours = scaled if images.shape[1] == 3 else scaled[:, :1].expand(-1, 3, -1, -1)
     side = math.ceil(math.sqrt(len(images)))

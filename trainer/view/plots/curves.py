@@ -93,8 +93,7 @@ def schedule(outcome: Outcome) -> style.Figure | None:
     head = f"{names['optim']}, {names['scheduler']} learning rate, at most {max(rates):.3g}"
     picture, [panel] = style.figure(outcome.title(head), width=5.2, height=2.8, left=0.75)
     panel.plot(steps, rates, color=style.BLUE, drawstyle="steps-post" if len(steps) < 100 else "default")
-    panel.set(xlabel="updates", ylabel="learning rate", xlim=(0, steps[-1] * 1.03))
-    panel.set_ylim(0, (max(rates) or 1) * 1.08)
+    panel.set(xlabel="updates", ylabel="learning rate", xlim=(0, steps[-1] * 1.03), ylim=(0, (max(rates) or 1) * 1.08))
     return picture
 
 

@@ -57,8 +57,7 @@ class Screen:
         self._show()
         if self.live:
             self.live.stop()
-        left = self.num_jobs - self._num_ended()
-        if left:
+        if left := self.num_jobs - self._num_ended():
             resume = quote(f"resume={self.folder}")
             print(f"stopped with {left} of {self.num_jobs} jobs to do; continue with dltrain -m {resume}")
 
