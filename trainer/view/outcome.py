@@ -89,7 +89,7 @@ def evenly_spaced(number: int, most: int = POINTS) -> Tensor:
 
 
 def cpu_seconds(call: Callable[[], object]) -> float:
-    """Return the seconds that this thread computes in a call, the same on a busy machine as on an idle one."""
+    """Return the seconds that this thread computes in a call; other processes, which share the cores, hardly matter."""
     start = time.thread_time()
     call()
     return max(1e-9, time.thread_time() - start)  # some clocks are coarse

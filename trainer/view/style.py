@@ -13,7 +13,7 @@ import numpy as np
 
 from trainer.files import replacing
 
-if TYPE_CHECKING:  # also for the annotations of those who draw
+if TYPE_CHECKING:  # the other modules take these from here, for annotations
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure

@@ -120,22 +120,18 @@ def _draw(panel: style.Axes, board: Leaderboard, group: Group, shown: Heights, k
 def _jobs(panel: style.Axes, group: Group, axis: Axis, key: str, shown: Heights, worst: float) -> None:
     """Draw each job: rows with the same value side by side, jobs of a row above each other, joined by a line."""
     small = 3 if sum(len(row.jobs) for row in group.rows) > MANY else 4.5
-    there: dict[str, list[int]] = {}  # value -> ranks of the rows that have it
+    columns: dict[str, dict[int, list[float]]] = {}  # value -> rank of a row -> heights of its jobs
     for rank, row in enumerate(group.rows):
-        for value in dict.fromkeys(job.values.get(key, "") for job in row.jobs):
-            there.setdefault(value, []).append(rank)
-    for rank, row in enumerate(group.rows):
-        is_pruned = row.pruned_after is not None
-        is_best = rank == 0 and not is_pruned
-        name = "best row" if is_best else "pruned (best value)" if is_pruned else "job"
-        colour = style.GREEN if is_best else style.BLUE
-        heights: dict[str, list[float]] = {}
         for job in row.jobs:
             height = job.objective if math.isfinite(job.objective) else worst
-            heights.setdefault(job.values.get(key, ""), []).append(height)
-        for value, column in heights.items():
-            share = (there[value].index(rank) + 0.5) / len(there[value]) - 0.5
-            x = axis.drawn(axis.at(value) + axis.room * share)
+            columns.setdefault(job.values.get(key, ""), {}).setdefault(rank, []).append(height)
+    for value, by_rank in columns.items():
+        for place, (rank, column) in enumerate(by_rank.items()):
+            x = axis.drawn(axis.at(value) + axis.room * ((place + 0.5) / len(by_rank) - 0.5))
+            is_pruned = group.rows[rank].pruned_after is not None
+            is_best = rank == 0 and not is_pruned
+            name = "best row" if is_best else "pruned (best value)" if is_pruned else "job"
+            colour = style.GREEN if is_best else style.BLUE
             seen = [min(max(height, shown.low), shown.high) for height in column]  # beyond the axis: at its edge
             if len(seen) > 1:
                 panel.plot([x, x], [min(seen), max(seen)], color=style.SKY, linewidth=1.2, zorder=2)
