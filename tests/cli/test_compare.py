@@ -10,7 +10,7 @@ from trainer.metrics import METRICS
 from trainer.runs.diff import differing
 from trainer.runs.index import find, look
 from trainer.runs.leaderboard import HIGHER_IS_BETTER
-from trainer.view.sparkline import ASCII, sparkline
+from trainer.view.comparison import ASCII, sparkline
 from trainer.view.sweep import picture
 
 

@@ -231,7 +231,7 @@ def finished_run(model=None):
 def board_of(outcome, folder, drawn=None):
     """Write a whole run to `folder`; return the printed lines."""
     said = []
-    board = open_board("full", folder, {"model": "small"}, ["best/loss", "test/loss"], None)
+    board = open_board("full", folder, {"model": "small"}, ["loss"], None)
     sample = torch.zeros(2, 1, 2, 3)
     board.describe(
         outcome.model, sample, layers_of(outcome.model, sample), "a: 1", {"command": ["a", "b c"], "cpu": "x|y"}

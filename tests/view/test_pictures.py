@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from sklearn import metrics
 from torch import nn
@@ -21,8 +23,8 @@ from trainer.errors import ConfigError
 from trainer.models.linear import Linear
 from trainer.view import pictures, style
 from trainer.view.outcome import Outcome
-from trainer.view.plots import curves, filters, mistakes, ranking, surface, weights
-from trainer.view.plots._mosaic import mosaic
+from trainer.view.plots import classification, curves, surface, weights
+from trainer.view.plots.images import first_filters, mosaic, worst
 
 LOSSES = {
     "regression": F.mse_loss,
@@ -90,7 +92,7 @@ def images(num=80, classes=3, side=6, channels=1):
 def drawn(name, outcome):
     with style.look():
         picture = pictures.PICTURES[name](outcome)
-        picture.canvas.draw()
+        FigureCanvasAgg(picture).draw()
     return picture
 
 
@@ -204,7 +206,7 @@ def test_areas_match_scikit_learn_even_with_equal_scores(digits):
     generator = torch.Generator().manual_seed(0)
     scores = torch.rand(200, generator=generator, dtype=torch.float64).round(decimals=digits)
     positive = torch.rand(200, generator=generator) < scores
-    found = ranking.ranked(scores, positive)
+    found = classification.ranked(scores, positive)
     assert found.auc == pytest.approx(metrics.roc_auc_score(positive, scores), abs=1e-12)
     assert found.average_precision == pytest.approx(metrics.average_precision_score(positive, scores), abs=1e-12)
     false, true, _ = metrics.roc_curve(positive, scores, drop_intermediate=False)
@@ -212,13 +214,13 @@ def test_areas_match_scikit_learn_even_with_equal_scores(digits):
 
 
 def test_a_class_without_or_with_all_examples_has_no_curve():
-    assert ranking.ranked(torch.rand(5), torch.zeros(5, dtype=torch.bool)) is None
-    assert ranking.ranked(torch.rand(5), torch.ones(5, dtype=torch.bool)) is None
+    assert classification.ranked(torch.rand(5), torch.zeros(5, dtype=torch.bool)) is None
+    assert classification.ranked(torch.rand(5), torch.ones(5, dtype=torch.bool)) is None
 
 
 def test_the_worst_mistakes_come_first():
     outcome = outcome_of(*images(), lr=1e-4)
-    index, number = mistakes.worst(outcome, 5)
+    index, number = worst(outcome, 5)
     chance = outcome.outputs.double().softmax(1)[range(80), outcome.targets]
     wrong = outcome.outputs.argmax(1) != outcome.targets
     assert number == int(wrong.sum())
@@ -235,11 +237,11 @@ def test_a_mosaic_puts_each_image_in_its_place():
 
 def test_the_first_layer_is_found_if_it_reads_an_image():
     convolution, linear = nn.Conv2d(3, 8, 5), nn.Linear(3 * 36, 7)
-    found = filters.first_filters(nn.Sequential(convolution, nn.BatchNorm2d(8)), (3, 6, 6))
+    found = first_filters(nn.Sequential(convolution, nn.BatchNorm2d(8)), (3, 6, 6))
     assert torch.equal(found, convolution.weight)
-    found = filters.first_filters(nn.Sequential(nn.Flatten(), linear), (3, 6, 6))
+    found = first_filters(nn.Sequential(nn.Flatten(), linear), (3, 6, 6))
     assert torch.equal(found.flatten(1), linear.weight)
-    assert filters.first_filters(nn.GRU(6, 3), (1, 6, 6)) is None
+    assert first_filters(nn.GRU(6, 3), (1, 6, 6)) is None
 
 
 def test_the_gradient_matches_autograd_and_leaves_none_on_the_model():
@@ -251,6 +253,17 @@ def test_the_gradient_matches_autograd_and_leaves_none_on_the_model():
     outcome.loss(outcome.model(outcome.data.train.inputs.float()), outcome.targets).backward()
     for name, parameter in outcome.model.named_parameters():
         torch.testing.assert_close(found[name], parameter.grad)
+
+
+def test_a_busy_machine_reads_as_many_examples_as_an_idle_one():
+    outcome = outcome_of(*line())
+
+    def waits(inputs):
+        time.sleep(0.02)
+        return outcome.model(inputs)
+
+    inputs, targets = outcome.training_batch(waits, most=60, seconds=0.02)
+    assert len(inputs) == len(targets) == 60
 
 
 # The path of the weights

@@ -27,7 +27,6 @@ from trainer.view.words import number, shown
 log = logging.getLogger("dltrain")
 REFRESH_S = 0.1
 ROWS = 25
-SPLITS = ("train", "validation", "test")
 
 
 class Terminal(RichConsole):
@@ -48,22 +47,23 @@ class Console:
     def __init__(self, epochs: int, total_steps: int, metric: str) -> None:
         self.terminal = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
         self.epochs, self.metric, self.value, self.has_title = epochs, metric, "", False
-        columns = (
+        self.progress = Progress(
             TextColumn(f"epoch {{task.fields[epoch]}}/{epochs}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]} {task.fields[metric]} {task.fields[speed]} samples/s"),
             TimeRemainingColumn(compact=True),
+            console=self.terminal,
+            auto_refresh=False,
+            transient=True,
+            disable=not self.terminal.is_terminal,
         )
-        shown = self.terminal.is_terminal
-        self.progress = Progress(*columns, console=self.terminal, auto_refresh=False, transient=True, disable=not shown)
         self.task = self.progress.add_task("", total=total_steps, epoch=1, loss="-", metric="", speed="-")
 
     def __enter__(self) -> Console:
         self.progress.start()
         self.start = self.epoch_start = time.perf_counter()
-        self.refresh_at = 0.0
-        self.counted = 0
+        self.refresh_at, self.counted = 0.0, 0
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -72,21 +72,20 @@ class Console:
     def say(self, *parts: Any) -> None:
         """Print text or tables, and keep them in the log."""
         for part in parts:
+            text = part
             if not isinstance(part, str):
                 self.terminal.print(part)
-                text = io.StringIO()
-                Terminal(file=text, width=100, highlight=False, markup=False).print(part)
-                log.info("\n%s", text.getvalue().rstrip())
-                continue
-            # Plain text is never wrapped, so that a path or a command can be copied.
-            if self.terminal.is_terminal:
+                file = io.StringIO()
+                Terminal(file=file, width=100, highlight=False, markup=False).print(part)
+                text = f"\n{file.getvalue().rstrip()}"
+            elif self.terminal.is_terminal:  # never wrapped, so that a path or a command can be copied
                 self.terminal.print(part, soft_wrap=True)
             else:  # without a bar to keep below the text, rich would only cost a millisecond
                 try:
                     print(part, file=self.terminal.file, flush=True)
                 except BrokenPipeError:
                     self.terminal.on_broken_pipe()
-            log.info("%s", part)
+            log.info("%s", text)
 
     def step(self, report: Report) -> None:
         """Move the bar. Reads the loss, which waits for the device, at most ten times a second."""
@@ -109,16 +108,16 @@ class Console:
         self.value = f"{self.metric} {number(report.val[self.metric])}"
         if report.epoch % max(1, self.epochs // ROWS) and self.has_title and report.epoch < self.epochs:
             return
-        now = time.perf_counter()
         if not self.has_title:
             self.has_title = True
             self.say(f"{'training':>28}{'validation':>22}")
             self.say(f"   epoch {'loss':>9} {self.metric:>9}   {'loss':>9} {self.metric:>9}    samples/s  seconds")
         rows = [[number(m[n]) if n in m else "" for n in ("loss", self.metric)] for m in (report.train, report.val)]
-        losses = (f"{loss:>9} {metric:>9}" for loss, metric in rows)
-        speed = (report.num_examples - self.counted) / (now - self.epoch_start)
-        count, star, seconds = f"{report.epoch}/{self.epochs}", "*" if best else " ", now - self.epoch_start
-        self.say(f"{count:>8} {'   '.join(losses)} {star} {speed:>11,.0f} {seconds:>8.1f}")
+        losses = "   ".join(f"{loss:>9} {metric:>9}" for loss, metric in rows)
+        now, count, star = time.perf_counter(), f"{report.epoch}/{self.epochs}", "*" if best else " "
+        seconds = now - self.epoch_start
+        speed = (report.num_examples - self.counted) / seconds
+        self.say(f"{count:>8} {losses} {star} {speed:>11,.0f} {seconds:>8.1f}")
         self.counted, self.epoch_start = report.num_examples, now
 
 
@@ -127,7 +126,9 @@ def header(cfg: DictConfig, names: Mapping[str, str], device: torch.device, data
     where = f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
     if device.type == "cuda":
         where += f" ({torch.cuda.get_device_name(device)})"
-    sizes = ", ".join(f"{len(loader.targets):,} {name}" for name, loader in zip(SPLITS, data, strict=True))
+    sizes = ", ".join(
+        f"{len(loader.targets):,} {name}" for name, loader in zip(("train", "validation", "test"), data, strict=True)
+    )
     classes = f", {len(spec.class_names)} classes" if spec.class_names else ""
     return [
         f"dltrain {__version__}, torch {torch.__version__}, {where}, {cfg.precision}, seed {cfg.seed}",
@@ -162,34 +163,32 @@ def gain_line(gain: Mapping[str, float]) -> list[str]:
 def results_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
     """Return a table with a row for each of validation, test and baselines, and a column for each metric."""
     names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    table = _table("", *names, right=1)
-    for title, row in rows.items():
-        table.add_row(title, *(number(row[name]) if name in row else "" for name in names))
-    return table
+    cells = [[title, *(number(row[name]) if name in row else "" for name in names)] for title, row in rows.items()]
+    return _table(["", *names], cells, right=1)
 
 
 def layers_table(layers: Iterable[Layer]) -> Table:
     """Return a table with a row per layer: name, kind, output shape, parameters."""
-    table = _table("layer", "kind", "output", "parameters", right=3)
-    for name, kind, shape, num_parameters in layers:
-        table.add_row(name, kind, str(shape), f"{num_parameters:,}" if num_parameters else "")
-    return table
+    cells = [[name, kind, str(shape), f"{number:,}" if number else ""] for name, kind, shape, number in layers]
+    return _table(["layer", "kind", "output", "parameters"], cells, right=3)
 
 
 def parameters_table(learned: Mapping[str, list[float]], spec: DataSpec) -> Table:
     """Return a table of a linear model's parameters: the learned value and, where known, the true one."""
-    table = _table("parameter", "learned", *(["true"] if spec.true_parameters else []), right=1)
+    cells = []
     for name, values in learned.items():
         rows = zip(values, spec.true_parameters.get(name, [None] * len(values)), strict=True)
         for index, row in enumerate(rows):
             title = f"{name}  {spec.feature_names[index]}" if name == "w" else name
-            table.add_row(title, *(f"{value:.5g}" for value in row if value is not None))
-    return table
+            cells.append([title, *(f"{value:.5g}" for value in row if value is not None)])
+    return _table(["parameter", "learned", *(["true"] if spec.true_parameters else [])], cells, right=1)
 
 
-def _table(*titles: str, right: int) -> Table:
-    """Return an empty table whose columns from `right` on are right-aligned."""
+def _table(titles: Iterable[str], rows: Iterable[Iterable[str]], right: int) -> Table:
+    """Return a table whose columns from `right` on are right-aligned."""
     table = Table(box=box.SIMPLE_HEAD)
     for place, title in enumerate(titles):
         table.add_column(title, justify="left" if place < right else "right")
+    for row in rows:
+        table.add_row(*row)
     return table

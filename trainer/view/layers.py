@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -22,31 +23,25 @@ class Layer(NamedTuple):
 @torch.no_grad()
 def layers_of(model: nn.Module, sample: Tensor) -> list[Layer]:
     """Return the layers of `model` as it reads `sample`, at the finest level of nesting that fits in 24 rows."""
-    depths = sorted({name.count(".") for name, _ in model.named_modules() if name}) or [0]
-    found: list[Layer] = []
-    for depth in depths:
-        finer = _run(model, sample, depth)
-        if found and len(finer) > MOST_ROWS:
-            break
-        found = finer
-    return found
-
-
-def _run(model: nn.Module, sample: Tensor, depth: int) -> list[Layer]:
-    """Return the layers at `depth`, and those above it without children."""
     rows: list[Layer] = []
-    handles = []
-    for name, module in model.named_modules():
-        if name and (name.count(".") == depth or (name.count(".") < depth and not list(module.children()))):
 
-            def note(module: nn.Module, inputs: object, output: object, name: str = name) -> None:
-                shape = tuple(getattr(output, "shape", ())[1:])
-                rows.append(Layer(name, type(module).__name__, shape, sum(p.numel() for p in module.parameters())))
+    def note(name: str, module: nn.Module, inputs: object, output: object) -> None:
+        shape = tuple(getattr(output, "shape", ())[1:])
+        rows.append(Layer(name, type(module).__name__, shape, sum(p.numel() for p in module.parameters())))
 
-            handles.append(module.register_forward_hook(note))
+    inner = {name: module for name, module in model.named_modules() if name}
+    handles = [module.register_forward_hook(partial(note, name)) for name, module in inner.items()]
     try:
         model.eval()(sample)
     finally:
         for handle in handles:
             handle.remove()
-    return rows
+    leaves = {name for name, module in inner.items() if not list(module.children())}
+    found: list[Layer] = []
+    for depth in sorted({name.count(".") for name in inner}):
+        above = {name for name in leaves if name.count(".") < depth}  # not nested this deep
+        finer = [row for row in rows if row.name.count(".") == depth or row.name in above]
+        if found and len(finer) > MOST_ROWS:
+            break
+        found = finer
+    return found

@@ -39,13 +39,11 @@ class RunLog:
         """Open all logs of a run in the environment `where`; TensorBoard drops old points from `resumes_at` on."""
         self.run, self.parts, self.plots, self.every = run, parts, cfg.plots, cfg.log_every
         self.looks_back = bool(pictures.check(cfg.plots)) or str(cfg.tensorboard).lower() == "full"
-        self.num_batches, self.has_warned = len(parts.data.train), False
+        self.has_warned, self.rows = False, MetricsFile(run.metrics)
         self.clock = Clock(parts.device, cfg.log_every)
         self.lap = self.clock.lap
-        self.rows = MetricsFile(run.metrics)
-        results = [f"{split}/{name}" for split in ("best", "test") for name in parts.meter.names]
         columns = hyper_parameters(cfg, run.names, run.command, run.path)
-        self.board = open_board(cfg.tensorboard, run.tensorboard, columns, results, resumes_at)
+        self.board = open_board(cfg.tensorboard, run.tensorboard, columns, parts.meter.names, resumes_at)
         self.layers = layers_of(parts.model, parts.sample)
         self.board.describe(parts.model, parts.sample, self.layers, OmegaConf.to_yaml(cfg, resolve=True), where)
         metric = parts.best.monitor if parts.best.monitor != "loss" else parts.meter.names[-1]
@@ -101,18 +99,18 @@ class RunLog:
         self.console.step(report)
         if report.step >= self.trace.next:
             self.trace.note(report.step, report.loss, self.parts.update.lr)
-        ends_epoch = report.position.batch == self.num_batches  # before validation, which a signal may interrupt
+        ends_epoch = report.position.batch == len(self.parts.data.train)  # a signal may interrupt the validation
         if report.step % self.every == 0 or ends_epoch or report.val:
             values = measured(report, self.parts.update)
             if report.step > self.logged:  # an epoch's last step is reported twice
-                self._scalars(report.step, values)
                 self.logged = report.step
+                with self._spared():
+                    self.board.scalars(report.step, values)
         self.lap("logging")
 
     def epoch(self, report: Report, improved: bool, seconds: float) -> None:
         """Log the metrics of both splits, after `seconds` of training."""
-        scores = {f"train/{name}": value for name, value in report.train.items()}
-        scores |= {f"val/{name}": value for name, value in report.val.items()}
+        scores = tagged(train=report.train, val=report.val)
         times = {"epoch": report.epoch, "step": report.step, "seconds": seconds, "lr": self.parts.update.lr}
         with self._spared():
             self.rows.append(times | scores)
@@ -128,7 +126,8 @@ class RunLog:
             end.where = f"{where}; continue with dltrain resume={shown(self.run.path)}"
             return
         end.about |= {"names": dict(self.run.names), "train_s": seconds}
-        self._scalars(num_steps + 1, {f"best/{name}": value for name, value in self.parts.best.metrics.items()})
+        with self._spared():
+            self.board.scalars(num_steps + 1, tagged(best=self.parts.best.metrics))
 
     def test_meter(self) -> Meter:
         """Return the meter for the test split; it keeps the outputs if pictures need them."""
@@ -142,22 +141,18 @@ class RunLog:
         self.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
         if learned:
             self.say(view.parameters_table(learned, self.parts.spec))
-        reached = {f"best/{n}": v for n, v in best.metrics.items()} | {f"test/{n}": v for n, v in test.items()}
-        with self._spared():
-            self.board.end(self.parts.update.num_steps + 1, reached)  # one step on, so that resuming replaces it
+        with self._spared():  # one step on, so that resuming replaces it
+            self.board.end(self.parts.update.num_steps + 1, tagged(best=best.metrics, test=test))
 
     def draw(self, model: nn.Module, meter: Meter) -> None:
         """Draw the pictures of the run and of the tested model, and close the board."""
-        parts, step = self.parts, self.parts.update.num_steps
+        parts = self.parts
         if isinstance(meter, KeepingMeter):
-            seen = meter.outputs()
-            history, best = self.rows.rows(), parts.best.epoch
-            outcome = Outcome(
-                self.run.names, parts.spec, parts.data, model, parts.loss, history, best, self.trace, *seen
-            )
+            about = (self.run.names, parts.spec, parts.data, model, parts.loss)
+            outcome = Outcome(*about, self.rows.rows(), parts.best.epoch, self.trace, *meter.outputs())
             with self._spared():
                 drawn = pictures.draw(self.plots, self.run.plots, outcome, self.say)
-                self.board.show(step + 1, outcome, drawn, self.say)
+                self.board.show(parts.update.num_steps + 1, outcome, drawn, self.say)
                 if drawn:
                     self.say(f"pictures      {shown(self.run.plots)} ({len(drawn)})")
         with self._spared():
@@ -180,9 +175,10 @@ class RunLog:
         """Updates made by this process."""
         return self.parts.update.num_steps - self.first
 
-    def _scalars(self, step: int, values: Mapping[str, float]) -> None:
-        with self._spared():
-            self.board.scalars(step, values)
+
+def tagged(**splits: Mapping[str, float]) -> dict[str, float]:
+    """Name each metric of each split as TensorBoard and metrics.csv do, such as train/loss."""
+    return {f"{split}/{name}": value for split, metrics in splits.items() for name, value in metrics.items()}
 
 
 def measured(report: Report, update: Update) -> dict[str, float]:
@@ -191,15 +187,11 @@ def measured(report: Report, update: Update) -> dict[str, float]:
     Raises:
         NumericalError: the loss is not finite.
     """
-    values = {
-        "train/loss": float(report.loss),
-        "update/lr": update.lr,
-        "update/gradient_norm": float(update.gradient_norm()),
-    }
-    losses = [values["train/loss"], *([report.val["loss"]] if report.val else [])]
-    if not all(math.isfinite(loss) for loss in losses):
+    loss, norm = float(report.loss), float(update.gradient_norm())
+    latest = report.val.get("loss", loss)
+    if not (math.isfinite(loss) and math.isfinite(latest)):
         raise NumericalError(
-            f"the loss is {losses[-1]} after {report.step} updates (lr {update.lr:g}, gradient norm "
-            f"{values['update/gradient_norm']:g}); try a smaller optim.lr, or clip=1"
+            f"the loss is {latest} after {report.step} updates (lr {update.lr:g}, gradient norm {norm:g}); "
+            "try a smaller optim.lr, or clip=1"
         )
-    return values
+    return {"train/loss": loss, "update/lr": update.lr, "update/gradient_norm": norm}

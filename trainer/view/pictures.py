@@ -5,44 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainer.errors import ConfigError, nearest
 from trainer.view import style
 from trainer.view.outcome import Outcome
-from trainer.view.plots.classification import classes, confusion
+from trainer.view.plots.classification import classes, confusion, roc_pr
 from trainer.view.plots.curves import curves, schedule
-from trainer.view.plots.distances import distances
-from trainer.view.plots.filters import filters
-from trainer.view.plots.fitted import fit
-from trainer.view.plots.mistakes import mistakes
-from trainer.view.plots.ranking import roc_pr
-from trainer.view.plots.regression import predictions, residuals
+from trainer.view.plots.images import filters, mistakes
+from trainer.view.plots.predictions import fit, predictions, residuals
 from trainer.view.plots.surface import surface
-from trainer.view.plots.weights import weights
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from trainer.view.plots.weights import distances, weights
 
 log = logging.getLogger("dltrain")
+OF_TASK = (fit, predictions, residuals, confusion, classes, roc_pr, mistakes)
 # Each returns None if it does not apply to the run, and imports matplotlib only to draw.
-PICTURES: dict[str, Callable[[Outcome], Figure | None]] = {
-    function.__name__: function
-    for function in (
-        curves,
-        schedule,
-        fit,
-        predictions,
-        residuals,
-        confusion,
-        classes,
-        roc_pr,
-        mistakes,
-        filters,
-        weights,
-        distances,
-        surface,
-    )
+PICTURES: dict[str, Callable[[Outcome], style.Figure | None]] = {
+    function.__name__: function for function in (curves, schedule, *OF_TASK, filters, weights, distances, surface)
 }
 
 
@@ -70,18 +49,16 @@ def draw(which: Any, folder: Path, outcome: Outcome, say: Callable[[str], None])
     """
     drawn: dict[str, Path] = {}
     for name in check(which):
+        path = folder / f"{name}.png"
         try:
             with style.look():
-                picture = PICTURES[name](outcome)
-                if picture is None:
-                    if which not in ("auto", "all"):
-                        say(f"plots: {name} does not apply to this run")
-                    continue
-                folder.mkdir(exist_ok=True)
-                style.save(picture, folder / f"{name}.png")
+                if picture := PICTURES[name](outcome):
+                    folder.mkdir(exist_ok=True)
+                    style.save(picture, path)
+                    drawn[name] = path
+                elif which not in ("auto", "all"):
+                    say(f"plots: {name} does not apply to this run")
         except Exception as error:
             log.exception("drawing %s", name)
             say(f"warning: could not draw {name}: {type(error).__name__}: {error}")
-        else:
-            drawn[name] = folder / f"{name}.png"
     return drawn

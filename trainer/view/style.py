@@ -13,7 +13,7 @@ import numpy as np
 
 from trainer.files import replacing
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # the other modules take these from here, for annotations
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -85,24 +85,33 @@ def figure(
     All sizes are in inches; `width` and `height` are those of a panel. Margins are explicit because matplotlib takes as
     long to find them as to draw.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     across = max(left + panels * width + (panels - 1) * between + right, 0.3 + 0.088 * len(title))
     up = below + height + above
     made = Figure(figsize=(across, up), dpi=DPI)
-    FigureCanvasAgg(made)
     made.text(0.12 / across, 1 - 0.12 / up, title, fontsize=11, fontweight="bold", va="top")
     places = [left + number * (width + between) for number in range(panels)]
     return made, [made.add_axes((x / across, below / up, width / across, height / up)) for x in places]
 
 
+def arranged(title: str, width: float, height: float) -> Figure:
+    """Return an empty figure with a title, of this size in inches, in which matplotlib finds room for everything."""
+    from matplotlib.figure import Figure
+
+    made = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    made.suptitle(title, x=0.012, ha="left", fontsize=11, fontweight="bold")
+    return made
+
+
 def save(picture: Figure, path: Path) -> None:
     """Write a PNG atomically. Pillow at low compression takes half the time of matplotlib's `savefig`."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from PIL import Image
 
-    picture.canvas.draw()
-    pixels = np.asarray(picture.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
+    canvas = FigureCanvasAgg(picture)
+    canvas.draw()
+    pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     with replacing(path) as part:
         Image.fromarray(np.ascontiguousarray(pixels)).save(part, "png", compress_level=3)
 
@@ -111,13 +120,6 @@ def logarithmic(axis: Axis) -> None:
     """Make an axis logarithmic, with plain numbers."""
     axis._set_axes_scale("log")  # type: ignore[attr-defined]
     axis.set_major_formatter("{x:g}")
-
-
-def bare(axes: Axes) -> None:
-    """Remove ticks, grid and frame, for images."""
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
 
 
 def short(name: str, most: int = 16) -> str:

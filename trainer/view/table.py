@@ -35,15 +35,25 @@ def show(columns: Sequence[Column], whole: bool = False) -> None:
     if not sys.stdout.isatty():
         say(*plain(columns))
         return
-    titles, *rows = plain(columns if whole else fitting(columns, shutil.get_terminal_size().columns))
-    rule = ("─" if can_say("─") else "-") * max(map(len, [titles, *rows]))
-    say(titles if os.environ.get("TERM") == "dumb" else f"{BOLD}{titles}{PLAIN}", rule, *rows)
+    columns = columns if whole else fitting(columns, shutil.get_terminal_size().columns)
+    say(*ruled(plain(columns), bold=os.environ.get("TERM") != "dumb"))
 
 
-def fitting(columns: Sequence[Column], width: int) -> list[Column]:
-    """Return the columns that fit, at least one, in order; one that takes most of the width goes first."""
-    left = [column for column in columns if column.width <= 0.6 * width] or list(columns)
-    while len(left) > 1 and sum(c.width + len(GAP) for c in left) - len(GAP) > width:
+def ruled(lines: Sequence[str], bold: bool) -> list[str]:
+    """Set the titles of a plain table apart from its rows."""
+    titles, *rows = lines
+    return [f"{BOLD}{titles}{PLAIN}" if bold else titles, sayable("─") * max(map(len, lines)), *rows]
+
+
+def width_of(columns: Sequence[Column]) -> int:
+    """Return the width of a table in characters."""
+    return sum(column.width + len(GAP) for column in columns) - len(GAP)
+
+
+def fitting(columns: Sequence[Column], most: int) -> list[Column]:
+    """Return the columns that fit in `most` characters, at least one; one that takes most of them goes first."""
+    left = [column for column in columns if column.width <= 0.6 * most] or list(columns)
+    while len(left) > 1 and width_of(left) > most:
         left.remove(min(reversed(left), key=lambda column: column.keep))
     return left
 
@@ -60,17 +70,19 @@ def plain(columns: Sequence[Column]) -> list[str]:
 def say(*lines: str) -> None:
     """Print lines; characters that standard output cannot encode become question marks."""
     for line in lines:
-        print(line if can_say(line) else line.encode(_encoding(), "replace").decode(_encoding()))
+        print(_encoded(line))
 
 
 def can_say(text: str) -> bool:
     """Return whether standard output can encode the text."""
-    try:
-        text.encode(_encoding())
-    except UnicodeEncodeError:
-        return False
-    return True
+    return _encoded(text) == text
 
 
-def _encoding() -> str:
-    return sys.stdout.encoding or "utf-8"
+def sayable(text: str) -> str:
+    """Write ± and ─ in ASCII if standard output cannot encode them."""
+    return text if can_say(text) else text.replace("±", "+-").replace("─", "-")
+
+
+def _encoded(text: str) -> str:
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)

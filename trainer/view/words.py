@@ -11,6 +11,11 @@ def number(value: float) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 100 else f"{value:.4g}"
 
 
+def cut(text: str, most: int) -> str:
+    """Cut a text to `most` characters, and say so with dots."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def duration(seconds: float) -> str:
     """Format in the largest unit that fits at least one and a half times."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):

@@ -12,7 +12,7 @@ from trainer.errors import ConfigError
 from trainer.files import finite
 from trainer.runs.index import Run, every, find, find_sweep, is_sweep, jobs, new_folder, started
 from trainer.runs.leaderboard import leaderboard
-from trainer.view.comparison import Side, drift, fewer, keys, lines, monitor, sides
+from trainer.view.comparison import Side, columns, drift, fewer, keys, monitor, sides
 from trainer.view.overlay import draw
 from trainer.view.sweep.files import record
 from trainer.view.sweep.table import report
@@ -57,7 +57,7 @@ def main(given: Settings) -> None:
     show(_columns(compared), whole=len(compared) <= COLUMNS)
     if elsewhere := drift(compared):
         say("", "code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere))
-    if not any(side.history for side in compared):
+    if not any(side.run.history for side in compared):
         return
     path = Path(given.values["output"] or new_folder("compare")).expanduser()
     say("", f"picture  {shown(draw(compared, path if path.suffix == '.png' else path / 'compare.png'))}")
@@ -80,20 +80,23 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
     """
     from trainer.view.sweep import picture
 
-    elsewhere = drift(sides(started(jobs(sweep))))
+    board, elsewhere = leaderboard(sweep), drift(sides(started(jobs(sweep))))
     if as_json:
-        _say_json(record(leaderboard(sweep)) | {"elsewhere": elsewhere})
+        _say_json(record(board) | {"elsewhere": elsewhere})
         return
     path = Path(output).expanduser() if output else sweep
     is_picture = path.suffix == ".png"
     if is_picture:
-        show_board(leaderboard(sweep))
+        show_board(board)
         say("")
     else:
         report(sweep, path)
     if elsewhere:
         say("code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere), "")
-    (picture.draw_board if is_picture else picture.draw_sweep)(sweep, path)
+    if is_picture:
+        picture.draw_board(board, path)
+    else:
+        picture.draw_sweep(sweep, path)
 
 
 def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:
@@ -118,13 +121,12 @@ def _columns(compared: Sequence[Side]) -> list[Column]:
     """Return one column per run or, for more than COLUMNS runs, one row each; `keep` ranks columns by importance."""
     labels = [side.label for side in compared]
     if len(compared) > COLUMNS:
-        settings = (Column(line.title, line.cells, keep=line.keep) for line in fewer(compared))
         folders = Column("run", [shown(side.run.folder) for side in compared], keep=0)
-        return [Column("", labels, keep=9), *settings, folders]
-    found = lines(compared)
-    cells = zip(*(line.cells for line in found), strict=True)
-    titles = Column("", [line.title for line in found])
-    return [titles, *(Column(label, column) for label, column in zip(labels, cells, strict=True))]
+        return [Column("", labels, keep=9), *fewer(compared), folders]
+    found = columns(compared)
+    cells = zip(*(column.cells for column in found), strict=True)
+    titles = Column("", [column.title for column in found])
+    return [titles, *(Column(label, row) for label, row in zip(labels, cells, strict=True))]
 
 
 def _say_json(content: dict[str, Any]) -> None:
@@ -145,7 +147,7 @@ def _record(compared: Sequence[Side]) -> dict[str, Any]:
                 "validation": side.run.summary.get("best"),
                 "test": side.run.summary.get("test"),
                 "seconds": side.run.seconds,
-                "curve": [row.get(f"val/{name}") for row in side.history],
+                "curve": [row.get(f"val/{name}") for row in side.run.history],
             }
             for side in compared
         ],

@@ -84,8 +84,8 @@ def _check_optimizer(update: Update) -> None:
 
 
 def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) -> None:
-    from trainer.view.console import shown
-    from trainer.view.lr_picture import lr_picture
+    from trainer.view.plots.curves import lr_picture
+    from trainer.view.words import shown
 
     suggestions = curve.suggestions()
     what = f"{names['model']} on {names['data']}, {names['optim']}"

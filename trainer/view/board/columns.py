@@ -25,7 +25,7 @@ def hyper_parameters(cfg: DictConfig, names: Mapping[str, str], command: Sequenc
 
 
 def _swept(command: Sequence[str], ledger: Ledger) -> Columns:
-    """The same keys in all jobs: TensorBoard draws no line for one that lacks a key, such as an argument of a model.
+    """Return the same keys in all jobs, since TensorBoard draws no line for a job that lacks one.
 
     Each has numbers in all jobs or text in all, since a column of both can be neither sorted nor filtered.
     """
@@ -46,10 +46,10 @@ def _is_finite(text: str) -> bool:
 def _chosen(cfg: DictConfig, names: Mapping[str, str]) -> Columns:
     """Leave out what is off (inf or null). A list's key ends in `[]`, since other models have a number there."""
     plain: Any = OmegaConf.to_container(cfg, resolve=True)
-    found = flat({key: value for key, value in plain.items() if key not in KEPT})
-    columns = {
-        f"{key}[]" if isinstance(value, list) else key: str(value) if isinstance(value, list) else value
-        for key, value in found.items()
-        if not key.endswith("._target_") and value is not None and value not in (math.inf, -math.inf)
-    }
+    columns: Columns = {}
+    for key, value in flat({key: value for key, value in plain.items() if key not in KEPT}).items():
+        if isinstance(value, list):
+            columns[f"{key}[]"] = str(value)
+        elif not key.endswith("._target_") and value not in (None, math.inf, -math.inf):
+            columns[key] = value
     return {**columns, **names}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator, Sequence
 
@@ -11,7 +10,7 @@ from tensorboard.compat.proto.summary_pb2 import HistogramProto, Summary
 from torch import Tensor
 
 from trainer.engine.loop import full
-from trainer.view.outcome import Outcome
+from trainer.view.outcome import Outcome, evenly_spaced
 
 BINS = 30  # TensorBoard draws no more
 STEPS = 20  # at most, evenly spaced
@@ -21,12 +20,11 @@ GRADIENTS_S = 0.5  # that gradients before the last may take
 
 
 def histograms(outcome: Outcome, first: int, end: int) -> Iterator[tuple[int, Summary]]:
-    """`weights/<name>` and `gradients/<name>` at recorded steps from `first` on, and at `end` of the tested weights.
+    """Yield `weights/<name>` and `gradients/<name>` at recorded steps from `first` on, and at `end` of tested weights.
 
-    Weights that were too many to be recorded have those of the end alone.
+    Weights that were too many to be recorded have only those of the end.
     """
-    names = list(outcome.recorder.parameters)
-    weights = outcome.recorder.weights
+    names, weights = list(outcome.recorder.parameters), outcome.recorder.weights
     path = [(step, values) for step, values in zip(weights.steps, weights.items, strict=True) if step >= first]
     path = _spread(path, min(STEPS, HISTOGRAMS // (2 * len(names))) - 1)
     path.append((end, [parameter.detach() for parameter in outcome.model.parameters()]))
@@ -37,11 +35,8 @@ def histograms(outcome: Outcome, first: int, end: int) -> Iterator[tuple[int, Su
 
 
 def _spread(items: list[tuple[int, list[Tensor]]], most: int) -> list[tuple[int, list[Tensor]]]:
-    """At most so many of them, evenly spaced, the first and the last included."""
-    if most < 2 or not items:
-        return []
-    places = torch.linspace(0, len(items) - 1, min(most, len(items))).round().int().tolist()
-    return [items[place] for place in places]
+    """Return at most `most` of them, evenly spaced, the first and the last included; none if only one is allowed."""
+    return [items[place] for place in evenly_spaced(len(items), most).tolist()] if most > 1 else []
 
 
 def _summary(group: str, values: dict[str, Tensor]) -> Summary:
@@ -49,7 +44,7 @@ def _summary(group: str, values: dict[str, Tensor]) -> Summary:
 
 
 def histogram(values: Tensor) -> HistogramProto:
-    """Counts in `BINS` bins of equal width between the smallest and the largest."""
+    """Count in `BINS` bins of equal width between the smallest and the largest."""
     values = values.detach().float().cpu().flatten()
     low, high = values.min().item(), values.max().item()
     if low == high:
@@ -66,11 +61,11 @@ def histogram(values: Tensor) -> HistogramProto:
 
 
 def _gradients(outcome: Outcome, path: list[tuple[int, list[Tensor]]]) -> Iterator[tuple[int, list[Tensor | None]]]:
-    """Gradients of the loss of one training batch at the end of the path, and before it as many as there is time for.
+    """Yield gradients of the loss of one training batch at the end of the path, and before as many as time allows.
 
     In training mode, on a copy: batch norm then uses the statistics of the batch, and moves none of the model's.
     """
-    model = copy.deepcopy(outcome.model).train()
+    model = outcome.eager().train()
     inputs, targets = (part[:EXAMPLES] for part in next(iter(outcome.data.train)))
 
     def at(values: Sequence[Tensor]) -> list[Tensor | None]:

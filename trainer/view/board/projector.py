@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from pathlib import Path
-from typing import Any
 
 import torch
 from google.protobuf.text_format import MessageToString
@@ -17,7 +15,7 @@ from tensorboard.plugins.projector import ProjectorConfig
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainer.view.outcome import Outcome
+from trainer.view.outcome import Outcome, probabilities
 
 EXAMPLES = 1000
 NUMBERS = 1_000_000  # in all vectors: wider layers have fewer of them
@@ -48,24 +46,21 @@ def _write_table(path: Path, rows: list[list[str]]) -> None:
 
 @torch.no_grad()
 def last_inputs(outcome: Outcome) -> tuple[Tensor, Tensor | None]:
-    """What the last linear layer reads of the first test examples, `(n, D)`, and small pictures `(n, C, H, W)` of them.
+    """Return what the last linear layer reads of the first test examples, `(n, D)`, and pictures `(n, C, H, W)`.
 
-    A model without such a layer, or whose does not read a row for each example, stands there with its outputs. Only
+    A model whose last layer does not read a row for each example, or that has none, is shown by its outputs. Only
     images have pictures.
     """
-    model = copy.deepcopy(outcome.model).eval()  # not as one compiled graph, in which nothing is noted
-    seen: list[Tensor] = []
-
-    def note(layer: nn.Module, read: tuple[Any, ...]) -> None:
-        seen[:] = [read[0]]
-
+    model = outcome.eager()
+    seen: list[Tensor] = []  # what each linear layer reads of a batch
     for layer in model.modules():
         if isinstance(layer, nn.Linear):
-            layer.register_forward_pre_hook(note)
+            layer.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]))
     vectors, pictures, wanted = [], [], EXAMPLES
     for inputs, _ in outcome.data.test:
+        seen.clear()
         outputs = model(inputs)
-        last = seen[0] if seen and len(seen[0]) == len(inputs) else outputs
+        last = seen[-1] if seen and len(seen[-1]) == len(inputs) else outputs
         vectors.append(last.float().flatten(1).cpu())
         if outcome.spec.kind == "image":
             pictures.append(small(inputs.float().cpu()))
@@ -76,7 +71,7 @@ def last_inputs(outcome: Outcome) -> tuple[Tensor, Tensor | None]:
 
 
 def small(images: Tensor) -> Tensor:
-    """Images whose longer side is `PIXELS`: pixels are averaged, or shown larger."""
+    """Scale images so that their longer side is `PIXELS`; pixels are averaged, or shown larger."""
     height, width = images.shape[2:]
     scale = PIXELS / max(height, width)
     size = max(1, round(height * scale)), max(1, round(width * scale))
@@ -84,11 +79,11 @@ def small(images: Tensor) -> Tensor:
 
 
 def sprite(images: Tensor) -> Tensor:
-    """All of `(n, C, H, W)` in a square, row by row: bytes `(rows * H, columns * W, 3)`.
+    """Tile `(n, C, H, W)` in a square, row by row: bytes `(rows * H, columns * W, 3)`.
 
     The darkest pixel of each channel is black, the brightest white, which undoes that the model's are standardised.
     """
-    low, high = (f(images, dim=(0, 2, 3), keepdim=True) for f in (torch.amin, torch.amax))
+    low, high = images.amin((0, 2, 3), keepdim=True), images.amax((0, 2, 3), keepdim=True)
     scaled = ((images - low) / (high - low).clamp_min(1e-12) * 255).round().byte()
     colours = scaled if images.shape[1] == 3 else scaled[:, :1].expand(-1, 3, -1, -1)
     side = math.ceil(math.sqrt(len(images)))
@@ -99,18 +94,13 @@ def sprite(images: Tensor) -> Tensor:
 
 
 def labels(outcome: Outcome, count: int) -> list[list[str]]:
-    """A head, and a row for each of the first test examples: what is true, what was predicted."""
+    """Return a head, and a row for each of the first test examples: what is true, what was predicted."""
     spec, outputs, targets = outcome.spec, outcome.outputs[:count], outcome.targets[:count]
-    if spec.task == "regression":
+    if not outcome.has_classes:
         values = (spec.in_units(v).flatten().tolist() for v in (targets, outputs))
         rows = [[f"{v:.4g}" for v in row] for row in zip(*values, strict=True)]
         return [[spec.target_name, "predicted"], *rows]
-    predicted = (outputs[:, 0] > 0).long() if spec.task == "binary" else outputs.argmax(1)
-    names = spec.class_names or [str(number) for number in range(max(2, spec.out_features))]
-    pairs = zip(targets.flatten().long().tolist(), predicted.tolist(), strict=True)
-    rows = [[_cell(names[t]), _cell(names[p]), "right" if t == p else "wrong"] for t, p in pairs]
+    names, true = outcome.class_names, outcome.true_classes[:count].tolist()
+    predicted = probabilities(outputs).argmax(1).tolist()
+    rows = [[names[t], names[p], "right" if t == p else "wrong"] for t, p in zip(true, predicted, strict=True)]
     return [["label", "predicted", "result"], *rows]
-
-
-def _cell(name: str) -> str:
-    return " ".join(name.split()) or "-"  # a tab or a line's end in the name of a class would shift the table

@@ -1,4 +1,4 @@
-"""What a run hands to TensorBoard: which curves share a chart, pictures, PR curves, HParams, Markdown for its text."""
+"""What a run writes to TensorBoard: which curves share a chart, pictures, PR curves, HParams, text as Markdown."""
 
 from __future__ import annotations
 
@@ -17,49 +17,42 @@ from torch.utils.tensorboard.summary import custom_scalars, pr_curve
 
 from trainer.config.keys import flat
 from trainer.view.layers import Layer
-from trainer.view.outcome import Outcome
+from trainer.view.outcome import Outcome, probabilities
 
 CLASSES = 20  # that get a curve
 
 
-def layout(results: Sequence[str]) -> Summary:
-    """A chart for each metric, with the curves of training and validation on it; `results` has a `best/…` for each."""
-    names = [tag.removeprefix("best/") for tag in results if tag.startswith("best/")]
-    charts = {name: ["Multiline", [f"^train/{name}$", f"^val/{name}$"]] for name in names}
+def layout(metrics: Sequence[str]) -> Summary:
+    """Return a chart for each metric, with the curves of training and validation on it."""
+    charts = {name: ["Multiline", [f"^train/{name}$", f"^val/{name}$"]] for name in metrics}
     return custom_scalars({"training and validation": charts})
 
 
 def images(drawn: Mapping[str, Path], step: int) -> Iterator[tuple[int, Summary]]:
-    """Name -> PNG file, as `plots/<name>`; the files are handed on and not decoded."""
+    """Yield PNG files as `plots/<name>`, without decoding them."""
     for name, path in drawn.items():
         image = Summary.Image(encoded_image_string=path.read_bytes())
         yield step, Summary(value=[Summary.Value(tag=f"plots/{name}", image=image)])
 
 
 def pr_curves(outcome: Outcome, step: int) -> Iterator[tuple[int, Summary]]:
-    """Each class against all others on the test split, at 127 thresholds; of two classes the second.
+    """Yield the curve of each class against all others on the test split, at 127 thresholds.
 
-    Of many classes, the `CLASSES` that have most examples.
+    Of two classes it is the second; of many, the `CLASSES` that have most examples.
     """
-    spec, targets = outcome.spec, outcome.targets.flatten().long()
-    if spec.task == "regression":
+    if not outcome.has_classes:
         return
-    if spec.task == "binary":
-        chances, chosen = {1: outcome.outputs[:, 0].double().sigmoid()}, [1]
-    else:
-        chances = dict(enumerate(outcome.outputs.double().softmax(1).unbind(1)))
-        counts = torch.bincount(targets, minlength=spec.out_features)
-        chosen = sorted(counts.argsort(descending=True, stable=True)[:CLASSES].tolist())
-    for number in chosen:
-        name = spec.class_names[number] if spec.class_names else str(number)
-        yield step, pr_curve(f"precision_recall/{name}", (targets == number).numpy(), chances[number].numpy())
+    chances, true, names = probabilities(outcome.outputs), outcome.true_classes, outcome.class_names
+    largest = torch.bincount(true, minlength=len(names)).argsort(descending=True, stable=True)[:CLASSES]
+    for number in [1] if outcome.spec.task == "binary" else sorted(largest.tolist()):
+        yield step, pr_curve(f"precision_recall/{names[number]}", (true == number).numpy(), chances[:, number].numpy())
 
 
 def session_start(hyper_parameters: Mapping[str, bool | float | str]) -> Summary:
-    """The values of the columns of HParams.
+    """Return the values of the columns of HParams.
 
-    No list of the columns goes with them, since the first that is found would hold for all runs: they are put
-    together from all, those that differ first.
+    A list of the columns is left out: TensorBoard would use the first that it finds for all runs. Without one it
+    collects the columns from all runs, those that differ first.
     """
     values = Struct()
     values.update(hyper_parameters)
@@ -68,7 +61,7 @@ def session_start(hyper_parameters: Mapping[str, bool | float | str]) -> Summary
 
 
 def session_end(status: int) -> Summary:
-    """How a run ended; `status` is one of those in `tensorboard.plugins.hparams.api_pb2`."""
+    """Return how a run ended; `status` is one of those in `tensorboard.plugins.hparams.api_pb2`."""
     info = SessionEndInfo(status=status, end_time_secs=time.time())
     return _session(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
 
@@ -78,18 +71,18 @@ def _session(tag: str, content: HParamsPluginData) -> Summary:
 
 
 def code(source: str) -> str:
-    """Text as it stands, in Markdown."""
+    """Quote text in Markdown, so that it is shown as it is."""
     return "\n".join(f"    {line}" for line in source.splitlines())
 
 
 def layers(rows: Sequence[Layer]) -> str:
-    """The model table as Markdown, a row per layer."""
+    """Return the model table as Markdown, a row per layer."""
     body = [(row.name, row.kind, str(row.shape), f"{row.num_parameters:,}") for row in rows]
     return _table(("layer", "kind", "output", "parameters"), body)
 
 
 def environment(found: Mapping[str, Any]) -> str:
-    """A row for each value as Markdown, those in mappings with dotted keys."""
+    """Return a table of all values as Markdown, those in mappings with dotted keys."""
     values = {key: shlex.join(value) if key == "command" else str(value) for key, value in flat(found).items()}
     return _table(("what", "value"), [*values.items()])
 

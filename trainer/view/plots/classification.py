@@ -1,41 +1,38 @@
-"""Which classes of the test split are confused: confusion matrix, precision and recall."""
+"""How well classes of the test split are told apart: confusion matrix, precision and recall, ROC."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from trainer.view import style
-from trainer.view.outcome import Outcome
-from trainer.view.plots._reading import class_names, has_classes, probabilities, title, true_classes
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from trainer.view.outcome import Outcome, evenly_spaced, probabilities
 
 MATRIX_CLASSES = 20  # beyond which a matrix is unreadable
 BAR_CLASSES = 25
+MOST, LEAST = 100_000, 5_000  # examples times classes to sort for ROC at most, but at least so many examples
 
 
 def confusion_counts(outcome: Outcome) -> Tensor:
     """Count the examples of each true class (rows) by predicted class (columns): `(K, K)` int64."""
-    predicted, true = probabilities(outcome.outputs), true_classes(outcome)
+    predicted, true = probabilities(outcome.outputs), outcome.true_classes
     number = predicted.shape[1]
     return torch.bincount(true * number + predicted.argmax(1), minlength=number**2).view(number, number)
 
 
-def confusion(outcome: Outcome) -> Figure | None:
+def confusion(outcome: Outcome) -> style.Figure | None:
     """Draw the confusion matrix or, for many classes, the pairs most often confused."""
-    if not has_classes(outcome):
+    if not outcome.has_classes:
         return None
-    counts, names = confusion_counts(outcome), [style.short(name) for name in class_names(outcome)]
+    counts, names = confusion_counts(outcome), [style.short(name) for name in outcome.class_names]
     right, total = int(counts.diagonal().sum()), int(counts.sum())
-    head = title(outcome, f"{right:,} of {total:,} test examples correct, {100 * right / total:.2f} %")
+    head = outcome.title(f"{right:,} of {total:,} test examples correct, {100 * right / total:.2f} %")
     return (_matrix if len(names) <= MATRIX_CLASSES else _pairs)(counts, names, head)
 
 
-def _matrix(counts: Tensor, names: list[str], head: str) -> Figure:
+def _matrix(counts: Tensor, names: list[str], head: str) -> style.Figure:
     """Colour each cell by its share of the row and write the number of examples in it."""
     shares = (counts / counts.sum(1, keepdim=True).clamp_min(1)).numpy()
     number, margin = len(names), style.room(names)
@@ -60,7 +57,7 @@ def _matrix(counts: Tensor, names: list[str], head: str) -> Figure:
     return picture
 
 
-def _pairs(counts: Tensor, names: list[str], head: str) -> Figure:
+def _pairs(counts: Tensor, names: list[str], head: str) -> style.Figure:
     """Draw the 20 most frequent mistakes as bars."""
     wrong = counts.clone().fill_diagonal_(0).flatten()
     most = [index for index in wrong.argsort(descending=True)[:20].tolist() if wrong[index]]
@@ -73,9 +70,9 @@ def _pairs(counts: Tensor, names: list[str], head: str) -> Figure:
     return picture
 
 
-def classes(outcome: Outcome) -> Figure | None:
+def classes(outcome: Outcome) -> style.Figure | None:
     """Draw precision and recall of each class, or of those with the lowest F1 if there are many."""
-    if not has_classes(outcome):
+    if not outcome.has_classes:
         return None
     counts = confusion_counts(outcome).double()
     hits, predicted, true = counts.diagonal(), counts.sum(0), counts.sum(1)
@@ -85,21 +82,90 @@ def classes(outcome: Outcome) -> Figure | None:
     mean = float(f1[shown].mean())
     worst = sorted(shown, key=lambda index: float(f1[index]))[:BAR_CLASSES]
     shown = sorted(worst) if len(shown) <= BAR_CLASSES else worst
-    names = class_names(outcome)
+    names = outcome.class_names
     labels = [f"{style.short(names[index])} ({int(true[index]):,})" for index in shown]
     few = f", the lowest {len(shown)} shown" if len(shown) < len(names) else ""
-    head, left = title(outcome, f"mean F1 of the classes {mean:.3f}{few}"), style.room(labels) + 0.3
+    head, left = outcome.title(f"mean F1 of the classes {mean:.3f}{few}"), style.room(labels) + 0.3
     picture, [panel] = style.figure(head, width=5.0, height=0.6 + 0.27 * len(shown), left=left, above=0.65)
     places = torch.arange(len(shown)).numpy()
-    for name, values, up, colour in [
-        ("precision", precision, -0.2, style.BLUE),
-        ("recall", recall, 0.2, style.ORANGE),
-    ]:
+    for name, values, up, colour in [("precision", precision, -0.2, style.BLUE), ("recall", recall, 0.2, style.ORANGE)]:
         bars = panel.barh(places + up, values[shown].numpy(), 0.38, color=colour, label=name)
         panel.bar_label(bars, fmt="%.3f", padding=2, fontsize=6.5)
     panel.set_yticks(places, labels)
-    panel.set(ylim=(len(shown) - 0.4, -0.6), xlabel="score; in parentheses the number of test examples of each class")
-    panel.set_xlim(0, 1.08)
+    panel.set(xlim=(0, 1.08), ylim=(len(shown) - 0.4, -0.6))
+    panel.set_xlabel("score; in parentheses the number of test examples of each class")
     panel.grid(False, axis="y")
     panel.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, borderaxespad=0.1)
+    return picture
+
+
+class Curves(NamedTuple):
+    """One class against all others, from the strictest threshold to none; points `(T,)`."""
+
+    false_positives: Tensor  # false positive rate
+    recall: Tensor
+    precision: Tensor
+    auc: float  # area under recall against false positive rate
+    average_precision: float  # sum of precision times the increase of recall
+
+
+def ranked(scores: Tensor, positive: Tensor) -> Curves | None:
+    """Return the curves of scores `(N,)` for the class that `positive` marks; None if it marks all or none.
+
+    There is a point for each distinct score, as in scikit-learn's `roc_curve` and `average_precision_score`.
+    """
+    order = scores.argsort(descending=True)
+    scores, positive = scores[order], positive[order].double()
+    ends = torch.cat([scores[1:] != scores[:-1], torch.ones(1, dtype=torch.bool)])  # the last of equal scores
+    hits, predicted = positive.cumsum(0)[ends], (torch.arange(len(scores), dtype=torch.float64) + 1)[ends]
+    if not 0 < hits[-1] < predicted[-1]:
+        return None
+    zero, false = torch.zeros(1, dtype=torch.float64), predicted - hits
+    recall, others = torch.cat([zero, hits / hits[-1]]), torch.cat([zero, false / false[-1]])
+    precision = torch.cat([zero + 1, hits / predicted])
+    average = float((recall.diff() * precision[1:]).sum())
+    return Curves(others, recall, precision, float(torch.trapezoid(recall, others)), average)
+
+
+def roc_pr(outcome: Outcome) -> style.Figure | None:
+    """Draw both curves: of the second of two classes, or of each class against the others, the worst ones named."""
+    if not outcome.has_classes:
+        return None
+    true, names = outcome.true_classes, outcome.class_names
+    index = evenly_spaced(len(true), max(LEAST, MOST // len(names)))
+    true, outputs = true[index], outcome.outputs[index].double().nan_to_num()
+    # A logit ranks like its sigmoid, but does not round to 1.
+    scores = {1: outputs[:, 0]} if outputs.shape[1] == 1 else dict(enumerate(outputs.softmax(1).unbind(1)))
+    is_binary = len(scores) == 1
+    curves = {number: curve for number, score in scores.items() if (curve := ranked(score, true == number))}
+    if not curves:
+        return None
+    auc, average = (sum(c[i] for c in curves.values()) / len(curves) for i in (3, 4))
+    mean = "" if is_binary else "mean "
+    some_of = f" of {len(index):,} examples" if len(index) < len(outcome.targets) else ""
+    head = outcome.title(f"{mean}area under ROC {auc:.4f}, under precision-recall {average:.4f}{some_of}")
+    picture, panels = style.figure(head, 2, width=3.6, height=3.4, above=0.65)
+    worst = sorted(curves, key=lambda number: curves[number].average_precision)[: 1 if is_binary else 4]
+    for number, curve in curves.items():
+        colour = style.COLOURS[worst.index(number)] if number in worst else style.LIGHT
+        points = evenly_spaced(len(curve.recall), 500)
+        name = style.short(names[number])
+        for panel, x, y, area in [
+            (panels[0], curve.false_positives, curve.recall, curve.auc),
+            (panels[1], curve.recall, curve.precision, curve.average_precision),
+        ]:
+            label = f"{name}: {area:.4f}" if number in worst else None
+            panel.plot(x[points], y[points], color=colour, label=label, zorder=3 if number in worst else 2)
+    panels[0].plot([0, 1], [0, 1], color=style.GREY, linestyle="--", linewidth=1, label="chance")
+    if is_binary:
+        share = float((true == 1).double().mean())
+        panels[1].axhline(share, color=style.GREY, linestyle="--", linewidth=1, label="chance")
+    listed = "class" if is_binary else f"worst of {len(scores)} classes" if len(worst) < len(curves) else "classes"
+    for panel, name, across, up in [
+        (panels[0], "ROC", "false positive rate", "recall (true positive rate)"),
+        (panels[1], "precision-recall", "recall", "precision"),
+    ]:
+        panel.set(xlabel=across, ylabel=up, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        panel.set_title(name, loc="left")
+        panel.legend(title=f"{listed}: area")
     return picture

@@ -1,35 +1,30 @@
-"""How the run went: losses, metrics and the learning rate."""
+"""Curves of training: losses, metrics and the learning rate of a run, and a learning rate range test."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from itertools import accumulate
+from pathlib import Path
 
 import numpy as np
 
+from trainer.engine.lr_range import Curve
 from trainer.view import style
 from trainer.view.outcome import Outcome
-from trainer.view.plots._reading import title
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 FEW = 20  # epochs that get a marker each, and updates that are not smoothed
+SUGGESTED = ((style.VERMILION, "o"), (style.GREEN, "s"))  # colours and markers
 TOGETHER = (("accuracy", "f1", "top5", "auc"), ("rmse", "mae"), ("mse",), ("r2",))  # metrics that share an axis
 
 
 def smoothed(values: Sequence[float], span: float) -> np.ndarray:
     """Return the exponentially weighted mean, like pandas' `ewm(span=span).mean()` but without importing it."""
     keep = 1 - 2 / (span + 1)
-    means, total, weight = np.empty(len(values)), 0.0, 0.0
-    for index, value in enumerate(values):
-        total, weight = keep * total + value, keep * weight + 1
-        means[index] = total / weight
-    return means
+    totals, weights = (accumulate(terms, lambda a, b: keep * a + b) for terms in (values, [1.0] * len(values)))
+    return np.array([*totals]) / np.array([*weights])
 
 
-def curves(outcome: Outcome) -> Figure | None:
+def curves(outcome: Outcome) -> style.Figure | None:
     """Draw loss and metrics of both splits per epoch, and the smoothed loss of the updates."""
     if not outcome.history:
         return None
@@ -41,7 +36,7 @@ def curves(outcome: Outcome) -> Figure | None:
     first = measured[min(1, len(measured) - 1)]
     head = f"validation {first} {_best(outcome)[f'val/{first}']:.4g} in epoch {outcome.best_epoch}"
     width = 4.4 if len(groups) < 2 else 3.4
-    picture, panels = style.figure(title(outcome, head), 1 + len(groups), width=width, left=0.8)
+    picture, panels = style.figure(outcome.title(head), 1 + len(groups), width=width, left=0.8)
     _updates(panels[0], outcome)
     for panel, group in zip(panels, [["loss"], *groups], strict=True):
         for name, colour in zip(group, (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE), strict=False):
@@ -58,7 +53,7 @@ def _best(outcome: Outcome) -> Mapping[str, float]:
     return next((row for row in outcome.history if row["epoch"] == outcome.best_epoch), outcome.history[-1])
 
 
-def _splits(panel: Axes, outcome: Outcome, name: str, colour: str) -> None:
+def _splits(panel: style.Axes, outcome: Outcome, name: str, colour: str) -> None:
     """Draw a metric of training and validation per epoch, and mark the best epoch."""
     epochs = [row["epoch"] for row in outcome.history]
     marker = "o" if len(epochs) <= FEW else None
@@ -71,7 +66,7 @@ def _splits(panel: Axes, outcome: Outcome, name: str, colour: str) -> None:
     panel.plot(best["epoch"], best[f"val/{name}"], "*", color=colour, markersize=11, markeredgecolor="white")
 
 
-def _updates(panel: Axes, outcome: Outcome) -> None:
+def _updates(panel: style.Axes, outcome: Outcome) -> None:
     """Draw the loss of single updates behind that of the epochs; logarithmic where it falls far."""
     steps, losses, _ = outcome.recorder.losses()
     ends = np.array([(0, 0), *((row["step"], row["epoch"]) for row in outcome.history)])
@@ -89,15 +84,31 @@ def _updates(panel: Axes, outcome: Outcome) -> None:
         style.logarithmic(panel.yaxis)
 
 
-def schedule(outcome: Outcome) -> Figure | None:
+def schedule(outcome: Outcome) -> style.Figure | None:
     """Draw the learning rate of the next update, after each of them."""
     steps, _, rates = outcome.recorder.losses()
     if not steps:
         return None
     names = outcome.names
     head = f"{names['optim']}, {names['scheduler']} learning rate, at most {max(rates):.3g}"
-    picture, [panel] = style.figure(title(outcome, head), width=5.2, height=2.8, left=0.75)
+    picture, [panel] = style.figure(outcome.title(head), width=5.2, height=2.8, left=0.75)
     panel.plot(steps, rates, color=style.BLUE, drawstyle="steps-post" if len(steps) < 100 else "default")
-    panel.set(xlabel="updates", ylabel="learning rate", xlim=(0, steps[-1] * 1.03))
-    panel.set_ylim(0, (max(rates) or 1) * 1.08)
+    panel.set(xlabel="updates", ylabel="learning rate", xlim=(0, steps[-1] * 1.03), ylim=(0, (max(rates) or 1) * 1.08))
     return picture
+
+
+def lr_picture(curve: Curve, suggestions: Mapping[str, int], title: str, path: Path) -> None:
+    """Draw raw and smoothed loss against the rate; `suggestions` maps labels to indices of the curve."""
+    with style.look():
+        picture, [panel] = style.figure(title, width=6.4, height=3.8)
+        panel.plot(curve.lrs, curve.losses, color=style.GREY, linewidth=1, label="batch loss")
+        panel.plot(curve.lrs, curve.smoothed, color=style.BLUE, linewidth=2, label="smoothed")
+        for (name, index), (colour, marker) in zip(suggestions.items(), SUGGESTED, strict=False):
+            lr, loss = curve.lrs[index], curve.smoothed[index]
+            panel.axvline(lr, color=colour, linewidth=1, linestyle="--")
+            panel.plot([lr], [loss], marker, color=colour, markersize=9, label=f"{name}: {lr:.2g}")
+        bottom, top = min(curve.losses), 1.2 * max(curve.smoothed[: curve.lowest + 1])  # later losses may be huge
+        style.logarithmic(panel.xaxis)
+        panel.set(xlabel="learning rate", ylabel="training loss", ylim=(bottom - 0.05 * (top - bottom), top))
+        panel.legend()
+        style.save(picture, path)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,12 +13,8 @@ from torch.func import functional_call, vmap
 
 from trainer.engine.loop import full
 from trainer.view import style
-from trainer.view.outcome import Outcome
-from trainer.view.plots._reading import eager, title, training_batch
-from trainer.view.plots.distances import scalars
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from trainer.view.outcome import Outcome, cpu_seconds, evenly_spaced
+from trainer.view.plots.weights import scalars
 
 SECONDS = 0.5  # budget for the whole surface
 SIDE, LEAST_SIDE = 31, 11  # grid points in each direction: at most, and before fewer examples are read
@@ -60,8 +55,7 @@ def main_plane(path: Tensor) -> tuple[Plane, list[float]]:
     Principal components of the weights minus the final ones (Li et al., Visualizing the loss landscape of neural nets,
     2018), from the inner products of a few steps. If the path is a line, the second axis is random.
     """
-    steps = torch.linspace(0, len(path) - 1, min(len(path), STEPS)).round().long()
-    moved = (path[steps] - path[-1]).double()
+    moved = (path[evenly_spaced(len(path), STEPS)] - path[-1]).double()
     variances, mixtures = torch.linalg.eigh(moved @ moved.T)
     shares = variances.flip(0)[:2].clamp_min(0) / variances.sum().clamp_min(1e-300)
     axes = mixtures.flip(1)[:, :2].T @ moved  # (2, P)
@@ -78,18 +72,18 @@ def landscape(outcome: Outcome) -> Surface | None:
     path = outcome.recorder.path()[1]  # (S, P)
     if len(path) < 2 or path.shape[1] < 2 or not path.isfinite().all() or torch.equal(path[0], path[-1]):
         return None
-    model = eager(outcome)
+    model = outcome.eager()
     learned = dict(model.named_parameters())
     plane, labels = _plane(outcome, path)
     places = plane.places(path)
-    chosen = torch.cat([w.detach().flatten().cpu() for w in learned.values()])[None]
-    around = np.concatenate([places, plane.places(chosen)])
+    chosen = torch.nn.utils.parameters_to_vector(model.parameters()).detach().cpu()
+    around = np.concatenate([places, plane.places(chosen[None])])
     low, high = around.min(0), around.max(0)
     margin = MARGIN * np.maximum(high - low, 0.3 * (high - low).max())
 
     exact, is_small = path.shape[1] == 2, path.shape[1] <= BATCHED
     each = SECONDS / (4 if is_small else LEAST_SIDE**2)
-    inputs, targets = training_batch(outcome, model, most=EXACT if exact else SAMPLE, seconds=each)
+    inputs, targets = outcome.training_batch(model, most=EXACT if exact else SAMPLE, seconds=each)
 
     def loss(place: Tensor) -> Tensor:
         parts = (plane.origin + place @ plane.axes).split([w.numel() for w in learned.values()])
@@ -108,9 +102,8 @@ def landscape(outcome: Outcome) -> Surface | None:
             affordable = math.isqrt(BATCHED_NUMBERS // (path.shape[1] * len(targets)))
             with contextlib.suppress(Exception):  # what vmap cannot batch is evaluated point by point
                 return on_grid(min(FINE, max(SIDE, affordable)), max(1, BATCHED_NUMBERS // (10 * len(targets))))
-        start = time.perf_counter()
-        loss(torch.zeros(2, dtype=path.dtype))
-        side = min(SIDE, int(math.sqrt(SECONDS / (time.perf_counter() - start))))
+        seconds = cpu_seconds(lambda: loss(torch.zeros(2, dtype=path.dtype)))
+        side = min(SIDE, int(math.sqrt(SECONDS / seconds)))
         return on_grid(side) if side >= 5 else None
 
 
@@ -124,13 +117,13 @@ def _plane(outcome: Outcome, path: Tensor) -> tuple[Plane, tuple[str, str]]:
     return plane, (f"main {first}", f"second {second}")
 
 
-def surface(outcome: Outcome) -> Figure | None:
+def surface(outcome: Outcome) -> style.Figure | None:
     """Draw the path over the loss surface of two parameters, or of the two main directions of a larger model's path."""
     found = landscape(outcome)
     if found is None or not np.isfinite(found.loss).any():
         return None
     about = "loss" if outcome.recorder.path()[1].shape[1] == 2 else "loss around the path of the weights"
-    head = title(outcome, f"{about}, optim {outcome.names['optim']}")
+    head = outcome.title(f"{about}, optim {outcome.names['optim']}")
     picture, [panel] = style.figure(head, width=4.8, height=4.0, left=0.75, right=1.1, above=0.65)
     height, levels, ticks = _levels(found)
     x, y, height = finer(found.x, found.y, height)
@@ -174,23 +167,19 @@ def _levels(found: Surface) -> tuple[np.ndarray, np.ndarray, dict[float, str]]:
 def finer(x: np.ndarray, y: np.ndarray, height: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Interpolate a surface to about 120 points a side; it still passes through all the given points."""
     times = max(1, 120 // (len(x) - 1))
-    across, up = _cubic_weights(len(x), times), _cubic_weights(len(y), times)
-    return np.linspace(x[0], x[-1], len(across)), np.linspace(y[0], y[-1], len(up)), up @ height @ across.T
+    height = _cubic(_cubic(height, times).T, times).T
+    return np.linspace(x[0], x[-1], height.shape[1]), np.linspace(y[0], y[-1], height.shape[0]), height
 
 
-def _cubic_weights(number: int, times: int) -> np.ndarray:
-    """Return the weight of each of `number` points in each interpolated one, `((number - 1) * times + 1, number)`.
+def _cubic(rows: np.ndarray, times: int) -> np.ndarray:
+    """Interpolate `(N, M)` to `((N - 1) * times + 1, M)`; exact for a parabola.
 
-    Exact for a parabola (Catmull and Rom, A class of local interpolating splines, 1974).
+    Catmull and Rom, A class of local interpolating splines, 1974.
     """
-    place = np.arange((number - 1) * times + 1) / times
-    first = np.minimum(place.astype(int), number - 2)
-    f = place - first
+    before, after = (3 * a - 3 * b + c for a, b, c in (rows[:3], rows[:-4:-1]))  # as if a parabola went on there
+    padded = np.concatenate([before[None], rows, after[None]])
+    place = np.arange((len(rows) - 1) * times + 1) / times
+    first = np.minimum(place.astype(int), len(rows) - 2)
+    f = (place - first)[:, None]
     cubic = [(-f + 2 * f**2 - f**3) / 2, 1 - 2.5 * f**2 + 1.5 * f**3, (f + 4 * f**2 - 3 * f**3) / 2, (f**3 - f**2) / 2]
-    padded = np.zeros((len(place), number + 2))
-    for offset, weight in enumerate(cubic):
-        padded[np.arange(len(place)), first + offset] = weight
-    weights = padded[:, 1:-1]
-    for column, outside in ((slice(0, 3), padded[:, 0]), (slice(-1, -4, -1), padded[:, -1])):
-        weights[:, column] += outside[:, None] * np.array([3, -3, 1])  # extrapolate one point beyond each edge
-    return weights
+    return sum(weight * padded[first + offset] for offset, weight in enumerate(cubic))

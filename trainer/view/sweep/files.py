@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import FileSystemError
-from trainer.runs.leaderboard import Group, Leaderboard
+from trainer.errors import naming
+from trainer.runs.leaderboard import Leaderboard, Row
 from trainer.view.sweep.text import by_metric, cells, keys_of, lead, one_line, progress, reading, titles
 
 
@@ -19,13 +19,11 @@ def save(board: Leaderboard, place: Path) -> None:
     Raises:
         FileSystemError: they cannot be written.
     """
-    try:
+    with naming(place):
         place.mkdir(parents=True, exist_ok=True)
         with (place / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(_table(board))
         (place / "leaderboard.md").write_text(_markdown(board), encoding="utf-8")
-    except OSError as error:
-        raise FileSystemError(f"{error.filename or place.absolute()}: {error.strerror or error}") from error
 
 
 def _table(board: Leaderboard) -> list[list[object]]:
@@ -36,12 +34,12 @@ def _table(board: Leaderboard) -> list[list[object]]:
     for group in board.groups:
         for rank, row in enumerate(group.rows, 1):
             values = {"data": group.data, **row.values}
-            found = [row.objective.mean, row.objective.std, *row.test]
+            found = ["" if math.isnan(value) else value for value in (*row.objective, *row.test)]
+            pruned_after = "" if row.pruned_after is None else row.pruned_after
+            jobs = " ".join(str(job.number) for job in row.jobs)
+            chosen = [values[key] for key in keys]
             table.append(
-                [rank, group.metric, *(values[key] for key in keys), len(row.jobs)]
-                + ["" if math.isnan(value) else value for value in found]
-                + ["" if row.pruned_after is None else row.pruned_after, round(row.seconds, 3)]
-                + [" ".join(str(job.number) for job in row.jobs)]
+                [rank, group.metric, *chosen, len(row.jobs), *found, pruned_after, round(row.seconds, 3), jobs]
             )
     return table
 
@@ -78,7 +76,17 @@ def record(board: Leaderboard) -> dict[str, Any]:
         "sweep": str(board.folder),
         "jobs": board.num_jobs,
         "keys": board.keys,
-        "groups": [_group(board, group) for group in board.groups],
+        "groups": [
+            {
+                "metric": group.metric,
+                "higher_is_better": group.higher_is_better,
+                "data": group.data,
+                "baseline": group.baseline._asdict() if group.baseline else None,
+                "best": str(group.best.folder) if group.best else None,
+                "rows": [_row(row) for row in group.rows],
+            }
+            for group in board.groups
+        ],
         "failed": [
             {"job": number, "overrides": event["overrides"], "error": event.get("error")}
             for number, event in board.failed.items()
@@ -87,22 +95,12 @@ def record(board: Leaderboard) -> dict[str, Any]:
     }
 
 
-def _group(board: Leaderboard, group: Group) -> dict[str, Any]:
+def _row(row: Row) -> dict[str, Any]:
     return {
-        "metric": group.metric,
-        "higher_is_better": group.higher_is_better,
-        "data": group.data,
-        "baseline": group.baseline._asdict() if group.baseline else None,
-        "best": str(group.best.folder) if group.best else None,
-        "rows": [
-            {
-                "values": row.values,
-                "validation": row.objective._asdict(),
-                "test": row.test._asdict(),
-                "pruned_after": row.pruned_after,
-                "seconds": row.seconds,
-                "jobs": [job.number for job in row.jobs],
-            }
-            for row in group.rows
-        ],
+        "values": row.values,
+        "validation": row.objective._asdict(),
+        "test": row.test._asdict(),
+        "pruned_after": row.pruned_after,
+        "seconds": row.seconds,
+        "jobs": [job.number for job in row.jobs],
     }

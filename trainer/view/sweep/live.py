@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Collection
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +20,7 @@ from trainer.runs.ledger import ENDED, Event, Ledger
 from trainer.view.sweep.table import tables
 from trainer.view.sweep.text import one_line, progress
 from trainer.view.table import say
-from trainer.view.words import duration, number
+from trainer.view.words import cut, duration, number
 
 EVERY_S = 0.5
 SHARE = 0.01  # of a core, at most, spent here
@@ -38,7 +37,7 @@ class Screen:
         self.jobs, self.rungs = self.ledger.jobs(), self.ledger.rungs()
         self.board = leaderboard(folder)
         self.size = self._size()
-        self.before = sum(event["event"] in ENDED for event in self.jobs.values())  # in earlier processes
+        self.before = self._num_ended()  # in earlier processes
         self.constant = {bare(word) for word in self.ledger.header().get("command", [])}
         self.live: Live | None = None
 
@@ -58,8 +57,7 @@ class Screen:
         self._show()
         if self.live:
             self.live.stop()
-        left = self.num_jobs - self._num_ended()
-        if left:
+        if left := self.num_jobs - self._num_ended():
             resume = quote(f"resume={self.folder}")
             print(f"stopped with {left} of {self.num_jobs} jobs to do; continue with dltrain -m {resume}")
 
@@ -74,11 +72,10 @@ class Screen:
         if (size := self._size()) != self.size:
             self.size, known = size, self.jobs
             self.jobs, self.board = self.ledger.jobs(), leaderboard(self.folder)
-            ended = [
-                e for n, e in self.jobs.items() if e["event"] in ENDED and e["time"] != known.get(n, {}).get("time")
-            ]
+            new = [event for job, event in self.jobs.items() if event["time"] != known.get(job, {}).get("time")]
+            ended = [event for event in new if event["event"] in ENDED]
             for place, event in enumerate(ended, self._num_ended() - len(ended) + 1):
-                self._say(f"[{place}/{self.num_jobs}]  {line(event, self.constant)}")
+                self._say(f"[{place}/{self.num_jobs}]  {self._line(event)}")
             rungs, self.rungs = self.rungs, self.ledger.rungs()
             for rung in self.rungs[len(rungs) :]:
                 kept = f"{rung['kept']} of {rung['configurations']} configurations continue"
@@ -90,19 +87,16 @@ class Screen:
         """Return the best rows, the progress and the running jobs, as many as fit in the terminal."""
         assert self.live
         width, height = self.live.console.size
-        every = [event for event in self.jobs.values() if event["event"] == "started"]
-        running = every[: max(1, min(MOST_RUNNING, height // 4))]
-        now = datetime.now(timezone.utc)
-        ages = [duration((now - datetime.fromisoformat(event["time"])).total_seconds()) for event in running]
-        jobs = [f"running  {what(event, self.constant)}  {age}" for event, age in zip(running, ages, strict=True)]
-        if more := len(every) - len(running):
-            jobs.append(f"and {more} more")
-        most = max(1, min(MOST_ROWS, height - len(jobs) - 9))
-        return [
-            *tables(self.board, width, self.live.console.color_system is not None, most),
-            "",
-            *(text[:width] for text in [f"{progress(self.board)}{self._time_left()}", *jobs]),
-        ]
+        running = [event for event in self.jobs.values() if event["event"] == "started"]
+        most, now, jobs = max(1, min(MOST_RUNNING, height // 4)), datetime.now(timezone.utc), []
+        for event in running[:most]:
+            age = duration((now - datetime.fromisoformat(event["time"])).total_seconds())
+            jobs.append(f"running  {self._what(event)}  {age}")
+        if len(running) > most:
+            jobs.append(f"and {len(running) - most} more")
+        most_rows = max(1, min(MOST_ROWS, height - len(jobs) - 9))
+        best = tables(self.board, width, self.live.console.color_system is not None, most_rows)
+        return [*best, "", *(text[:width] for text in [f"{progress(self.board)}{self._time_left()}", *jobs])]
 
     def _time_left(self) -> str:
         """Estimate the rest from the jobs that this process has seen end."""
@@ -124,20 +118,15 @@ class Screen:
             say(text)
             sys.stdout.flush()
 
+    def _line(self, job: Event) -> str:
+        result = cut(one_line(str(job.get("error", ""))), WIDEST)
+        if job["event"] != "failed":
+            result = f"{job['metric']} {number(job['objective'])}"
+        ended = f"pruned after epoch {job['epoch']}" if job["event"] == "pruned" else job["event"]
+        seconds = f"  {duration(job['seconds'])}" if "seconds" in job else ""
+        return f"{self._what(job)}  {ended}{seconds}  {result}"
 
-def line(job: Event, constant: Collection[str]) -> str:
-    """Return one line on how a job ended."""
-    result = one_line(str(job.get("error", "")))
-    if job["event"] != "failed":
-        result = f"{job['metric']} {number(job['objective'])}"
-    if len(result) > WIDEST:
-        result = f"{result[: WIDEST - 3]}..."
-    ended = f"pruned after epoch {job['epoch']}" if job["event"] == "pruned" else job["event"]
-    seconds = f"  {duration(job['seconds'])}" if "seconds" in job else ""
-    return f"{what(job, constant)}  {ended}{seconds}  {result}"
-
-
-def what(job: Event, constant: Collection[str]) -> str:
-    """Return a job's number, which names its folder, and the overrides that not every job has."""
-    overrides = [bare(line) for line in job["overrides"]]
-    return "  ".join([f"job {job['job']}", " ".join(line for line in overrides if line not in constant)])
+    def _what(self, job: Event) -> str:
+        """Return a job's number, which names its folder, and the overrides that not every job has."""
+        overrides = (line for line in map(bare, job["overrides"]) if line not in self.constant)
+        return f"job {job['job']}  {' '.join(overrides)}"

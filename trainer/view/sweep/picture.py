@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from trainer.config.keys import key_values
 from trainer.errors import naming
 from trainer.runs.index import jobs, started
-from trainer.runs.leaderboard import Group, Leaderboard, Row, leaderboard
+from trainer.runs.leaderboard import Group, Leaderboard, leaderboard
 from trainer.view import overlay, style
 from trainer.view.comparison import sides
 from trainer.view.sweep.scales import Axis, Heights, by_effect, heights
 from trainer.view.sweep.text import around, brief, progress
 from trainer.view.table import say
 from trainer.view.words import number, shown
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 ACROSS, MOST_PANELS, MOST_GROUPS = 3, 6, 4
 MANY = 60  # jobs, drawn as small dots
@@ -32,37 +27,27 @@ MOST_MEANS = 12  # values of a key that get a mean each
 
 def draw_sweep(sweep: Path, place: Path) -> None:
     """Draw the metric against the keys and, if at least two jobs have them, the curves; print where each picture is."""
-    draw_board(sweep, place / "leaderboard.png")
-    drawn = [side for side in sides(started(jobs(sweep))) if side.history]
+    draw_board(leaderboard(sweep), place / "leaderboard.png")
+    drawn = [side for side in sides(started(jobs(sweep))) if side.run.history]
     if len(drawn) > 1:
         say(f"picture      {shown(overlay.draw(drawn, place / 'compare.png'))}")
 
 
-def draw_board(sweep: Path, path: Path) -> None:
-    """Draw the metric against the keys, and print where the picture is.
+def draw_board(board: Leaderboard, path: Path) -> None:
+    """Draw the metric against the keys once a job has ended, and print where the picture is.
 
     Raises:
         FileSystemError: the picture cannot be written.
     """
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if draw(leaderboard(sweep), path):
+    with naming(path), style.look():
+        if picture := figure(board):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            style.save(picture, path)
             say(f"picture      {shown(path)}")
 
 
-def draw(board: Leaderboard, path: Path) -> bool:
-    """Draw the leaderboard to `path`; return whether there was anything to draw."""
-    with style.look():
-        if picture := figure(board):
-            style.save(picture, path)
-    return picture is not None
-
-
-def figure(board: Leaderboard) -> Figure | None:
+def figure(board: Leaderboard) -> style.Figure | None:
     """Draw the first groups below each other, keys with most effect first; None before a job has ended."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     seen = [(group, found) for group in board.groups[:MOST_GROUPS] if (found := heights(group))]
     if not seen:
         return None
@@ -75,8 +60,8 @@ def figure(board: Leaderboard) -> Figure | None:
         for (group, found), names in zip(seen, chosen, strict=True)
         for first in range(0, len(names), across)
     ]
-    made = Figure(figsize=(width, 1.0 + 3.0 * len(lines)), dpi=style.DPI, layout="constrained")
-    FigureCanvasAgg(made)
+    title = f"{progress(board)}; {_best(board, seen[0][0])}" if len(seen) == 1 else progress(board)
+    made = style.arranged("\n".join(textwrap.wrap(title, int(width / 0.1))), width, 1.0 + 3.0 * len(lines))
     grid = made.subplots(len(lines), across, squeeze=False)
     for (group, found, names), panels in zip(lines, grid, strict=True):
         for panel, name in zip(panels, names, strict=False):
@@ -86,8 +71,6 @@ def figure(board: Leaderboard) -> Figure | None:
         panels[0].set_ylabel(f"validation {group.metric} ({'higher' if group.higher_is_better else 'lower'} is better)")
         if len(seen) > 1:
             panels[0].set_title(f"{group.data}: {_best(board, group)}", loc="left", fontweight="bold")
-    title = f"{progress(board)}; {_best(board, seen[0][0])}" if len(seen) == 1 else progress(board)
-    made.suptitle("\n".join(textwrap.wrap(title, int(width / 0.1))), x=0.012, ha="left", fontsize=11, fontweight="bold")
     known: dict[str, Any] = {}
     for panel in grid.flat:
         known |= dict(zip(*reversed(panel.get_legend_handles_labels()), strict=True))
@@ -113,20 +96,18 @@ def _best(board: Leaderboard, group: Group) -> str:
     return f"best {group.metric} {around(row.objective)}{f' with {values}' if values else ''}"
 
 
-def _draw(panel: Axes, board: Leaderboard, group: Group, shown: Heights, key: str) -> None:
+def _draw(panel: style.Axes, board: Leaderboard, group: Group, shown: Heights, key: str) -> None:
     """Draw the metric against a key: jobs, the mean over other keys, the baseline and, at the edge, failed jobs."""
     lost = _lost(board, group)
-    jobs = [job for row in group.rows for job in row.jobs]
-    axis = Axis.of([values.get(key, "") for values in [*(job.values for job in jobs), *lost]])
+    every = [*(job.values for row in group.rows for job in row.jobs), *lost]
+    axis = Axis.of([values.get(key, "") for values in every])
     worst = shown.low if group.higher_is_better else shown.high
     _means(panel, group, axis, key)
     if group.baseline:
         of = f" of {group.data}" if len(board.groups) > 1 else ""
         label = f"baseline{of} on the test split: {number(group.baseline.mean)}"
         panel.axhline(group.baseline.mean, color=style.ORANGE, linestyle="--", linewidth=1.2, label=label, zorder=1)
-    for rank, (row, places) in enumerate(zip(group.rows, _places(group.rows, axis, key), strict=True)):
-        heights = [job.objective if math.isfinite(job.objective) else worst for job in row.jobs]
-        _dots(panel, row, [axis.drawn(place) for place in places], heights, shown, rank == 0, len(jobs) > MANY)
+    _jobs(panel, group, axis, key, shown, worst)
     for values in lost:
         place = axis.drawn(axis.at(values.get(key, "")))
         panel.plot(place, worst, "x", color=style.VERMILION, label="failed", clip_on=False, zorder=4, markersize=5)
@@ -136,63 +117,54 @@ def _draw(panel: Axes, board: Leaderboard, group: Group, shown: Heights, key: st
     _ticks(panel, axis)
 
 
-def _dots(
-    panel: Axes, row: Row, across: list[float], heights: list[float], shown: Heights, first: bool, small: bool
-) -> None:
-    """Draw the jobs of a row, joined by a line where they share a place; values beyond the axis sit at its edge."""
-    is_best, is_pruned = first and row.pruned_after is None, row.pruned_after is not None
-    name = "best row" if is_best else "pruned (best value)" if is_pruned else "job"
-    colour = style.GREEN if is_best else style.BLUE
-    seen = [min(max(height, shown.low), shown.high) for height in heights]
-    for place in dict.fromkeys(across):
-        ends = [y for x, y in zip(across, seen, strict=True) if x == place]
-        if len(ends) > 1:
-            panel.plot([place, place], [min(ends), max(ends)], color=style.SKY, linewidth=1.2, zorder=2)
-    for x, y, height in zip(across, seen, heights, strict=True):
-        panel.plot(
-            x,
-            y,
-            "o" if shown.low < height < shown.high else "v" if y == shown.low else "^",
-            color=colour,
-            markerfacecolor="white" if is_pruned else colour,
-            markersize=6.5 if is_best else 3 if small else 4.5,
-            label=name if shown.low < height < shown.high else "worse than shown",
-            zorder=5 if is_best else 3,
-        )
+def _jobs(panel: style.Axes, group: Group, axis: Axis, key: str, shown: Heights, worst: float) -> None:
+    """Draw each job: rows with the same value side by side, jobs of a row above each other, joined by a line."""
+    small = 3 if sum(len(row.jobs) for row in group.rows) > MANY else 4.5
+    columns: dict[str, dict[int, list[float]]] = {}  # value -> rank of a row -> heights of its jobs
+    for rank, row in enumerate(group.rows):
+        for job in row.jobs:
+            height = job.objective if math.isfinite(job.objective) else worst
+            columns.setdefault(job.values.get(key, ""), {}).setdefault(rank, []).append(height)
+    for value, by_rank in columns.items():
+        for place, (rank, column) in enumerate(by_rank.items()):
+            x = axis.drawn(axis.at(value) + axis.room * ((place + 0.5) / len(by_rank) - 0.5))
+            is_pruned = group.rows[rank].pruned_after is not None
+            is_best = rank == 0 and not is_pruned
+            name = "best row" if is_best else "pruned (best value)" if is_pruned else "job"
+            colour = style.GREEN if is_best else style.BLUE
+            seen = [min(max(height, shown.low), shown.high) for height in column]  # beyond the axis: at its edge
+            if len(seen) > 1:
+                panel.plot([x, x], [min(seen), max(seen)], color=style.SKY, linewidth=1.2, zorder=2)
+            for y, height in zip(seen, column, strict=True):
+                is_inside = shown.low < height < shown.high
+                panel.plot(
+                    x,
+                    y,
+                    "o" if is_inside else "v" if y == shown.low else "^",
+                    color=colour,
+                    markerfacecolor="white" if is_pruned else colour,
+                    markersize=6.5 if is_best else small,
+                    label=name if is_inside else "worse than shown",
+                    zorder=5 if is_best else 3,
+                )
 
 
-def _places(rows: Sequence[Row], axis: Axis, key: str) -> list[list[float]]:
-    """Place the jobs of each row; rows that share a value stand side by side."""
-    values = [[job.values.get(key, "") for job in row.jobs] for row in rows]
-    there: dict[str, list[int]] = {}
-    for rank, of_row in enumerate(values):
-        for value in dict.fromkeys(of_row):
-            there.setdefault(value, []).append(rank)
-
-    def place(value: str, rank: int) -> float:
-        share = (there[value].index(rank) + 0.5) / len(there[value]) - 0.5
-        return axis.at(value) + axis.room * share
-
-    return [[place(value, rank) for value in of_row] for rank, of_row in enumerate(values)]
-
-
-def _means(panel: Axes, group: Group, axis: Axis, key: str) -> None:
+def _means(panel: style.Axes, group: Group, axis: Axis, key: str) -> None:
     """Draw the mean of the finished jobs for each value of a key."""
     found: dict[str, list[float]] = {}
     for row in group.rows:
         for job in row.jobs:
             if job.pruned_after is None and math.isfinite(job.objective):
                 found.setdefault(job.values.get(key, ""), []).append(job.objective)
-    places = {value: axis.at(value) for value in found}
-    lines = [([places[v] - 0.36, places[v] + 0.36], [fmean(found[v])] * 2) for v in found]
-    if not axis.names:
-        ordered = sorted(found, key=lambda value: places[value])
-        lines = [([axis.drawn(places[v]) for v in ordered], [fmean(found[v]) for v in ordered])]
-    for x, y in lines if len(found) <= MOST_MEANS else []:
-        panel.plot(x, y, color=style.DARK, linewidth=1.2, label="mean over other keys", zorder=2)
+    means = sorted((axis.at(value), fmean(objectives)) for value, objectives in found.items())
+    lines = [list(zip(*((axis.drawn(place), mean) for place, mean in means), strict=True))]
+    if axis.names:
+        lines = [[(place - 0.36, place + 0.36), (mean, mean)] for place, mean in means]
+    for line in lines if len(found) <= MOST_MEANS else []:
+        panel.plot(*line, color=style.DARK, linewidth=1.2, label="mean over other keys", zorder=2)
 
 
-def _ticks(panel: Axes, axis: Axis) -> None:
+def _ticks(panel: style.Axes, axis: Axis) -> None:
     """Label names, or numbers where they are few."""
     if axis.names:
         names = [style.short(brief(name) or "-", 14) for name in axis.names]

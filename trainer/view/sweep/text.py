@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
+from itertools import groupby
 
 from trainer.config.keys import bare, key_of
 from trainer.runs.leaderboard import Group, Leaderboard, Row, Spread
-from trainer.view.words import duration, number
+from trainer.view.words import cut, duration, number
 
 WIDEST = 24  # characters of a value
 
@@ -27,7 +27,7 @@ def keys_of(board: Leaderboard, groups: Sequence[Group]) -> list[str]:
     return [*board.keys, *(["data"] if is_hidden else [])]
 
 
-def cells(board: Leaderboard, groups: Sequence[Group], most: int, plus_minus: str = "±") -> list[Cells]:
+def cells(board: Leaderboard, groups: Sequence[Group], most: int) -> list[Cells]:
     """Format groups of one metric: at most `most` rows of each, its baseline, and an empty row between groups."""
     found: list[Cells] = []
     keys = keys_of(board, groups)
@@ -38,10 +38,10 @@ def cells(board: Leaderboard, groups: Sequence[Group], most: int, plus_minus: st
         for rank, row in enumerate(group.rows[:most], 1):
             values = {"data": group.data, **row.values}
             first = {"rank": str(rank), **{key: brief(values[key]) for key in keys}}
-            found.append(first | _results(group.metric, row, plus_minus) | ({} if seeds_differ else {"seeds": ""}))
+            found.append(first | _results(group.metric, row) | ({} if seeds_differ else {"seeds": ""}))
         if group.baseline:
             data = {"data": group.data} if "data" in keys else {}
-            found.append({"rank": "baseline", **data, f"test/{group.metric}": around(group.baseline, plus_minus)})
+            found.append({"rank": "baseline", **data, f"test/{group.metric}": around(group.baseline)})
     return found
 
 
@@ -51,11 +51,11 @@ def titles(rows: Sequence[Cells]) -> list[str]:
     return [title for title in every if any(row.get(title) for row in rows)]
 
 
-def _results(metric: str, row: Row, plus_minus: str) -> Cells:
+def _results(metric: str, row: Row) -> Cells:
     num_seeds, is_pruned = len(row.jobs), row.pruned_after is not None
     return {
-        f"val/{metric}": around(row.objective, plus_minus),
-        f"test/{metric}": "" if is_pruned else around(row.test, plus_minus),
+        f"val/{metric}": around(row.objective),
+        f"test/{metric}": "" if is_pruned else around(row.test),
         "seeds": f"{num_seeds} of {num_seeds + row.missing}" if row.missing else str(num_seeds),
         "pruned after": f"epoch {row.pruned_after}" if is_pruned else "",
         "time": "" if math.isnan(row.seconds) else duration(row.seconds),
@@ -63,14 +63,14 @@ def _results(metric: str, row: Row, plus_minus: str) -> Cells:
     }
 
 
-def around(found: Spread, plus_minus: str = "±") -> str:
+def around(found: Spread) -> str:
     """Format mean and, for several values, standard deviation."""
     mean = number(found.mean)
     if math.isnan(found.std):
         return mean
     decimals = len(mean.partition(".")[2])
     std = f"{found.std:.2g}" if "e" in mean or 0 < found.std < 10**-decimals else f"{found.std:.{decimals}f}"
-    return f"{mean} {plus_minus} {std}"
+    return f"{mean} ± {std}"
 
 
 def brief(value: str) -> str:
@@ -79,21 +79,20 @@ def brief(value: str) -> str:
         is_drawn = len(value) > 8 and not value.lstrip("-").isdigit()
         return f"{float(value):.4g}" if is_drawn else value
     except ValueError:
-        return value if len(value) <= WIDEST else f"{value[: WIDEST - 3]}..."
+        return cut(value, WIDEST)
 
 
 def ranges(numbers: Iterable[int]) -> str:
     """Format 0, 1, 2, 5 as 0-2,5."""
-    ends = sorted(numbers)
-    breaks = [0, *(place for place, (a, b) in enumerate(pairwise(ends), 1) if b != a + 1), len(ends)]
-    runs = [(ends[first], ends[last - 1]) for first, last in pairwise(breaks)]
-    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+    consecutive = groupby(enumerate(sorted(numbers)), key=lambda pair: pair[1] - pair[0])
+    runs = [[number for _, number in run] for _, run in consecutive]
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def reading(groups: Sequence[Group], plus_minus: str = "±") -> str:
+def reading(groups: Sequence[Group]) -> str:
     """Return a line on how to read the numbers of groups of one metric."""
     metric, seeds = groups[0].metric, {len(row.jobs) for group in groups for row in group.rows}
-    over = f", mean {plus_minus} standard deviation over {'up to ' * (len(seeds) > 1)}{max(seeds)} seeds"
+    over = f", mean ± standard deviation over {'up to ' * (len(seeds) > 1)}{max(seeds)} seeds"
     better = "higher" if groups[0].higher_is_better else "lower"
     floor = "; the baseline is measured on the test split" if any(group.baseline for group in groups) else ""
     return f"{metric} of the best epoch{over * (max(seeds) > 1)}; {better} is better{floor}"
