@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -47,20 +47,14 @@ def record(
     return recording.finished()
 
 
-@contextmanager
-def _tracked(model: nn.Module, recording: _Recording) -> Iterator[None]:
-    """Tell the recording which module is running."""
-    handles = []
+def _tracked(model: nn.Module, recording: _Recording) -> ExitStack:
+    """Return a context in which the model's modules tell the recording when they are called."""
+    hooks = ExitStack()
     for name, module in model.named_modules():
-        kind = type(module).__name__
-        enter = partial(recording.enter, name, kind)
-        handles.append(module.register_forward_pre_hook(lambda module, inputs, enter=enter: enter(inputs)))
-        handles.append(module.register_forward_hook(lambda module, inputs, outputs: recording.leave(outputs)))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+        enter = partial(recording.enter, name, type(module).__name__)
+        hooks.enter_context(module.register_forward_pre_hook(lambda module, inputs, enter=enter: enter(inputs)))
+        hooks.enter_context(module.register_forward_hook(lambda module, inputs, outputs: recording.leave(outputs)))
+    return hooks
 
 
 class _Recording(TorchFunctionMode):
@@ -142,18 +136,15 @@ class _Recording(TorchFunctionMode):
         if self._knows(tensor):
             return self.tensors[id(tensor)][2]
         if tensor in self.names:
-            return self._leaf(tensor)
+            if tensor not in self.parameters:
+                self.parameters[tensor] = self.add(self.names[tensor], [tensor], (), is_leaf=True)
+            return self.parameters[tensor]
         if tensor.grad_fn is None:
             return None
         if tensor.grad_fn not in self.functions:
             name = type(tensor.grad_fn).__name__.removesuffix("0").removesuffix("Backward")
             return self.add(name, [tensor], self._behind(tensor.grad_fn))
         return self.functions[tensor.grad_fn]
-
-    def _leaf(self, parameter: Tensor) -> int:
-        if parameter not in self.parameters:
-            self.parameters[parameter] = self.add(self.names[parameter], [parameter], (), is_leaf=True)
-        return self.parameters[parameter]
 
     def _behind(self, function: Any) -> tuple[int, ...]:
         """Return the nodes that feed an autograd function, directly or through functions without a node."""
