@@ -1,8 +1,9 @@
-"""Inputs for predict: image paths, or texts."""
+"""Find the inputs of `dltrain predict`: image paths, or texts."""
 
 from __future__ import annotations
 
 import glob
+import os
 import re
 import sys
 from pathlib import Path
@@ -24,16 +25,14 @@ def image_paths(inputs: list[str]) -> list[str]:
     for given in inputs:
         path = Path(given).expanduser()
         if path.is_dir():
-            found = images_below(str(path))
-            if not found:
+            if not (found := images_below(str(path))):
                 raise DataError(f"{path.absolute()}: this folder has no images ({', '.join(SUFFIXES)})")
         elif path.is_file():
             if given.lower().endswith(TABLES):
                 raise DataError(f"{path}: this is a table, but this model reads images ({', '.join(SUFFIXES)})")
             found = [str(path)]
         else:
-            found = sorted(file for file in glob.glob(str(path), recursive=True) if Path(file).is_file())
-            if not found:
+            if not (found := sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))):
                 raise DataError(f"{path.absolute()}: no such file, folder or pattern; this model reads images")
         paths += found
     return paths
@@ -47,20 +46,23 @@ def texts_of(inputs: list[str]) -> list[str]:
     Raises:
         DataError: there is no text, or the file is not plain text.
     """
-    if inputs == ["-"]:
+    word = inputs[0] if len(inputs) == 1 else ""
+    if word == "-":
         texts = sys.stdin.read().splitlines()
-    elif len(inputs) == 1 and Path(inputs[0]).is_file():
-        if inputs[0].lower().endswith((*TABLES, *SUFFIXES)):
+    elif not word:
+        texts = inputs
+    elif Path(word).is_file():
+        if word.lower().endswith((*TABLES, *SUFFIXES)):
             cure = "pass one text per line, as in: cut -d, -f1 FILE | dltrain predict input=-"
-            raise DataError(f"{inputs[0]}: this model reads texts; {cure}")
+            raise DataError(f"{word}: this model reads texts; {cure}")
         try:
-            texts = Path(inputs[0]).read_text(encoding="utf-8-sig").splitlines()
+            texts = Path(word).read_text(encoding="utf-8-sig").splitlines()
         except UnicodeError as error:
-            raise DataError(f"{inputs[0]}: not UTF-8 text: {error}") from error
-    elif len(inputs) == 1 and inputs[0].lower().endswith((*TABLES, *SUFFIXES)):
-        raise ConfigError(f"input={inputs[0]}: no such file; this model reads texts")
+            raise DataError(f"{word}: not UTF-8 text: {error}") from error
+    elif word.lower().endswith((*TABLES, *SUFFIXES)):
+        raise ConfigError(f"input={word}: no such file; this model reads texts")
     else:
-        texts = re.split(r",(?! )", inputs[0]) if len(inputs) == 1 else inputs
+        texts = re.split(r",(?! )", word)
     texts = [text.strip() for text in texts if text.strip()]
     if not texts:
         raise DataError("dltrain predict: the input has no text")

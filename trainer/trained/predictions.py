@@ -1,35 +1,96 @@
-"""Print predictions, or write them to a CSV file."""
+"""Predict for new inputs, and print the predictions or write them to a CSV file."""
 
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from trainer.data._image.file import printable
-from trainer.data._table.encoder import TableEncoder
-from trainer.data._table.file import TableFile
 from trainer.data._table.opening import open_table
-from trainer.errors import DataError, check_new, naming
+from trainer.data.folder import files_like_training
+from trainer.errors import ConfigError, DataError, check_new, naming
 from trainer.files import replacing
-from trainer.trained.new_data import how
+from trainer.trained.inputs import image_paths, texts_of
+from trainer.trained.model import Trained
+from trainer.trained.new_data import encoder_of, how
 
-if TYPE_CHECKING:
-    from trainer.trained.model import Trained
-
+ENDING = r"(\.csv|\.tsv|\.txt)?(\.gz)?$"  # of a table's name
 TOP = 3  # classes to print
-AT_ONCE = 100_000  # table rows per batch
+BATCH, AT_ONCE = 256, 100_000  # images or texts, and rows of a table; more would be hardly faster
 
 
-def print_or_write(model: Trained, inputs: Sequence[str], outputs: Iterable[Tensor], output: str) -> None:
+def of_table(model: Trained, inputs: list[str], output: str) -> None:
+    """Copy a table unchanged, with new columns for the prediction and the probability of each class.
+
+    By default into a file in the working folder or, for standard input, the terminal.
+
+    Raises:
+        ConfigError: several tables.
+        DataError: a column is missing, a cell cannot be read, or a new column's name is taken.
+        FileSystemError: the output exists.
+    """
+    if len(inputs) > 1:
+        raise ConfigError(f"dltrain predict: expected one table, got {len(inputs)}")
+    path, encoder, titles = inputs[0], encoder_of(model.spec), _titles(model)
+    output = output or ("-" if path == "-" else f"{re.sub(ENDING, '', Path(path).name)}-predictions.csv")
+    with _as_file(path) as named:
+        file = open_table(named, **how(dict(model.cfg.data)))
+        if taken := [title for title in titles if title in file.names]:
+            raise DataError(f"{path}: already has a column {taken[0]!r}; drop or rename it")
+        names = [file.column(column.name) for column in encoder.columns]
+        text = [name for name in encoder.text if name in names]
+        rows = torch.from_numpy(encoder.encode(file.read(text)[names], file.error))
+        cells = _cells(model, model.outputs(rows.split(AT_ONCE)), file.decimal)
+        with _written(output) as target:
+            writer = csv.writer(target, delimiter=file.separator, lineterminator="\n")
+            records = (fields for _, fields in file.records())
+            if file.header:
+                writer.writerow([*next(records), *titles])
+            for fields, more in zip(records, cells, strict=True):
+                writer.writerow([*fields, *more])
+    if output != "-":
+        print(f"{len(rows):,} rows with {', '.join(titles[:4])}{', ...' if len(titles) > 4 else ''} in {output}")
+
+
+def of_images(model: Trained, inputs: list[str], output: str) -> None:
+    """Predict for images: files, folders and patterns.
+
+    Raises:
+        DataError: there is no image, or a file cannot be read.
+        FileSystemError: the output exists.
+    """
+    paths = image_paths(inputs)
+    files = files_like_training(paths, encoder_of(model.spec))
+    _print_or_write(model, paths, map(files.read, _parts(range(len(paths)))), output)
+
+
+def of_texts(model: Trained, inputs: list[str], output: str) -> None:
+    """Predict for texts.
+
+    Raises:
+        DataError: there is no text, or a file is not plain text.
+        FileSystemError: the output exists.
+    """
+    texts = texts_of(inputs)
+    _print_or_write(model, texts, map(encoder_of(model.spec).encode, _parts(texts)), output)
+
+
+def _parts(sequence: Any) -> Iterator[Any]:
+    return (sequence[start : start + BATCH] for start in range(0, len(sequence), BATCH))
+
+
+def _print_or_write(model: Trained, inputs: Sequence[str], batches: Iterable[Tensor], output: str) -> None:
     """Print one line per input with its likeliest classes, or write a CSV file if `output` names one."""
+    outputs = model.outputs(batches)
     if output:
         with _written(output) as file:
             writer = csv.writer(file)
@@ -43,50 +104,6 @@ def print_or_write(model: Trained, inputs: Sequence[str], outputs: Iterable[Tens
         top = row.topk(min(TOP, len(row)))
         likeliest = (f"{model.class_names[i]} {100 * p:.1f} %" for p, i in zip(*map(Tensor.tolist, top), strict=True))
         print(f"{printable(name):<{width}}  {'   '.join(likeliest)}")
-
-
-def default_name(path: str) -> str:
-    """Return the default output for a table: a file in the working folder or, for standard input, the terminal."""
-    name = Path(path).name
-    for suffix in (".gz", ".csv", ".tsv", ".txt"):
-        name = name.removesuffix(suffix)
-    return "-" if path == "-" else f"{name}-predictions.csv"
-
-
-def table_predictions(model: Trained, path: str, output: str) -> None:
-    """Copy a table unchanged, with new columns for the prediction and the probability of each class.
-
-    Raises:
-        DataError: a column is missing, a cell cannot be read, or a new column's name is taken.
-        FileSystemError: the output exists.
-    """
-    encoder = model.spec.encoder
-    assert isinstance(encoder, TableEncoder)
-    with _as_file(path) as named:
-        file = open_table(named, **how(dict(model.cfg.data)))
-        titles = _titles(model)
-        if taken := [title for title in titles if title in file.names]:
-            raise DataError(f"{path}: already has a column {taken[0]!r}; drop or rename it")
-        names = [file.column(column.name) for column in encoder.columns]
-        text = [name for name in encoder.text if name in names]
-        inputs = torch.from_numpy(encoder.encode(file.read(text)[names], file.error))
-        cells = _cells(model, model.outputs(inputs.split(AT_ONCE)), file.decimal)
-        with _written(output) as target:
-            num_rows = _write_again(file, titles, cells, target)
-    if output != "-":
-        print(f"{num_rows:,} rows with {', '.join(titles[:4])}{', ...' if len(titles) > 4 else ''} in {output}")
-
-
-def _write_again(file: TableFile, titles: list[str], cells: Iterator[list[str]], target: Any) -> int:
-    """Write the records of a file with the new cells, and return their number."""
-    writer = csv.writer(target, delimiter=file.separator, lineterminator="\n")
-    records = (fields for _, fields in file.records())
-    if file.header:
-        writer.writerow([*next(records), *titles])
-    num_rows = 0
-    for num_rows, (fields, more) in enumerate(zip(records, cells, strict=True), 1):  # noqa: B007 - counts
-        writer.writerow([*fields, *more])
-    return num_rows
 
 
 def _titles(model: Trained) -> list[str]:

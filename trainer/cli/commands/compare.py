@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, Settings, Usage
+from trainer.cli.settings import Setting, Settings, Usage, is_count
 from trainer.errors import ConfigError
 from trainer.files import finite
 from trainer.runs.index import Run, every, find, find_sweep, is_sweep, jobs, new_folder, started
@@ -23,7 +23,7 @@ from trainer.view.words import shown
 USAGE = Usage(
     settings={
         "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
-        "last": Setting("number of runs, the newest ones", ""),
+        "last": Setting("number of runs, the newest ones", "", (), "a number of runs, as in last=2", is_count),
         "output": Setting("a .png, or a folder for it; by default a new one in outputs, or the sweep's own", ""),
         "json": Setting("true, or --json: print JSON, draw nothing", "false", ("true", "false")),
     },
@@ -73,11 +73,7 @@ def _only_sweep(words: list[str], values: dict[str, str]) -> Path | None:
 
 
 def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
-    """Print a sweep's leaderboard and differences between its jobs' environments; `output` is a .png or a folder.
-
-    Raises:
-        FileSystemError: a file cannot be written.
-    """
+    """Print a sweep's leaderboard and differences between its jobs' environments; `output` is a .png or a folder."""
     from trainer.view.sweep import picture
 
     elsewhere = drift(sides(started(jobs(sweep))))
@@ -97,16 +93,13 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
 
 
 def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:
-    last = values["last"]
-    if last and not (last.isdecimal() and int(last)):
-        raise ConfigError(f"dltrain compare: last={last}: expected a number of runs, as in last=2")
     found: list[Run] = []
     for word in words:
         found += started(jobs(Path(word).expanduser())) or [Run(find(word))]
     if values["sweep"]:
         found += started(jobs(find_sweep(values["sweep"])))
-    if last:
-        found += started(every())[-int(last) :]
+    if values["last"]:
+        found += started(every())[-int(float(values["last"])) :]
     found = list({run.folder.resolve(): run for run in found}.values())
     if len(found) < 2:
         got = f"only {shown(found[0].folder)}" if found else "no runs"

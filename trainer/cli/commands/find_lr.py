@@ -6,7 +6,7 @@ import csv
 import math
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -18,13 +18,13 @@ from trainer.runs.index import new_folder
 
 if TYPE_CHECKING:
     from trainer.engine.lr_range import Curve
-    from trainer.engine.update import Update
 
+POSITIVE: dict[str, Any] = {"expected": "a number above 0", "fits": lambda value: 0 < value < math.inf}
 USAGE = Usage(
     settings={
-        "lowest": Setting("learning rate of the first update", "1e-7"),
-        "highest": Setting("learning rate of the last update, unless the loss diverges earlier", "10"),
-        "steps": Setting("number of updates", "100"),
+        "lowest": Setting("learning rate of the first update", "1e-7", **POSITIVE),
+        "highest": Setting("learning rate of the last update, unless the loss diverges earlier", "10", **POSITIVE),
+        "steps": Setting("number of updates", "100", **POSITIVE),
     },
     examples=(
         "dltrain find-lr model=mlp data=boston       any keys of a run; optim.lr is ignored",
@@ -41,7 +41,7 @@ def main(given: Settings) -> None:
     Raises:
         DltrainError: an error that the user can fix.
     """
-    lowest, highest, steps = (_number(given, key) for key in USAGE.settings)
+    lowest, highest, steps = (float(given.values[key]) for key in USAGE.settings)
     if not (lowest < highest and steps >= FEWEST_STEPS and steps == int(steps)):
         raise ConfigError(
             f"dltrain find-lr: lowest={lowest:g} highest={highest:g} steps={steps:g}: expected lowest below highest, "
@@ -60,27 +60,25 @@ def main(given: Settings) -> None:
 
 
 def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve:
-    """Run the test as the config says, except for the learning rate and its schedule."""
+    """Run the test as the config says, except for the learning rate and its schedule.
+
+    Raises:
+        ConfigError: the learning rate does not set the optimizer's step length.
+    """
     from trainer.build import parts
-    from trainer.build.update import update
+    from trainer.build.update import FULL_BATCH, update
     from trainer.engine.lr_range import range_test
 
     made = parts.assemble(cfg)
     changes = update(cfg, made.model, steps, made.scaler)
-    _check_optimizer(changes)
+    optimizer = changes.optimizer
+    if changes.reevaluates or isinstance(optimizer, FULL_BATCH) or "lr" not in optimizer.param_groups[0]:
+        raise ConfigError(
+            f"optim: {type(optimizer).__name__} chooses its own step length; find-lr needs an optimizer that does not, "
+            "such as optim=adam"
+        )
     parts_of_test = made.model, made.loss, made.data.train, changes
     return range_test(*parts_of_test, autocast=made.autocast, lowest=lowest, highest=highest, steps=steps)
-
-
-def _check_optimizer(update: Update) -> None:
-    """Raise ConfigError if the learning rate does not set the optimizer's step length."""
-    from trainer.build.update import FULL_BATCH
-
-    name = type(update.optimizer).__name__
-    if update.reevaluates or isinstance(update.optimizer, FULL_BATCH) or "lr" not in update.optimizer.param_groups[0]:
-        raise ConfigError(
-            f"optim: {name} chooses its own step length; find-lr needs an optimizer that does not, such as optim=adam"
-        )
 
 
 def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) -> None:
@@ -93,26 +91,13 @@ def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) 
     for name, index in suggestions.items():
         print(f"{name:<14} optim.lr={curve.lrs[index]:.2g}")
     if suggestions:
-        best = next(iter(suggestions.values()))
-        print(f"train with it  {_command(given, curve.lrs[best])}")
+        best = curve.lrs[next(iter(suggestions.values()))]
+        directory = [f"--config-dir={given.config_dir}"] if given.config_dir else []
+        command = ["dltrain", *directory, *without(given.overrides, "optim.lr"), f"optim.lr={best:.2g}"]
+        print(f"train with it  {shlex.join(command)}")
     else:
         print("no suggestion: the loss never falls; try another highest=, or steps=300")
     with (folder / "lr_range.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([("lr", "loss", "smoothed"), *zip(*curve, strict=True)])
     lr_picture(curve, suggestions, f"learning-rate range test: {what}", folder / "lr_range.png")
     print(f"picture        {shown(folder / 'lr_range.png')}")
-
-
-def _command(given: Settings, lr: float) -> str:
-    directory = [f"--config-dir={given.config_dir}"] if given.config_dir else []
-    return shlex.join(["dltrain", *directory, *without(given.overrides, "optim.lr"), f"optim.lr={lr:.2g}"])
-
-
-def _number(given: Settings, key: str) -> float:
-    try:
-        value = float(given.values[key])
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise ConfigError(f"dltrain find-lr: {key}={given.values[key]}: expected a number above 0")
-    return value

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import parse_line, without
-from trainer.errors import CheckpointError, ConfigError, DltrainError
+from trainer.errors import CheckpointError, DltrainError
 from trainer.runs.diff import config, differing, place
 from trainer.runs.index import ROOT, Run, find, look, new_folder
 from trainer.runs.resume import command_of
@@ -20,7 +20,12 @@ from trainer.view.words import number, shown
 USAGE = Usage(
     settings={
         "run": Setting("a run folder, last, or best of the newest sweep"),
-        "tolerance": Setting("largest relative difference of a metric that passes", "0"),
+        "tolerance": Setting(
+            "largest relative difference of a metric that passes",
+            "0",
+            expected="a relative difference, 0 or more, as in 1e-4",
+            fits=lambda value: 0 <= value < math.inf,
+        ),
     },
     examples=("dltrain reproduce run=last", "dltrain reproduce run=best tolerance=1e-4"),
 )
@@ -30,30 +35,18 @@ def main(given: Settings) -> None:
     """Run again, and compare.
 
     Raises:
-        ConfigError: an invalid setting.
         CheckpointError: no such run, or one that has not finished.
         DltrainError: the second run fails, or a metric differs.
     """
-    tolerance = _tolerance(given.values["tolerance"])
+    tolerance = float(given.values["tolerance"])
     before = _finished(find(given.values["run"]))
     after = _again(before)
     say("", *_drift(before, after))
-    failed = _judge(before, after, tolerance)
-    if failed:
+    if failed := _judge(before, after, tolerance):
         raise DltrainError(
             f"{shown(before.folder)} was not reproduced: {', '.join(failed)} of {shown(after.folder)} differ by more "
             f"than tolerance={tolerance:g}; {_why(before)}"
         )
-
-
-def _tolerance(text: str) -> float:
-    try:
-        tolerance = float(text)
-    except ValueError:
-        tolerance = -1.0
-    if not 0 <= tolerance < float("inf"):
-        raise ConfigError(f"dltrain reproduce: tolerance={text}: expected a relative difference, 0 or more, as in 1e-4")
-    return tolerance
 
 
 def _finished(folder: Path) -> Run:
@@ -66,11 +59,7 @@ def _finished(folder: Path) -> Run:
 
 
 def _again(before: Run) -> Run:
-    """Run it in a subprocess, in the folder where it was started if that still exists.
-
-    Raises:
-        DltrainError: it does not finish.
-    """
+    """Run it in a subprocess, in the folder where it was started if that still exists."""
     origin = Path(str(before.environment.get("folder", ".")))
     origin = origin if origin.is_dir() else Path.cwd()
     command = _command(before.folder)
@@ -93,11 +82,7 @@ def _again(before: Run) -> Run:
 
 
 def _command(folder: Path) -> list[str]:
-    """Return the flags of the command that started a run, and its overrides.
-
-    Raises:
-        CheckpointError: the folder does not record them.
-    """
+    """Return the flags of the command that started a run, and its overrides."""
     overrides = without(Run(folder).overrides, "resume", "hydra.run.dir")
     flags = [word for word in command_of(folder) if word.startswith("-") or parse_line(word).value is None]
     return [*(flag for flag in flags if flag not in ("-m", "--multirun")), *overrides]
