@@ -17,11 +17,7 @@ log = logging.getLogger("dltrain")
 
 
 def run_job(
-    cfg: DictConfig,
-    folder: Path,
-    names: Mapping[str, str],
-    command: Sequence[str],
-    halt: Halt = never,
+    cfg: DictConfig, folder: Path, names: Mapping[str, str], command: Sequence[str], halt: Halt = never
 ) -> float:
     """Train in `folder` and return the best value of the monitored metric; see `train`.
 
@@ -44,14 +40,13 @@ def run_job(
         shown = error
         if isinstance(error, Exception):
             shown = for_the_user(error, run.log, cfg.data.batch_size, cfg.accumulate)
-        with contextlib.suppress(OSError):
-            end = {
-                "status": "failed" if isinstance(error, Exception) else "interrupted",
-                "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),
-                "run_dir": str(folder.absolute()),
-            }
-            # A run that failed after it finished, while drawing, keeps its summary.
-            if read_json(run.summary).get("status") != "finished":
+        end = {
+            "status": "failed" if isinstance(error, Exception) else "interrupted",
+            "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),
+            "run_dir": str(folder.absolute()),
+        }
+        if read_json(run.summary).get("status") != "finished":  # a run that fails while drawing keeps its summary
+            with contextlib.suppress(OSError):
                 write_json(run.summary, end)
         if not isinstance(shown, DltrainError):
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import io
 import json
@@ -10,6 +9,7 @@ import logging
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +69,13 @@ def write(model: nn.Module, sample: Tensor, form: str, path: Path) -> None:
     Raises:
         ConfigError: there is no such form of this model, or its packages are not installed.
     """
-    writer = {"torch": _write_torch, "onnx": _write_onnx, "safetensors": _write_safetensors}[form]
     try:
         with _silence():
-            writer(model, sample, path)
+            {"torch": _write_torch, "onnx": _write_onnx, "safetensors": _write_safetensors}[form](model, sample, path)
     except ImportError as error:
         raise ConfigError(f"format={form} needs {error.name}: pip install onnx onnxruntime onnxscript") from error
     except (RuntimeError, ValueError, TypeError, torch.onnx.errors.OnnxExporterError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise ConfigError(f"format={form}: {type(model).__name__} cannot be written: {reason}") from error
 
 
@@ -186,17 +185,13 @@ def _program(model: nn.Module, sample: Tensor) -> torch.export.ExportedProgram:
     return torch.export.export(model, (sample,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},), strict=False)
 
 
-@contextlib.contextmanager
+@contextmanager
 def _silence() -> Iterator[None]:
     """Discard what torch prints and warns about on the way."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

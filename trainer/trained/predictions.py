@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import glob
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,15 +16,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.data._image.file import printable
+from trainer.data._image.file import SUFFIXES, printable
 from trainer.data._table.opening import open_table
-from trainer.data.folder import files_like_training
+from trainer.data.folder import files_like_training, images_below
 from trainer.errors import ConfigError, DataError, check_new, naming
 from trainer.files import replacing
-from trainer.trained.inputs import image_paths, texts_of
 from trainer.trained.model import Trained
 from trainer.trained.new_data import encoder_of, how
 
+TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 ENDING = r"(\.csv|\.tsv|\.txt)?(\.gz)?$"  # of a table's name
 TOP = 3  # classes to print
 BATCH, AT_ONCE = 256, 100_000  # images or texts, and rows of a table; more would be hardly faster
@@ -68,7 +70,7 @@ def of_images(model: Trained, inputs: list[str], output: str) -> None:
         DataError: there is no image, or a file cannot be read.
         FileSystemError: the output exists.
     """
-    paths = image_paths(inputs)
+    paths = _image_paths(inputs)
     files = files_like_training(paths, encoder_of(model.spec))
     _print_or_write(model, paths, map(files.read, _parts(range(len(paths)))), output)
 
@@ -80,12 +82,58 @@ def of_texts(model: Trained, inputs: list[str], output: str) -> None:
         DataError: there is no text, or a file is not plain text.
         FileSystemError: the output exists.
     """
-    texts = texts_of(inputs)
+    texts = _texts_of(inputs)
     _print_or_write(model, texts, map(encoder_of(model.spec).encode, _parts(texts)), output)
 
 
 def _parts(sequence: Any) -> Iterator[Any]:
     return (sequence[start : start + BATCH] for start in range(0, len(sequence), BATCH))
+
+
+def _image_paths(inputs: list[str]) -> list[str]:
+    """Return all images in files, folders (recursively) and glob patterns."""
+    paths: list[str] = []
+    for given in inputs:
+        path = Path(given).expanduser()
+        if path.is_dir():
+            if not (found := images_below(str(path))):
+                raise DataError(f"{path.absolute()}: this folder has no images ({', '.join(SUFFIXES)})")
+        elif path.is_file():
+            if given.lower().endswith(TABLES):
+                raise DataError(f"{path}: this is a table, but this model reads images ({', '.join(SUFFIXES)})")
+            found = [str(path)]
+        elif not (found := sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))):
+            raise DataError(f"{path.absolute()}: no such file, folder or pattern; this model reads images")
+        paths += found
+    return paths
+
+
+def _texts_of(inputs: list[str]) -> list[str]:
+    """Return texts from words, from a file or, for `-`, from standard input, one per line.
+
+    A single word is split at commas without a space after them: `Schmidt,Rossi`.
+    """
+    word = inputs[0] if len(inputs) == 1 else ""
+    if word == "-":
+        texts = sys.stdin.read().splitlines()
+    elif not word:
+        texts = inputs
+    elif Path(word).is_file():
+        if word.lower().endswith((*TABLES, *SUFFIXES)):
+            cure = "pass one text per line, as in: cut -d, -f1 FILE | dltrain predict input=-"
+            raise DataError(f"{word}: this model reads texts; {cure}")
+        try:
+            texts = Path(word).read_text(encoding="utf-8-sig").splitlines()
+        except UnicodeError as error:
+            raise DataError(f"{word}: not UTF-8 text: {error}") from error
+    elif word.lower().endswith((*TABLES, *SUFFIXES)):
+        raise ConfigError(f"input={word}: no such file; this model reads texts")
+    else:
+        texts = re.split(r",(?! )", word)
+    texts = [text.strip() for text in texts if text.strip()]
+    if not texts:
+        raise DataError("dltrain predict: the input has no text")
+    return texts
 
 
 def _print_or_write(model: Trained, inputs: Sequence[str], batches: Iterable[Tensor], output: str) -> None:
@@ -95,9 +143,8 @@ def _print_or_write(model: Trained, inputs: Sequence[str], batches: Iterable[Ten
         with _written(output) as file:
             writer = csv.writer(file)
             writer.writerow(["input", *_titles(model)])
-            writer.writerows(
-                [printable(name), *cells] for name, cells in zip(inputs, _cells(model, outputs), strict=True)
-            )
+            for name, cells in zip(inputs, _cells(model, outputs), strict=True):
+                writer.writerow([printable(name), *cells])
         return
     width = min(40, max(len(printable(name)) for name in inputs))
     for name, row in zip(inputs, (row for batch in outputs for row in batch), strict=True):
@@ -135,11 +182,7 @@ def _as_file(path: str) -> Iterator[str]:
 
 @contextmanager
 def _written(output: str) -> Iterator[Any]:
-    """Open a new file that appears whole or not at all; `-` is standard output.
-
-    Raises:
-        FileSystemError: the file exists, or cannot be written.
-    """
+    """Open a new file that appears whole or not at all; `-` is standard output."""
     if output == "-":
         yield sys.stdout
         return

@@ -3,8 +3,6 @@
 No module here imports torch at the top; a command does where it needs it.
 """
 
-from __future__ import annotations
-
 COMMANDS = {  # name -> module, help
     "eval": ("evaluate", "evaluate a trained model on its own test split or on other data"),
     "predict": ("predict", "predict for images, rows of a table or texts with a trained model"),

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
 
 from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import key_of
-from trainer.errors import ConfigError, DataError, nearest
+from trainer.errors import ConfigError, nearest
 from trainer.files import finite
-
-if TYPE_CHECKING:
-    from trainer.data.tensors import BatchLoader
-    from trainer.trained.model import Trained
 
 USAGE = Usage(
     settings={
@@ -44,11 +39,16 @@ def main(given: Settings) -> None:
 
     from trainer.engine.loop import evaluate
     from trainer.trained import model as trained
+    from trainer.trained.new_data import other_data, own_test
+    from trainer.view.console import Terminal, results_table, shown
 
     model = trained.load(given.values["run"], given.values["device"])
     is_own = not any(line.startswith(("data=", "data.path=")) for line in given.overrides)
-    batches, notes = (_own_test if is_own else _other)(model, given)
-    title = "test" if is_own else " ".join(re.sub(r"^data[=.]", "", line) for line in given.overrides)
+    if is_own:
+        title, (batches, notes) = "test", own_test(model, given.overrides)
+    else:
+        title = " ".join(re.sub(r"^data[=.]", "", line) for line in given.overrides)
+        batches, notes = other_data(model, given.overrides, given.config_dir)
     found = evaluate(model.model, model.loss, batches, model.meter, autocast=model.autocast)
     before = {name: float(value) for name, value in model.summary.get("test", {}).items()} if is_own else {}
     different = [name for name in found if name in before and repr(before[name]) != repr(found[name])]  # nan equals nan
@@ -58,8 +58,6 @@ def main(given: Settings) -> None:
             content |= {"metrics_of_run": before, "equal": not different}
         print(json.dumps(finite(content)))
         return
-    from trainer.view.console import Terminal, results_table, shown
-
     print(f"run    {shown(model.folder)} ({model.name}), weights of the best epoch, on {model.device}")
     print(f"data   {title}: {batches.num_examples:,} examples")
     for note in (*model.notes, *notes):
@@ -73,41 +71,3 @@ def main(given: Settings) -> None:
         print("expected on another device, or with other threads or versions")
     if before and not different:
         print("PASS  equal to the run's")
-
-
-def _own_test(model: Trained, given: Settings) -> tuple[BatchLoader, list[str]]:
-    """Load the test split of the run's own data; return it with notes for the user.
-
-    Raises:
-        DataError: the data has changed.
-    """
-    from trainer.build import parts
-    from trainer.data import description
-    from trainer.data.fingerprint import fingerprints
-    from trainer.runs.index import Run
-    from trainer.trained.model import with_data
-
-    loaders, spec = parts.data(with_data(model.cfg, given.overrides), model.device)
-    if description.dumps(spec, loaders.train.targets) != model.description:
-        raise DataError(
-            f"{model.folder}: its data has changed: the training split has other values, classes or sizes; "
-            "to evaluate it as other data, pass data.path= or data="
-        )
-    noted = Run(model.folder).environment.get("data", {}).get("test")
-    is_same = not noted or noted == fingerprints(loaders)["test"]
-    return loaders.test, [] if is_same else ["this test split differs from the run's: other values, or another order"]
-
-
-def _other(model: Trained, given: Settings) -> tuple[BatchLoader, list[str]]:
-    """Load other data, encoded like the training data; return it with notes for the user."""
-    from trainer.config.check import checked
-    from trainer.trained.model import with_data
-    from trainer.trained.new_data import other_data
-
-    if any(line.startswith("data=") for line in given.overrides):
-        cfg = model.cfg.copy()
-        cfg.data = checked(given.overrides, given.config_dir)[0].data
-    else:
-        cfg = with_data(model.cfg, given.overrides)
-    examples, kind, notes = other_data(cfg, model.spec)
-    return model.loader(examples, kind), notes

@@ -109,30 +109,16 @@ def _judge(before: Run, after: Run, tolerance: float) -> list[str]:
     rows = []
     for split in ("best", "test"):
         was, now = before.metrics(split), after.metrics(split)
-        rows += [(f"{split}/{name}", was.get(name), now.get(name)) for name in {**was, **now}]
-    passed = [_is_same(was, now, tolerance) for _, was, now in rows]
-    columns = [
-        Column("metric", [name for name, _, _ in rows]),
-        Column("was", [_number(was) for _, was, _ in rows], right=True),
-        Column("is", [_number(now) for _, _, now in rows], right=True),
-        Column("difference", [_difference(was, now) for _, was, now in rows], right=True),
-        Column("verdict", ["PASS" if ok else "FAIL" for ok in passed]),
-    ]
+        for name in {**was, **now}:
+            old, new = was.get(name), now.get(name)
+            difference, is_same = "", False
+            if old is not None and new is not None:
+                difference = "" if old == new else f"{new - old:+.3g}"
+                is_same = math.isclose(old, new, rel_tol=tolerance) or (old != old and new != new)  # NaN equals NaN
+            values = ["missing" if value is None else number(value) for value in (old, new)]
+            rows.append([f"{split}/{name}", *values, difference, "PASS" if is_same else "FAIL"])
+    titles = ("metric", "was", "is", "difference", "verdict")
+    columns = zip(titles, zip(*rows, strict=True), strict=False)
     say("")
-    show(columns, whole=True)
-    return [name for (name, _, _), ok in zip(rows, passed, strict=True) if not ok]
-
-
-def _number(value: float | None) -> str:
-    return "missing" if value is None else number(value)
-
-
-def _difference(was: float | None, now: float | None) -> str:
-    return "" if was is None or now is None or was == now else f"{now - was:+.3g}"
-
-
-def _is_same(was: float | None, now: float | None, tolerance: float) -> bool:
-    """Whether two values agree within the tolerance, relative to the larger; NaN equals NaN."""
-    if was is None or now is None:
-        return False
-    return math.isclose(was, now, rel_tol=tolerance) or (was != was and now != now)
+    show([Column(title, cells, right=title not in ("metric", "verdict")) for title, cells in columns], whole=True)
+    return [name for name, *_, verdict in rows if verdict == "FAIL"]
