@@ -1,7 +1,5 @@
 """Write files atomically, and read and write the JSON of runs."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

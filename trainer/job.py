@@ -1,7 +1,5 @@
 """Train one run in its folder, and record there how it ended."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence

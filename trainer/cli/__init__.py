@@ -3,8 +3,6 @@
 Hydra is imported only to compose: importing it takes longer than listing a thousand runs.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib

@@ -1,7 +1,5 @@
 """Parse a command's `key=value` settings, suggesting the nearest name for an unknown one, and format its help."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple

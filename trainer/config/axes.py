@@ -1,7 +1,5 @@
 """The values that a sweep gives to its keys, and the combinations that have to be checked."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from itertools import product
 from typing import Any

@@ -5,8 +5,6 @@ its type and the module that defines it, not by the name that led to it: `mynet.
 refused.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 import sys

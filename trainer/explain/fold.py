@@ -3,8 +3,6 @@
 Merging consecutive nodes makes no cycle: in topological order, any path between two of them stays among them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

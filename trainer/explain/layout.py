@@ -5,8 +5,6 @@ down takes a narrow place in each layer between, and the places of a layer are i
 Many layers are cut into columns side by side.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import pairwise

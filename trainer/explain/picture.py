@@ -1,7 +1,5 @@
 """Draw a graph: one box per node, coloured by the size of its gradient."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

@@ -4,8 +4,6 @@ The model itself runs, forward and backward. Each torch function that it calls i
 before its first use: a node comes after all that it is computed from.
 """
 
-from __future__ import annotations
-
 import math
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -37,7 +35,7 @@ def record(
     # The input needs a gradient but is not a leaf, because a model may change it in place.
     given = inputs.detach().requires_grad_().clone() if inputs.is_floating_point() else inputs
     recording.add("inputs", [given], (), is_leaf=True)
-    with _tracked(model, recording), recording, autocast:
+    with recording.hooks(model), recording, autocast:
         outputs = model(given)
     recording.enter("loss", type(loss).__name__, outputs)
     with recording:
@@ -45,16 +43,6 @@ def record(
     recording.leave(value)
     value.backward()
     return recording.finished()
-
-
-def _tracked(model: nn.Module, recording: _Recording) -> ExitStack:
-    """Return a context in which the model's modules tell the recording when they are called."""
-    hooks = ExitStack()
-    for name, module in model.named_modules():
-        enter = partial(recording.enter, name, type(module).__name__)
-        hooks.enter_context(module.register_forward_pre_hook(lambda module, inputs, enter=enter: enter(inputs)))
-        hooks.enter_context(module.register_forward_hook(lambda module, inputs, outputs: recording.leave(outputs)))
-    return hooks
 
 
 class _Recording(TorchFunctionMode):
@@ -70,6 +58,15 @@ class _Recording(TorchFunctionMode):
         self.tensors: dict[int, tuple[Tensor, int, int]] = {}  # id -> tensor, its version, number of its node
         self.functions: dict[Any, int] = {}  # autograd function, such as MulBackward0 -> number of its node
         self.gradients: dict[int, list[Size]] = {}  # number of a node -> gradients of its tensors
+
+    def hooks(self, model: nn.Module) -> ExitStack:
+        """Return a context in which the modules of the model report each of their calls."""
+        hooks = ExitStack()
+        for name, module in model.named_modules():
+            enter = partial(self.enter, name, type(module).__name__)
+            hooks.enter_context(module.register_forward_pre_hook(lambda module, inputs, enter=enter: enter(inputs)))
+            hooks.enter_context(module.register_forward_hook(lambda module, inputs, outputs: self.leave(outputs)))
+        return hooks
 
     def __torch_function__(
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None

@@ -1,7 +1,5 @@
 """Print a graph as a table: one row per node, in topological order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from rich import box

@@ -1,7 +1,5 @@
 """Export a trained model to one of three formats for other programs, and run the exported file."""
 
-from __future__ import annotations
-
 import copy
 import io
 import json

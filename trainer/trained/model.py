@@ -1,7 +1,5 @@
 """A trained model with everything needed to use it, loaded from its run folder alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Read a run's own data again, or new data the way its training data was read."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

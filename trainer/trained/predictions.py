@@ -1,7 +1,5 @@
 """Predict for new inputs, and print the predictions or write them to a CSV file."""
 
-from __future__ import annotations
-
 import csv
 import glob
 import os

@@ -1,7 +1,5 @@
 """`dltrain compare`: show runs side by side, with what differs between them and their results."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`dltrain eval`: measure a trained model on its own test split or on other data."""
 
-from __future__ import annotations
-
 import json
 import re
 

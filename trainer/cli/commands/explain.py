@@ -1,7 +1,5 @@
 """`dltrain explain`: trace one batch forward and backward; show the graph as a table and a picture."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

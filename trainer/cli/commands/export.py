@@ -1,7 +1,5 @@
 """`dltrain export`: write a trained model as a file that other programs can load without this package."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

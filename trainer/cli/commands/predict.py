@@ -1,7 +1,5 @@
 """`dltrain predict`: predict for images, rows of a table, or texts with a trained model."""
 
-from __future__ import annotations
-
 import sys
 
 from trainer.cli.settings import Setting, Settings, Usage

@@ -1,7 +1,5 @@
 """`dltrain reproduce`: repeat a run in a new folder, and compare the results."""
 
-from __future__ import annotations
-
 import math
 import shlex
 import subprocess

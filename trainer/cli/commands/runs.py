@@ -1,7 +1,5 @@
 """`dltrain runs`: list all runs, importing neither torch nor Hydra and reading two small files per run."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable
