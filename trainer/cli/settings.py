@@ -8,11 +8,6 @@ from trainer.config.keys import parse_line
 from trainer.errors import ConfigError, nearest
 
 
-def is_count(value: float) -> bool:
-    """Whether a number is a whole one of at least 1."""
-    return value >= 1 and value % 1 == 0
-
-
 class Setting(NamedTuple):
     """One key of a command, required if it has no default. Its value is one of `choices`, or a number that `fits`."""
 
@@ -30,6 +25,11 @@ class Setting(NamedTuple):
             if not self.fits or value == self.default or self.fits(float(value)):
                 return ""
         return self.expected
+
+
+def count(about: str, expected: str) -> Setting:
+    """Return an optional setting that is a whole number of at least 1."""
+    return Setting(about, "", expected=expected, fits=lambda value: value >= 1 and value % 1 == 0)
 
 
 class Usage(NamedTuple):

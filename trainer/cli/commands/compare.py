@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, Settings, Usage, is_count
+from trainer.cli.settings import Setting, Settings, Usage, count
 from trainer.errors import ConfigError
 from trainer.files import finite
 from trainer.runs.index import Run, every, find, find_sweep, is_sweep, jobs, new_folder, started
@@ -21,7 +21,7 @@ from trainer.view.words import shown
 USAGE = Usage(
     settings={
         "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
-        "last": Setting("number of runs, the newest ones", "", (), "a number of runs, as in last=2", is_count),
+        "last": count("number of runs, the newest ones", "a number of runs, as in last=2"),
         "output": Setting("a .png, or a folder for it; by default a new one in outputs, or the sweep's own", ""),
         "json": Setting("true, or --json: print JSON, draw nothing", "false", ("true", "false")),
     },

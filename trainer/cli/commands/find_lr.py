@@ -1,14 +1,10 @@
 """`dltrain find-lr`: the learning-rate range test of a run's config, with a picture and a suggestion."""
 
-from __future__ import annotations
-
 import csv
 import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from omegaconf import DictConfig
 
 from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import without
@@ -47,30 +43,14 @@ def main(given: Settings) -> None:
             f"dltrain find-lr: lowest={lowest:g} highest={highest:g} steps={steps:g}: expected lowest below highest, "
             f"and a whole number of at least {FEWEST_STEPS} steps"
         )
-    from trainer.config.check import checked
-
-    cfg, _ = checked(given.overrides, given.config_dir)
-    names = names_of(cfg.hydra)
-    curve = measure(cfg, lowest, highest, int(steps))
-    if len(curve.lrs) < 2:
-        raise NumericalError(
-            f"the loss is not finite at the lowest learning rate, {lowest:g}; try lowest={lowest / 1e3:g}"
-        )
-    _report(curve, names, given, new_folder(f"find-lr-{names['model']}-{names['data']}"))
-
-
-def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve:
-    """Run the test as the config says, except for the learning rate and its schedule.
-
-    Raises:
-        ConfigError: the learning rate does not set the optimizer's step length.
-    """
     from trainer.build import parts
     from trainer.build.update import FULL_BATCH, update
+    from trainer.config.check import checked
     from trainer.engine.lr_range import range_test
 
-    made = parts.assemble(cfg)
-    changes = update(cfg, made.model, steps, made.scaler)
+    cfg, _ = checked(given.overrides, given.config_dir)
+    made, names = parts.assemble(cfg), names_of(cfg.hydra)
+    changes = update(cfg, made.model, int(steps), made.scaler)
     optimizer = changes.optimizer
     if changes.reevaluates or isinstance(optimizer, FULL_BATCH) or "lr" not in optimizer.param_groups[0]:
         raise ConfigError(
@@ -78,10 +58,15 @@ def measure(cfg: DictConfig, lowest: float, highest: float, steps: int) -> Curve
             "such as optim=adam"
         )
     parts_of_test = made.model, made.loss, made.data.train, changes
-    return range_test(*parts_of_test, autocast=made.autocast, lowest=lowest, highest=highest, steps=steps)
+    curve = range_test(*parts_of_test, autocast=made.autocast, lowest=lowest, highest=highest, steps=int(steps))
+    if len(curve.lrs) < 2:
+        raise NumericalError(
+            f"the loss is not finite at the lowest learning rate, {lowest:g}; try lowest={lowest / 1e3:g}"
+        )
+    _report(curve, names, given, new_folder(f"find-lr-{names['model']}-{names['data']}"))
 
 
-def _report(curve: Curve, names: dict[str, str], given: Settings, folder: Path) -> None:
+def _report(curve: "Curve", names: dict[str, str], given: Settings, folder: Path) -> None:
     from trainer.view.console import shown
     from trainer.view.lr_picture import lr_picture
 

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, Settings, Usage, is_count
+from trainer.cli.settings import Setting, Settings, Usage, count
 from trainer.config.keys import SLOTS
 from trainer.errors import CheckpointError, FileSystemError
 from trainer.runs.index import ROOT, STATES, Run, every, find_sweep, jobs, sweeps
@@ -27,7 +27,7 @@ USAGE = Usage(
         **{slot: Setting(f"only runs with this {slot}; * matches anything", "") for slot in SLOTS},
         "state": Setting(f"only runs in this state: {', '.join(STATES)}", "", ("", *STATES)),
         "sort": Setting("put the newest run, the best metric or the longest time last", "when", tuple(ORDERS)),
-        "last": Setting("number of rows to print, the last ones", "", (), "a number of rows, 1 or more", is_count),
+        "last": count("number of rows to print, the last ones", "a number of rows, 1 or more"),
         "sweep": Setting("the jobs of a sweep: its folder, or last", ""),
         "root": Setting("the folder of all runs", str(ROOT)),
         "json": Setting("true, or --json: print JSON", "false", ("true", "false")),
