@@ -1,6 +1,7 @@
 """The commands of `dltrain` besides training: each is a module with a `USAGE` and a function `main(given)`.
 
-No module here imports torch at the top; a command does where it needs it.
+`main` raises a DltrainError for whatever the user can fix. No module here imports torch at the top; a command does
+where it needs it.
 """
 
 COMMANDS = {  # name -> module, help

@@ -25,11 +25,7 @@ ROWS = 60  # larger graphs are folded
 
 
 def main(given: Settings) -> None:
-    """Print the table with its legend, and draw graph.png.
-
-    Raises:
-        DltrainError: an error that the user can fix.
-    """
+    """Print the table with its legend, and draw graph.png."""
     if not given.values["run"]:
         from trainer.config.check import checked
 

@@ -32,11 +32,7 @@ FEWEST_STEPS = 30  # fewer give no smooth slope
 
 
 def main(given: Settings) -> None:
-    """Print the suggestion, and write lr_range.png and lr_range.csv.
-
-    Raises:
-        DltrainError: an error that the user can fix.
-    """
+    """Print the suggestion, and write lr_range.png and lr_range.csv."""
     lowest, highest, steps = (float(given.values[key]) for key in USAGE.settings)
     if not (lowest < highest and steps >= FEWEST_STEPS and steps == int(steps)):
         raise ConfigError(

@@ -41,9 +41,11 @@ def main(given: Settings) -> None:
     after = _again(before)
     say("", *_drift(before, after))
     if failed := _judge(before, after, tolerance):
+        is_free = str(before.environment.get("device")).startswith("cuda") and not config(before).get("deterministic")
+        why = "a GPU is bit-reproducible only with deterministic=true" if is_free else "see above for what has changed"
         raise DltrainError(
             f"{shown(before.folder)} was not reproduced: {', '.join(failed)} of {shown(after.folder)} differ by more "
-            f"than tolerance={tolerance:g}; {_why(before)}"
+            f"than tolerance={tolerance:g}; {why}"
         )
 
 
@@ -95,11 +97,6 @@ def _drift(before: Run, after: Run) -> list[str]:
     if before.environment.get("resumed"):
         lines.append("  it was resumed: if that added epochs, an uninterrupted run has another learning-rate schedule")
     return ["drift", *lines] if lines else ["no drift: the same code, packages, machine and data"]
-
-
-def _why(before: Run) -> str:
-    is_free = str(before.environment.get("device")).startswith("cuda") and not config(before).get("deterministic")
-    return "a GPU is bit-reproducible only with deterministic=true" if is_free else "see above for what has changed"
 
 
 def _judge(before: Run, after: Run, tolerance: float) -> list[str]:
