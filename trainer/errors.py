@@ -1,5 +1,15 @@
 """The errors that a user can cause, with their exit codes.
 
+    DltrainError            1   an unexpected error, or results that `dltrain reproduce` could not reproduce
+    ├── ConfigError         2   an invalid key, option or value
+    ├── DataError           3   a data file or table that is missing or invalid
+    ├── CheckpointError     4   saved weights that are missing, damaged or from another model
+    ├── NumericalError      5   a loss that is not finite
+    ├── FileSystemError     6   no space, no permission, no such folder
+    ├── RunFolderError      7   a run folder that is in use or not empty
+    ├── SweepError          8   a sweep with failed jobs
+    └── OutOfMemory         9   a model or batch that does not fit in memory
+
 Each message is one line: what is wrong, where (key, file, line, column), the value found, what was expected, what to
 try. Any other exception exits with 1 and leaves its traceback in the run's log. 130 is Ctrl-C, 143 SIGTERM.
 """
@@ -14,10 +24,7 @@ from typing import Any
 
 
 class DltrainError(Exception):
-    """An error whose message is meant for the user; `code` is the process's exit code.
-
-    Itself an unexpected error, or results that `dltrain reproduce` could not reproduce.
-    """
+    """An error whose message is meant for the user; `code` is the process's exit code."""
 
     code = 1
 
@@ -146,8 +153,8 @@ def for_the_user(error: Exception, log: Path, batch_size: int | str, accumulate:
         if batch_size == "full":
             cure = "try data.batch_size=1000"
         elif isinstance(batch_size, int) and batch_size > 1:
-            cure = f"data.batch_size={batch_size // 2} accumulate={accumulate * 2}"
-            cure += " makes the same updates with less memory"
+            half = f"data.batch_size={batch_size // 2} accumulate={accumulate * 2}"
+            cure = f"{half} makes the same updates with less memory"
         return OutOfMemory(f"out of memory with data.batch_size={batch_size}; {cure}")
     if isinstance(error, OSError):
         return FileSystemError(f"{error.filename or log.parent}: {error.strerror or error}")

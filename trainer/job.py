@@ -38,13 +38,13 @@ def run_job(
         shown = error
         if isinstance(error, Exception):
             shown = for_the_user(error, run.log, cfg.data.batch_size, cfg.accumulate)
-        end = {
-            "status": "failed" if isinstance(error, Exception) else "interrupted",
-            "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),
-            "run_dir": str(folder.absolute()),
-        }
-        if read_json(run.summary).get("status") != "finished":  # a run that fails while drawing keeps its summary
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if read_json(run.summary).get("status") != "finished":  # a run that fails while drawing keeps its summary
+                end = {
+                    "status": "failed" if isinstance(error, Exception) else "interrupted",
+                    "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),
+                    "run_dir": str(folder.absolute()),
+                }
                 write_json(run.summary, end)
         if not isinstance(shown, DltrainError):
             raise

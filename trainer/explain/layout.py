@@ -54,7 +54,8 @@ def layout(nodes: Sequence[Node]) -> Layout:
         for start in above:
             passing = [Place(start.node, layer) for layer in range(start.layer, box.layer)]
             lines |= dict.fromkeys(pairwise([*passing, box]))
-    return _in_columns(_across([*boxes.values()], [*lines]), [*boxes.values()], [*lines])
+    all_boxes, all_lines = list(boxes.values()), list(lines)
+    return _in_columns(_across(all_boxes, all_lines), all_boxes, all_lines)
 
 
 def _across(boxes: Sequence[Place], lines: Sequence[tuple[Place, Place]]) -> dict[Place, float]:
@@ -76,8 +77,9 @@ def _across(boxes: Sequence[Place], lines: Sequence[tuple[Place, Place]]) -> dic
             x[place] = max(wanted[place], right + half)
             right = x[place] + half
         moved = [x[place] - wanted[place] for place in order if place in boxes]
+        shift = sum(moved) / len(moved)
         for place in order:
-            x[place] -= sum(moved) / len(moved)
+            x[place] -= shift
     return x
 
 
