@@ -1,7 +1,5 @@
 """Write files atomically and never through links, and read them without waiting; read and write the JSON of runs."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

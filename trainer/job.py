@@ -1,7 +1,5 @@
 """Train one run in its folder, and record there how it ended."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -56,13 +54,12 @@ def _train(cfg: DictConfig, run: RunFolder, halt: Halt) -> float:
         if isinstance(error, Exception):
             shown = for_the_user(error, run.log, cfg.data.batch_size, cfg.accumulate)
         with contextlib.suppress(OSError):
-            end = {
-                "status": "failed" if isinstance(error, Exception) else "interrupted",
-                "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),
-                "run_dir": str(run.path.absolute()),
-            }
-            # A run that failed after it finished, while drawing, keeps its summary.
-            if read_json(run.summary).get("status") != "finished":
+            if read_json(run.summary).get("status") != "finished":  # a run that fails while drawing keeps its summary
+                end = {
+                    "status": "failed" if isinstance(error, Exception) else "interrupted",
+                    "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),
+                    "run_dir": str(run.path.absolute()),
+                }
                 write_json(run.summary, end)
         if not isinstance(shown, DltrainError):
             raise

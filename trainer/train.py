@@ -1,7 +1,5 @@
 """Train one run: build its parts, follow the loop's reports, record the results."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from trainer.build import parts
-from trainer.cli.commands import export
 from trainer.config.check import checked
 from trainer.config.schema import groups
 from trainer.data.tensors import DataSpec
@@ -136,4 +135,4 @@ def test_without_the_data_random_inputs_are_compared(dltrain, tmp_path):
     dltrain("data=text", "data.path=texts.csv", "model=gru", "epochs=1", "optim.lr=0.1")
     path.unlink()
     outcome = dltrain("export", "format=torch")
-    assert f"compared  with the model on {export.EXAMPLES_COMPARED} random inputs" in outcome.out, outcome.err
+    assert f"compared  with the model on {exporting.EXAMPLES_COMPARED} random inputs" in outcome.out, outcome.err

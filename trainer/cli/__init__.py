@@ -3,8 +3,6 @@
 Hydra is imported only to compose: importing it takes longer than listing a thousand runs.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import importlib
@@ -67,14 +65,12 @@ def run(arguments: Sequence[str]) -> int:
     """Execute a command line and return its exit code; an error prints one line on stderr."""
     try:
         _dispatch(list(arguments))
-    except DltrainError as error:
+    except (DltrainError, Stopped) as error:
         return _fail(error.code, str(error))
     except KeyboardInterrupt:
         return _fail(130, "interrupted")
     except Terminated:
         return _fail(143, "terminated")
-    except Stopped as stopped:
-        return _fail(stopped.code, str(stopped))
     except BrokenPipeError:  # the reader of our output, such as `head`, is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -91,19 +87,26 @@ def _fail(code: int, message: str) -> int:
 
 
 def _dispatch(arguments: list[str]) -> None:
-    if arguments and arguments[0] in COMMANDS:
-        _run_command(*arguments)
+    name = arguments[0] if arguments else ""
+    if name in COMMANDS:
+        module, about = COMMANDS[name]
+        command = importlib.import_module(f"trainer.cli.commands.{module}")
+        if HELP & {*arguments}:
+            print(help_of(name, about, command.USAGE))
+        else:
+            command.main(parse(name, command.USAGE, arguments[1:]))
         return
     if HELP & {*arguments}:
         from trainer.cli.help import usage
 
         print(usage(arguments))
         return
+    if parse_line(name).value is None and (near := get_close_matches(name, COMMANDS, 1)):
+        raise ConfigError(f"{name!r}: unknown command; did you mean dltrain {near[0]}?")
     from trainer.cli.start import start
     from trainer.config import command_line
     from trainer.config.compose import launch
 
-    _refuse_unknown_command(*arguments)
     flags = command_line.parse(arguments)
     if flags.hydra_help or flags.info or flags.shell_completion:
         launch(flags)
@@ -116,18 +119,3 @@ def _dispatch(arguments: list[str]) -> None:
         sweep(flags, arguments)
     else:
         start(flags, arguments)
-
-
-def _run_command(name: str, *arguments: str) -> None:
-    module, about = COMMANDS[name]
-    command = importlib.import_module(f"trainer.cli.commands.{module}")
-    if HELP & {*arguments}:
-        print(help_of(name, about, command.USAGE))
-    else:
-        command.main(parse(name, command.USAGE, arguments))
-
-
-def _refuse_unknown_command(word: str = "", *_: str) -> None:
-    """Raise ConfigError if the first word is nearly a command."""
-    if parse_line(word).value is None and (near := get_close_matches(word, COMMANDS, 1)):
-        raise ConfigError(f"{word!r}: unknown command; did you mean dltrain {near[0]}?")

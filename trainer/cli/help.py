@@ -1,7 +1,5 @@
 """Print `dltrain --help`: the components to choose from and the knobs to set, one per line."""
 
-from __future__ import annotations
-
 from argparse import ArgumentParser
 from collections.abc import Sequence
 

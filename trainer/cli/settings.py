@@ -1,8 +1,7 @@
 """Parse a command's `key=value` settings, suggesting the nearest name for an unknown one, and format its help."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from trainer.config.keys import parse_line
@@ -10,11 +9,30 @@ from trainer.errors import ConfigError, nearest
 
 
 class Setting(NamedTuple):
-    """One key of a command, required if it has no default."""
+    """One key of a command, required if it has no default. Its value is one of `choices`, or a number that `fits`."""
 
     about: str
     default: str | None = None
     choices: tuple[str, ...] = ()
+    expected: str = ""  # what a number that does not fit should have been
+    fits: Callable[[float], bool] | None = None
+
+    def check(self, value: str) -> str:
+        """Return what was expected instead of this value, if anything."""
+        if self.choices:
+            return "" if value in self.choices else f"one of {', '.join(self.choices)}"
+        with suppress(ValueError):
+            if not self.fits or value == self.default or self.fits(float(value)):
+                return ""
+        return self.expected
+
+
+TRUST = Setting("true: run the modules of the working folder that a stranger's run names", "false", ("true", "false"))
+
+
+def count(about: str, expected: str) -> Setting:
+    """Return an optional setting that is a whole number of at least 1."""
+    return Setting(about, "", expected=expected, fits=lambda value: value >= 1 and value % 1 == 0)
 
 
 class Usage(NamedTuple):
@@ -43,18 +61,16 @@ def parse(command: str, usage: Usage, arguments: Sequence[str]) -> Settings:
     """
     known = usage.settings
     found = Settings({key: s.default for key, s in known.items() if s.default is not None}, [], [], None)
-    left = list(arguments)
-    while left:
-        word = left.pop(0)
+    left = iter(arguments)
+    for word in left:
         if word.startswith("--") and word[2:] in known and "true" in known[word[2:]].choices:
             word = f"{word[2:]}=true"
         _, key, value = parse_line(word)
         if key == "--config-dir" and usage.overrides:
-            found = found._replace(config_dir=value if value is not None else left.pop(0) if left else "")
+            found = found._replace(config_dir=next(left, "") if value is None else value)
         elif key in known and value is not None:
-            choices = known[key].choices
-            if choices and value not in choices:
-                raise ConfigError(f"dltrain {command}: {word}: expected one of {', '.join(choices)}")
+            if expected := known[key].check(value):
+                raise ConfigError(f"dltrain {command}: {word}: expected {expected}")
             found.values[key] = value
         elif value is not None and usage.overrides:
             found.overrides.append(word)
@@ -63,9 +79,8 @@ def parse(command: str, usage: Usage, arguments: Sequence[str]) -> Settings:
         else:
             hint = f"did you mean {key.lstrip('-')}=...?" if key.lstrip("-") in known else nearest(key, known)
             raise ConfigError(f"dltrain {command}: {word!r}: {hint}")
-    for key in known:
-        if key not in found.values:
-            raise ConfigError(f"dltrain {command}: {key}= is needed: {known[key].about}")
+    if missing := [key for key in known if key not in found.values]:
+        raise ConfigError(f"dltrain {command}: {missing[0]}= is needed: {known[missing[0]].about}")
     return found
 
 

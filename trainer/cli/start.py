@@ -36,19 +36,19 @@ def start(flags: Namespace, command: list[str]) -> None:
     if cfg.dry_run:
         cfg.epochs = cfg.limit_batches = 1
         with TemporaryDirectory() as temporary:
-            _run(cfg, Path(temporary), command)
+            run_in(Path(temporary), cfg, command)
         print("dry run: one batch went through everything; no files were left")
         return
     is_named = FOLDER in map(key_of, flags.overrides)
     folder = (run_folder.claim if is_named else run_folder.create)(Path(cfg.hydra.run.dir))
     try:
-        _run(cfg, folder, command)
+        run_in(folder, cfg, command)
     except ConfigError:
         shutil.rmtree(folder)  # nothing ran: the folder is empty, and its name is free again
         raise
 
 
-def _run(cfg: DictConfig, folder: Path, command: list[str]) -> None:
+def run_in(folder: Path, cfg: DictConfig, command: list[str]) -> None:
     """Train in a folder, and record `command` there, the command line without `dltrain`."""
     with run_config(cfg, folder) as of_run:
         run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command], composed=cfg)
@@ -82,4 +82,4 @@ def _resume(folder: Path, flags: Namespace, trust: bool) -> None:
         print(f"{folder} has already finished; pass epochs={summary.get('epochs', 0) * 2} to train longer")
         return
     print(*(f"changed  {line}" for line in changed.values()), sep="\n", end="\n" if changed else "")
-    _run(cfg, folder, [*again(started), *started.overrides])
+    run_in(folder, cfg, [*again(started), *started.overrides])

@@ -1,8 +1,5 @@
 """The values that a sweep gives to its keys, and the combinations that have to be checked."""
 
-from __future__ import annotations
-
-import math
 from contextlib import suppress
 from itertools import product
 from typing import Any
@@ -58,8 +55,8 @@ def sweep_samples(axes: list[list[str]]) -> list[list[str]]:
 def _to_check(axis: list[str]) -> list[str]:
     """Return the first value, every word, and the ends of numbers: each knob allows a range."""
     numbers = {line: number(line) for line in axis}
-    whole = [line for line in axis if isinstance(numbers[line], int)]
-    fractions = [line for line, n in numbers.items() if isinstance(n, float) and math.isfinite(n) and n % 1]
+    whole = [line for line, n in numbers.items() if isinstance(n, int)]
+    fractions = [line for line, n in numbers.items() if isinstance(n, float) and n % 1 > 0]  # finite ones
     kinds = [lines for lines in (whole, fractions) if lines]
     ends = {end(lines, key=lambda line: numbers[line] or 0) for lines in kinds for end in (min, max)}
     return [axis[0], *(line for line in axis[1:] if line in ends or line not in (*whole, *fractions))]

@@ -1,7 +1,5 @@
 """Parse the command line: its flags, and the configs that it describes."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from typing import NoReturn
 

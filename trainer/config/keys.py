@@ -3,8 +3,6 @@
 Only the standard library is imported here, so that `dltrain runs` does not wait for Hydra.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 

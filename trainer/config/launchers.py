@@ -4,8 +4,6 @@ A launcher can run shell commands or hand them to a cluster's scheduler. Only th
 which may be somebody else's, may set plain values alone.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import cache

@@ -3,8 +3,6 @@
 Only the standard library is imported here, so that help does not wait for Hydra.
 """
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path

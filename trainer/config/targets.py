@@ -5,8 +5,6 @@ its type and the module that defines it, not by the name that led to it: `mynet.
 refused.
 """
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from collections.abc import Callable
@@ -120,12 +118,10 @@ def arguments_of(cfg: DictConfig, slot: str) -> tuple[Callable[..., Any], dict[s
 
 
 def _refuse_nested(path: str, node: Any) -> None:
-    items = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
-    for key, value in items:
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if str(key).startswith("_"):
-            raise ConfigError(
-                f"{path}.{key}={value}: components cannot be nested; keys that start with _ are not allowed"
-            )
+            what = f"{path}.{key}={value}"
+            raise ConfigError(f"{what}: components cannot be nested; keys that start with _ are not allowed")
         _refuse_nested(f"{path}.{key}", value)
 
 

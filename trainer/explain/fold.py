@@ -3,11 +3,8 @@
 Merging consecutive nodes makes no cycle: in topological order, any path between two of them stays among them.
 """
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import count, groupby
 
 from trainer.explain.marks import worst
 from trainer.explain.node import Call, Node, pooled
@@ -28,7 +25,7 @@ def folded(nodes: Sequence[Node], most: int) -> list[Node]:
     deepest = max(len(node.calls) for node in functions) - 1
     for joins in (False, True):
         for depth in range(max(1, deepest), 0, -1):
-            segments = [list(group) for _, group in groupby(functions, _call_of(depth, joins))]
+            segments = _segments(functions, depth, joins)
             graph = _graph(nodes, segments, depth)
             if len(graph) <= most:
                 return graph
@@ -39,23 +36,22 @@ def folded(nodes: Sequence[Node], most: int) -> list[Node]:
     return graph
 
 
-def _call_of(depth: int, joins: bool) -> Callable[[Node], int]:
-    """Return a key that numbers a function by the call at `depth` in which it happened.
+def _segments(functions: Sequence[Node], depth: int, joins: bool) -> list[Segment]:
+    """Group the functions by the call at `depth` in which they happened.
 
-    A function outside such calls gets the number of the function before it if it `joins`, else one of its own.
+    A function outside such calls stands alone or, if it `joins`, goes with the call before it.
     """
-    own = count(-1, -1)
-    last = -1
-
-    def number(node: Node) -> int:
-        nonlocal last
-        if len(node.calls) > depth:
-            last = node.calls[depth].number
-        elif not joins or last < 0 or node.calls[0].module:
-            last = next(own)
-        return last
-
-    return number
+    segments: list[Segment] = []
+    last = None
+    for node in functions:
+        call = node.calls[depth].number if len(node.calls) > depth else None
+        if call is None and joins and not node.calls[0].module:  # the loss joins nothing
+            call = last
+        if call is None or call != last:
+            segments.append([])
+        segments[-1].append(node)
+        last = call
+    return segments
 
 
 def _graph(nodes: Sequence[Node], segments: Sequence[Segment], depth: int) -> list[Node]:

@@ -5,10 +5,9 @@ down takes a narrow place in each layer between, and the places of a layer are i
 Many layers are cut into columns side by side.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from trainer.explain.node import Node
@@ -42,51 +41,42 @@ class Layout(NamedTuple):
     width: float
     rows: int
 
-    def crossing(self, column: int) -> list[tuple[Place, Place]]:
-        """Return the lines from that column to the next."""
-        columns = ((self.spots[start].column, self.spots[end].column) for start, end in self.lines)
-        return [line for line, ends in zip(self.lines, columns, strict=True) if ends == (column, column + 1)]
-
 
 def layout(nodes: Sequence[Node]) -> Layout:
     """Return a layout of all nodes except parameters."""
-    shown = [node for node in nodes if not node.is_parameter]
-    layer: dict[int, int] = {}
-    last_use: dict[int, int] = {}
-    for node in shown:
-        above = [i for i in node.inputs if i in layer]
-        layer[node.number] = 1 + max((layer[i] for i in above), default=-1)
-        last_use |= {i: max(last_use.get(i, 0), layer[node.number] - 1) for i in above}
-    boxes = [Place(number, row) for number, row in layer.items()]
-    passing = [Place(n, row) for n, last in last_use.items() for row in range(layer[n] + 1, last + 1)]
-    lines = [(Place(p.node, p.layer - 1), p) for p in passing]
-    lines += [
-        (Place(i, layer[node.number] - 1), Place(node.number, layer[node.number]))
-        for node in shown
-        for i in node.inputs
-        if i in layer
-    ]
-    return _in_columns(_across(boxes, passing, lines), boxes, lines)
+    boxes: dict[int, Place] = {}
+    lines: dict[tuple[Place, Place], None] = {}  # a set that keeps its order: two users share a passing value
+    for node in nodes:
+        if node.is_parameter:
+            continue
+        above = [boxes[i] for i in node.inputs if i in boxes]
+        box = boxes[node.number] = Place(node.number, 1 + max((start.layer for start in above), default=-1))
+        for start in above:
+            passing = [Place(start.node, layer) for layer in range(start.layer, box.layer)]
+            lines |= dict.fromkeys(pairwise([*passing, box]))
+    all_boxes, all_lines = list(boxes.values()), list(lines)
+    return _in_columns(_across(all_boxes, all_lines), all_boxes, all_lines)
 
 
-def _across(boxes: list[Place], passing: list[Place], lines: list[tuple[Place, Place]]) -> dict[Place, float]:
+def _across(boxes: Sequence[Place], lines: Sequence[tuple[Place, Place]]) -> dict[Place, float]:
     """Return the x of each place: as close as possible to the mean of those above it."""
     x: dict[Place, float] = {}
-    is_box = set(boxes)
-    for row in range(max(box.layer for box in boxes) + 1):
+    places = {*boxes, *(end for _, end in lines)}
+    for layer in range(max(box.layer for box in boxes) + 1):
         wanted = {}
-        for place in [p for p in [*boxes, *passing] if p.layer == row]:
+        for place in (place for place in places if place.layer == layer):
             above = [start for start, end in lines if end == place]
-            if len(is_box.intersection(above)) == 1:  # a chain stays straight when others join it
-                above = [start for start in above if start in is_box]
+            nodes_above = [start for start in above if start in boxes]
+            if len(nodes_above) == 1:  # a chain stays straight when others join it
+                above = nodes_above
             wanted[place] = sum(x[start] for start in above) / max(1, len(above))
-        order = sorted(wanted, key=lambda place: (wanted[place], place not in is_box, place.node))
+        order = sorted(wanted, key=lambda place: (wanted[place], place not in boxes, place.node))
         right = -math.inf  # right edge of the place before
         for place in order:
-            half = (WIDTH if place in is_box else NARROW) / 2
+            half = (WIDTH if place in boxes else NARROW) / 2
             x[place] = max(wanted[place], right + half)
             right = x[place] + half
-        moved = [x[place] - wanted[place] for place in order if place in is_box]
+        moved = [x[place] - wanted[place] for place in order if place in boxes]
         shift = sum(moved) / len(moved)
         for place in order:
             x[place] -= shift
@@ -95,10 +85,11 @@ def _across(boxes: list[Place], passing: list[Place], lines: list[tuple[Place, P
 
 def _in_columns(x: dict[Place, float], boxes: list[Place], lines: list[tuple[Place, Place]]) -> Layout:
     num_layers = 1 + max(place.layer for place in x)
-    rows = math.ceil(num_layers / math.ceil(num_layers / MOST_LAYERS))
+    num_columns = math.ceil(num_layers / MOST_LAYERS)
+    rows = math.ceil(num_layers / num_columns)
     spots: dict[Place, Spot] = {}
     left = 0.0
-    for column in range(math.ceil(num_layers / rows)):
+    for column in range(num_columns):
         here = [place for place in x if place.layer // rows == column]
         first = min(x[place] for place in here) - WIDTH / 2
         spots |= {place: Spot(left + x[place] - first, place.layer % rows, column) for place in here}

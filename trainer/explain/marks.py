@@ -5,8 +5,6 @@ A length-preserving map keeps it, whatever the shapes; a mean or root mean squar
 Models that train well stay between 1/1000 and 300.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import replace

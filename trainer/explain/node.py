@@ -1,7 +1,5 @@
 """The nodes of a graph: a list in which each comes after all that it is computed from."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

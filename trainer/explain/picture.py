@@ -1,8 +1,7 @@
 """Draw a graph: one box per node, coloured by the size of its gradient."""
 
-from __future__ import annotations
-
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -39,8 +38,11 @@ def graph_picture(nodes: Sequence[Node], title: str, path: Path) -> None:
     axes.set_axis_off()
     figure.suptitle(title)
     norm = _norm(nodes)
-    for start, end in plan.lines:
-        _line(axes, plan, start, end)
+    num_lanes = Counter[int]()  # lines to the next column take parallel ways, passing values outside
+    for start, end in sorted(plan.lines, key=lambda line: line[1] in plan.boxes):
+        column = plan.spots[start].column
+        _line(axes, plan, start, end, lane=0.06 * num_lanes[column])
+        num_lanes[column] += plan.spots[end].column > column
     for place in plan.boxes:
         _box(axes, plan, nodes, place, norm)
     bar = figure.colorbar(ScalarMappable(norm, COLOURS), ax=axes, fraction=0.03, aspect=30, shrink=0.8)
@@ -59,7 +61,8 @@ def _norm(nodes: Sequence[Node]) -> LogNorm:
 
 def _box(axes: Axes, plan: Layout, nodes: Sequence[Node], place: Place, norm: LogNorm) -> None:
     node, (x, row, _) = nodes[place.node], plan.spots[place]
-    lines = [_shortened(node.title), shape(node)]
+    title = node.title if len(node.title) <= LONGEST else f"...{node.title[3 - LONGEST :]}"
+    lines = [title, shape(node)]
     fill: Any = "white"
     ink = "black"
     if node.gradient:
@@ -67,7 +70,8 @@ def _box(axes: Axes, plan: Layout, nodes: Sequence[Node], place: Place, norm: Lo
         if node.gradient.rms > 0 and node is not nodes[-1]:  # the loss's is always 1
             fill = COLOURS(norm(node.gradient.rms))
             ink = "white" if norm(node.gradient.rms) < 0.5 else "black"
-    parameters = [nodes[i] for i in node.inputs if nodes[i].is_parameter and _first_user(nodes, i) is node]
+    used_above = {i for above in nodes[: node.number] for i in above.inputs}
+    parameters = [nodes[i] for i in node.inputs if nodes[i].is_parameter and i not in used_above]
     if gradient := pooled([parameter.gradient for parameter in parameters]):
         lines.append(f"parameters' {brief(gradient.rms)}")
     mark = node.mark or next((parameter.mark for parameter in parameters if parameter.mark), "")
@@ -86,21 +90,16 @@ def _box(axes: Axes, plan: Layout, nodes: Sequence[Node], place: Place, norm: Lo
     axes.text(x, row, "\n".join(lines), color=ink, size=8, ha="center", va="center", linespacing=1.2, zorder=3)
     if mark:
         label = {"facecolor": style.VERMILION, "edgecolor": "none", "boxstyle": "round,pad=0.15"}
-        place_of_mark = x + HALF_WIDTH - 0.03, row - HALF_HEIGHT
-        axes.text(*place_of_mark, mark, color="black", size=7, ha="right", va="center", bbox=label, zorder=4)
+        right, top = x + HALF_WIDTH - 0.03, row - HALF_HEIGHT
+        axes.text(right, top, mark, color="black", size=7, ha="right", va="center", bbox=label, zorder=4)
 
 
-def _first_user(nodes: Sequence[Node], number: int) -> Node:
-    return next(node for node in nodes if number in node.inputs)
-
-
-def _line(axes: Axes, plan: Layout, start: Place, end: Place) -> None:
+def _line(axes: Axes, plan: Layout, start: Place, end: Place, lane: float) -> None:
     """Draw a line to a place in the next layer, perhaps at the top of the next column; an arrow if it is a box."""
     (x0, row0, column0), (x1, row1, column1) = plan.spots[start], plan.spots[end]
     lower, into_box = row0 + HALF_HEIGHT, end in plan.boxes
     points = [(x0, lower), (x1, row1 - HALF_HEIGHT)]
     if column1 > column0:
-        lane = 0.06 * plan.crossing(column0).index((start, end))
         right = max(spot.x for spot in plan.spots.values() if spot.column == column0) + (1 + GAP) / 2 - lane
         points[1:1] = [(x0, lower + 0.17 - lane), (right, lower + 0.17 - lane), (right, -0.5 + lane), (x1, -0.5 + lane)]
     if not into_box:
@@ -109,7 +108,3 @@ def _line(axes: Axes, plan: Layout, start: Place, end: Place) -> None:
     if into_box:
         arrow = {"arrowstyle": "-|>", "color": LINE, "shrinkA": 0, "shrinkB": 0, "linewidth": 1}
         axes.annotate("", xy=points[-1], xytext=points[-2], arrowprops=arrow, zorder=1)
-
-
-def _shortened(title: str) -> str:
-    return title if len(title) <= LONGEST else "..." + title[3 - LONGEST :]

@@ -4,12 +4,10 @@ The model itself runs, forward and backward. Each torch function that it calls i
 before its first use: a node comes after all that it is computed from.
 """
 
-from __future__ import annotations
-
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -37,7 +35,7 @@ def record(
     # The input needs a gradient but is not a leaf, because a model may change it in place.
     given = inputs.detach().requires_grad_().clone() if inputs.is_floating_point() else inputs
     recording.add("inputs", [given], (), is_leaf=True)
-    with _tracked(model, recording), recording, autocast:
+    with recording.hooks(model), recording, autocast:
         outputs = model(given)
     recording.enter("loss", type(loss).__name__, outputs)
     with recording:
@@ -45,22 +43,6 @@ def record(
     recording.leave(value)
     value.backward()
     return recording.finished()
-
-
-@contextmanager
-def _tracked(model: nn.Module, recording: _Recording) -> Iterator[None]:
-    """Tell the recording which module is running."""
-    handles = []
-    for name, module in model.named_modules():
-        kind = type(module).__name__
-        enter = partial(recording.enter, name, kind)
-        handles.append(module.register_forward_pre_hook(lambda module, inputs, enter=enter: enter(inputs)))
-        handles.append(module.register_forward_hook(lambda module, inputs, outputs: recording.leave(outputs)))
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _Recording(TorchFunctionMode):
@@ -76,6 +58,15 @@ class _Recording(TorchFunctionMode):
         self.tensors: dict[int, tuple[Tensor, int, int]] = {}  # id -> tensor, its version, number of its node
         self.functions: dict[Any, int] = {}  # autograd function, such as MulBackward0 -> number of its node
         self.gradients: dict[int, list[Size]] = {}  # number of a node -> gradients of its tensors
+
+    def hooks(self, model: nn.Module) -> ExitStack:
+        """Return a context in which the modules of the model report each of their calls."""
+        hooks = ExitStack()
+        for name, module in model.named_modules():
+            enter = partial(self.enter, name, type(module).__name__)
+            hooks.enter_context(module.register_forward_pre_hook(lambda module, inputs, enter=enter: enter(inputs)))
+            hooks.enter_context(module.register_forward_hook(lambda module, inputs, outputs: self.leave(outputs)))
+        return hooks
 
     def __torch_function__(
         self, function: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
@@ -142,18 +133,15 @@ class _Recording(TorchFunctionMode):
         if self._knows(tensor):
             return self.tensors[id(tensor)][2]
         if tensor in self.names:
-            return self._leaf(tensor)
+            if tensor not in self.parameters:
+                self.parameters[tensor] = self.add(self.names[tensor], [tensor], (), is_leaf=True)
+            return self.parameters[tensor]
         if tensor.grad_fn is None:
             return None
         if tensor.grad_fn not in self.functions:
             name = type(tensor.grad_fn).__name__.removesuffix("0").removesuffix("Backward")
             return self.add(name, [tensor], self._behind(tensor.grad_fn))
         return self.functions[tensor.grad_fn]
-
-    def _leaf(self, parameter: Tensor) -> int:
-        if parameter not in self.parameters:
-            self.parameters[parameter] = self.add(self.names[parameter], [parameter], (), is_leaf=True)
-        return self.parameters[parameter]
 
     def _behind(self, function: Any) -> tuple[int, ...]:
         """Return the nodes that feed an autograd function, directly or through functions without a node."""

@@ -1,7 +1,5 @@
 """Print a graph as a table: one row per node, in topological order."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from rich import box
@@ -35,16 +33,11 @@ def graph_table(nodes: Sequence[Node]) -> Table:
 
 def legend(nodes: Sequence[Node]) -> list[str]:
     """Return lines that explain the columns and each mark, with the number of nodes that have it."""
-    found = [node.mark for node in nodes]
-    counts = {mark: found.count(mark) for mark in MEANING}
-    return [
-        "rms        root mean square, over batch and features; gradients are of the loss",
-        *(f"{mark:<10} {meaning}: {_nodes(counts[mark])}" for mark, meaning in MEANING.items()),
-    ]
-
-
-def _nodes(number: int) -> str:
-    return f"{number or 'no'} node{'s' if number > 1 else ''}"
+    lines = ["rms        root mean square, over batch and features; gradients are of the loss"]
+    for mark, meaning in MEANING.items():
+        count = sum(node.mark == mark for node in nodes)
+        lines.append(f"{mark:<10} {meaning}: {count or 'no'} node{'s' if count > 1 else ''}")
+    return lines
 
 
 def shape(node: Node) -> str:

@@ -1,7 +1,5 @@
 """A trained model with everything needed to use it, loaded from its run folder alone."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,28 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from trainer.build import parts
 from trainer.build.training import metrics
-from trainer.config.keys import key_of, value_of
 from trainer.config.schema import Config
-from trainer.config.targets import parameters_of
 from trainer.config.user_modules import allow_all, chosen_by
 from trainer.data import description
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data.tensors import BatchLoader, DataSpec, Examples, TensorLoader
-from trainer.engine import numerics
 from trainer.engine.loop import Loss, full
 from trainer.engine.meter import Meter
-from trainer.engine.numerics import choose_precision, seed_everything
-from trainer.errors import CheckpointError, ConfigError, nearest
-from trainer.runs import checkpoints, index
-from trainer.runs.folder import RunFolder
-from trainer.runs.index import Run
+from trainer.engine.numerics import choose_precision, seed_everything, settle_memory
+from trainer.errors import CheckpointError, ConfigError
+from trainer.runs import checkpoints
+from trainer.runs.index import Run, find
 from trainer.runs.trust import stranger
 
 PATHS = ("root", "path", "test_path")  # settings of data that name a file or a folder
@@ -50,7 +43,7 @@ class Trained:
     autocast: AbstractContextManager
     description: bytes
     summary: dict[str, Any]
-    notes: tuple[str, ...]
+    notes: list[str]
 
     @property
     def name(self) -> str:
@@ -101,12 +94,12 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
         CheckpointError: there is no such run, or its files are missing, damaged or from another version.
         ConfigError: its model cannot be built here, or the device does not exist.
     """
-    numerics.settle_memory()
-    folder = index.find(run)
-    cfg = config_of(folder)
-    with chosen_by(None if trust else stranger(folder)):
+    settle_memory()
+    found = Run(find(run))
+    cfg = config_of(found.folder)
+    with chosen_by(None if trust else stranger(found.folder)):
         allow_all(cfg)
-    store = checkpoints.Store(RunFolder(folder).checkpoints)
+    store = checkpoints.Store(found.files.checkpoints)
     saved = store.read("best")
     if not saved.data:
         raise CheckpointError(
@@ -118,7 +111,12 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
     except ValueError as error:
         raise CheckpointError(f"{store.folder / 'best' / 'data.json'}: {error}") from error
     spec, where = described.spec, parts.device(device or cfg.device)
-    cfg.precision, notes = _possible(cfg.precision, where)
+    notes = []
+    try:
+        choose_precision(cfg.precision, where)
+    except ConfigError:
+        notes = [f"precision fp32 instead of the run's {cfg.precision}, which {where.type} does not support"]
+        cfg.precision = "fp32"
     autocast, _ = choose_precision(cfg.precision, where)
     seed_everything(cfg.seed, cfg.deterministic)
     model = parts.model(cfg, spec, blank(cfg, spec).to(where))
@@ -126,8 +124,8 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
     targets = described.targets().to(where)
     loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
     _, meter, _ = metrics(cfg, spec)
-    summary = Run(folder).summary
-    return Trained(folder, cfg, spec, model.eval(), loss, meter, where, autocast, saved.data, summary, notes)
+    built = model.eval(), loss, meter, where, autocast
+    return Trained(found.folder, cfg, spec, *built, saved.data, found.summary, notes)
 
 
 def config_of(folder: Path) -> DictConfig:
@@ -148,33 +146,7 @@ def config_of(folder: Path) -> DictConfig:
     return cfg
 
 
-def with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
-    """Return the config with other data settings, such as `data.path=other.csv`.
-
-    Raises:
-        ConfigError: the run's data has no such setting.
-    """
-    cfg = cfg.copy()
-    known = parameters_of("data", cfg.data["_target_"])
-    for line in overrides:
-        key, value = key_of(line).removeprefix("data."), value_of(line)
-        if key not in known:
-            raise ConfigError(f"{line}: the run's data, {cfg.data['_target_']}, has no {key}; {nearest(key, known)}")
-        cfg.data[key] = value if key in PATHS else yaml.safe_load(value)
-    return cfg
-
-
 def blank(cfg: DictConfig, spec: DataSpec) -> Tensor:
     """Return two blank examples in the model's input format."""
-    if spec.kind == "tokens":
-        return torch.zeros(2, *spec.in_shape, dtype=torch.int64)
-    return parts.layout(cfg, spec, lambda inputs: inputs)(torch.zeros(2, *spec.in_shape))
-
-
-def _possible(precision: str, device: torch.device) -> tuple[str, tuple[str, ...]]:
-    """Return the run's precision or, if the device does not support it, single precision and a note."""
-    try:
-        choose_precision(precision, device)
-    except ConfigError:
-        return "fp32", (f"precision fp32 instead of the run's {precision}, which {device.type} does not support",)
-    return precision, ()
+    zeros = torch.zeros(2, *spec.in_shape, dtype=torch.int64 if spec.kind == "tokens" else None)
+    return parts.layout(cfg, spec, lambda inputs: inputs)(zeros)

@@ -1,46 +1,90 @@
-"""Read new data the way the training data was read."""
-
-from __future__ import annotations
+"""Read a run's own data again, or new data the way its training data was read."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.config.targets import component
+from trainer.build import parts
+from trainer.config.keys import key_of, value_of
+from trainer.config.targets import component, parameters_of
+from trainer.data import description
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._table.encoder import TableEncoder
 from trainer.data._table.file import open_table
 from trainer.data._table.splits import other_rows
 from trainer.data._vocabulary import Vocabulary
+from trainer.data.description import fingerprints
 from trainer.data.folder import other_folder
 from trainer.data.stream import StreamLoader
 from trainer.data.tensors import BatchLoader, DataSpec, Examples, Splits, TensorLoader, shaped
 from trainer.data.text import other_texts
 from trainer.errors import ConfigError, DataError, nearest
+from trainer.runs.index import Run
+from trainer.trained.model import PATHS, Trained
 
-READS = {
-    "features": "csv",
-    "image": "image_folder",
-    "tokens": "text",
-}  # kind -> dataset that reads its files
-FILES = {"trainer.data.tabular.csv": "features", "trainer.data.folder.image_folder": "image"}
-FILES |= {"trainer.data.text.text": "tokens"}
+READS = {"features": "csv", "image": "image_folder", "tokens": "text"}  # kind -> dataset that reads its files
+FILES = {  # dataset that reads files -> kind
+    "trainer.data.tabular.csv": "features",
+    "trainer.data.folder.image_folder": "image",
+    "trainer.data.text.text": "tokens",
+}
 HOW = ("separator", "decimal", "encoding", "header")  # settings of how a table is written
-Read = tuple[Examples, Callable[..., BatchLoader], list[str]]
+Read = tuple[Examples, Callable[..., BatchLoader], list[str]]  # stored examples, the loader for them, notes to print
 
 
-def other_data(cfg: DictConfig, spec: DataSpec) -> Read:
-    """Read all examples of the file or folder that `cfg.data` names or, for images, another dataset's test split.
+def own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[str]]:
+    """Return the test split of the run's own data, with other settings such as `data.root=...`; and notes to print.
 
-    Returns the stored examples, the loader class for them, and notes to print.
+    Raises:
+        ConfigError: the run's data has no such setting.
+        DataError: the data has changed.
+    """
+    loaders, spec = parts.data(_with_data(model.cfg, overrides), model.device)
+    if description.dumps(spec, loaders.train.targets) != model.description:
+        raise DataError(
+            f"{model.folder}: its data has changed: the training split has other values, classes or sizes; "
+            "to evaluate it as other data, pass data.path= or data="
+        )
+    noted = Run(model.folder).environment.get("data", {}).get("test")
+    is_same = not noted or noted == fingerprints(loaders)["test"]
+    return loaders.test, [] if is_same else ["this test split differs from the run's: other values, or another order"]
+
+
+def other_data(model: Trained, overrides: list[str], config_dir: str | None) -> tuple[BatchLoader, list[str]]:
+    """Return all examples of another file or folder or, for images, another dataset's test split; and notes to print.
 
     Raises:
         DataError: the data cannot be read, lacks a column, or has a class unknown in training.
-        ConfigError: the data is of another kind.
+        ConfigError: the data is of another kind, or has no such setting.
     """
+    if any(line.startswith("data=") for line in overrides):
+        from trainer.config.check import checked  # imports Hydra, which takes longer than most predictions
+
+        cfg = model.cfg.copy()
+        cfg.data = checked(overrides, config_dir)[0].data
+    else:
+        cfg = _with_data(model.cfg, overrides)
+    examples, kind, notes = _read(cfg, model.spec)
+    return model.loader(examples, kind), notes
+
+
+def _with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
+    """Return the config with other data settings, such as `data.path=other.csv`."""
+    cfg = cfg.copy()
+    known = parameters_of("data", cfg.data["_target_"])
+    for line in overrides:
+        key, value = key_of(line).removeprefix("data."), value_of(line)
+        if key not in known:
+            raise ConfigError(f"{line}: the run's data, {cfg.data['_target_']}, has no {key}; {nearest(key, known)}")
+        cfg.data[key] = value if key in PATHS else yaml.safe_load(value)
+    return cfg
+
+
+def _read(cfg: DictConfig, spec: DataSpec) -> Read:
     data: Any = OmegaConf.to_container(cfg.data, resolve=True)
     target, encoder = data["_target_"], encoder_of(spec)
     cure = f"use data={READS[spec.kind]} data.path=..."

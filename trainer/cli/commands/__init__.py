@@ -1,9 +1,8 @@
 """The commands of `dltrain` besides training: each is a module with a `USAGE` and a function `main(given)`.
 
-No module here imports torch at the top; a command does where it needs it.
+`main` raises a DltrainError for whatever the user can fix. No module here imports torch at the top; a command does
+where it needs it.
 """
-
-from __future__ import annotations
 
 COMMANDS = {  # name -> module, help
     "eval": ("evaluate", "evaluate a trained model on its own test split or on other data"),

@@ -1,13 +1,11 @@
 """`dltrain compare`: show runs side by side, with what differs between them and their results."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, Settings, Usage
+from trainer.cli.settings import Setting, Settings, Usage, count
 from trainer.errors import ConfigError
 from trainer.files import finite
 from trainer.runs.index import Run, every, find, find_sweep, is_sweep, jobs, new_folder, started
@@ -23,7 +21,7 @@ from trainer.view.words import shown
 USAGE = Usage(
     settings={
         "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
-        "last": Setting("number of runs, the newest ones", ""),
+        "last": count("number of runs, the newest ones", "a number of runs, as in last=2"),
         "output": Setting("a .png, or a folder for it; by default a new one in outputs, or the sweep's own", ""),
         "json": Setting("true, or --json: print JSON, draw nothing", "false", ("true", "false")),
     },
@@ -45,11 +43,15 @@ def main(given: Settings) -> None:
         CheckpointError: no such run.
         FileSystemError: the picture cannot be written.
     """
-    if sweep := _only_sweep(given.words, given.values):
-        _compare_sweep(sweep, given.values["output"], given.values["json"] == "true")
+    values, as_json = given.values, given.values["json"] == "true"
+    folders = [Path(word).expanduser() for word in given.words]
+    if values["sweep"]:
+        folders.append(find_sweep(values["sweep"]))
+    if len(folders) == 1 and is_sweep(folders[0]) and not values["last"]:
+        _compare_sweep(folders[0], values["output"], as_json)
         return
-    compared = sides(_chosen(given.words, given.values))
-    if given.values["json"] == "true":
+    compared = sides(_chosen(folders, values["last"]))
+    if as_json:
         _say_json(_record(compared))
         return
     if len(compared) <= COLUMNS:
@@ -59,25 +61,12 @@ def main(given: Settings) -> None:
         say("", "code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere))
     if not any(side.run.history for side in compared):
         return
-    path = Path(given.values["output"] or new_folder("compare")).expanduser()
+    path = Path(values["output"] or new_folder("compare")).expanduser()
     say("", f"picture  {shown(draw(compared, path if path.suffix == '.png' else path / 'compare.png'))}")
 
 
-def _only_sweep(words: list[str], values: dict[str, str]) -> Path | None:
-    """Return the sweep to compare if the arguments name one sweep and nothing else."""
-    names = [*words, *([values["sweep"]] if values["sweep"] else [])]
-    if len(names) != 1 or values["last"]:
-        return None
-    folder = find_sweep(names[0]) if values["sweep"] else Path(names[0]).expanduser()
-    return folder if is_sweep(folder) else None
-
-
 def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
-    """Print a sweep's leaderboard and differences between its jobs' environments; `output` is a .png or a folder.
-
-    Raises:
-        FileSystemError: a file cannot be written.
-    """
+    """Print a sweep's leaderboard and differences between its jobs' environments; `output` is a .png or a folder."""
     from trainer.view.sweep import picture
 
     board, elsewhere = leaderboard(sweep), drift(sides(started(jobs(sweep))))
@@ -99,17 +88,10 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
         picture.draw_sweep(sweep, path)
 
 
-def _chosen(words: list[str], values: dict[str, str]) -> list[Run]:
-    last = values["last"]
-    if last and not (last.isdecimal() and int(last)):
-        raise ConfigError(f"dltrain compare: last={last}: expected a number of runs, as in last=2")
-    found: list[Run] = []
-    for word in words:
-        found += started(jobs(Path(word).expanduser())) or [Run(find(word))]
-    if values["sweep"]:
-        found += started(jobs(find_sweep(values["sweep"])))
+def _chosen(folders: Sequence[Path], last: str) -> list[Run]:
+    found = [run for folder in folders for run in started(jobs(folder)) or [Run(find(str(folder)))]]
     if last:
-        found += started(every())[-int(last) :]
+        found += started(every())[-int(float(last)) :]
     found = list({run.folder.resolve(): run for run in found}.values())
     if len(found) < 2:
         got = f"only {shown(found[0].folder)}" if found else "no runs"

@@ -1,25 +1,19 @@
 """`dltrain eval`: measure a trained model on its own test split or on other data."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import re
 
-from trainer.cli.settings import Setting, Settings, Usage
+from trainer.cli.settings import TRUST, Setting, Settings, Usage
 from trainer.config.keys import key_of
-from trainer.errors import ConfigError, DataError, nearest
+from trainer.errors import ConfigError, nearest
 from trainer.files import finite
-
-if TYPE_CHECKING:
-    from trainer.data.tensors import BatchLoader
-    from trainer.trained.model import Trained
 
 USAGE = Usage(
     settings={
         "run": Setting("a run's folder, last, or best of a sweep", "last"),
         "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
         "json": Setting("true, or --json: print one JSON object only", "false", ("true", "false")),
+        "trust": TRUST,
     },
     examples=(
         "dltrain eval run=last                                  its own test split: bit-identical",
@@ -44,95 +38,35 @@ def main(given: Settings) -> None:
 
     from trainer.engine.loop import evaluate
     from trainer.trained import model as trained
+    from trainer.trained.new_data import other_data, own_test
+    from trainer.view.console import Terminal, results_table, shown
 
-    model = trained.load(given.values["run"], given.values["device"])
+    model = trained.load(given.values["run"], given.values["device"], trust=given.values["trust"] == "true")
     is_own = not any(line.startswith(("data=", "data.path=")) for line in given.overrides)
     if is_own:
-        (batches, notes), title = _own_test(model, given.overrides), "test"
+        title, (batches, notes) = "test", own_test(model, given.overrides)
     else:
-        batches, title, notes = _other(model, given.overrides, given.config_dir)
+        title = " ".join(re.sub(r"^data[=.]", "", line) for line in given.overrides)
+        batches, notes = other_data(model, given.overrides, given.config_dir)
     found = evaluate(model.model, model.loss, batches, model.meter, autocast=model.autocast)
-    before = model.summary.get("test", {})
+    before = {name: float(value) for name, value in model.summary.get("test", {}).items()} if is_own else {}
+    different = [name for name in found if name in before and repr(before[name]) != repr(found[name])]  # nan equals nan
     if given.values["json"] == "true":
         content = {"run": str(model.folder), "data": title, "num_examples": batches.num_examples, "metrics": found}
         if is_own:
-            content |= {"metrics_of_run": before, "equal": not _differences(before, found)}
+            content |= {"metrics_of_run": before, "equal": not different}
         print(json.dumps(finite(content)))
         return
-    _print(model, title, found, batches.num_examples, [*model.notes, *notes], before if is_own else {})
-
-
-def _own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[str]]:
-    """Load the test split of the run's own data; return it with notes for the user.
-
-    Raises:
-        DataError: the data has changed.
-    """
-    from trainer.build import parts
-    from trainer.data import description
-    from trainer.runs.index import Run
-    from trainer.trained.model import with_data
-
-    cfg = with_data(model.cfg, overrides)
-    loaders, spec = parts.data(cfg, model.device)
-    if description.dumps(spec, loaders.train.targets) != model.description:
-        raise DataError(
-            f"{model.folder}: its data has changed: the training split has other values, classes or sizes; "
-            "to evaluate it as other data, pass data.path= or data="
-        )
-    noted = Run(model.folder).environment.get("data", {}).get("test")
-    if noted and noted != description.fingerprints(loaders)["test"]:
-        return loaders.test, ["this test split differs from the run's: other values, or another order"]
-    return loaders.test, []
-
-
-def _other(model: Trained, overrides: list[str], config_dir: str | None) -> tuple[BatchLoader, str, list[str]]:
-    """Load other data, encoded like the training data; return it with a title and notes for the user."""
-    from trainer.config.check import checked
-    from trainer.trained.model import with_data
-    from trainer.trained.new_data import other_data
-
-    cfg = model.cfg.copy()
-    if any(line.startswith("data=") for line in overrides):
-        cfg.data = checked(overrides, config_dir)[0].data
-    else:
-        cfg = with_data(cfg, overrides)
-    examples, kind, notes = other_data(cfg, model.spec)
-    title = " ".join(line.removeprefix("data=").removeprefix("data.") for line in overrides)
-    return model.loader(examples, kind), title, notes
-
-
-def _print(
-    model: Trained,
-    title: str,
-    found: Mapping[str, float],
-    num_examples: int,
-    notes: list[str],
-    before: Mapping[str, Any],
-) -> None:
-    from trainer.view.console import Terminal, results_table, shown
-
     print(f"run    {shown(model.folder)} ({model.name}), weights of the best epoch, on {model.device}")
-    print(f"data   {title}: {num_examples:,} examples")
-    print(*(f"       {note}" for note in notes), sep="\n", end="\n" if notes else "")
-    rows = {"test, in the run": _numbers(before), title: found} if before else {title: found}
+    print(f"data   {title}: {batches.num_examples:,} examples")
+    for note in (*model.notes, *notes):
+        print(f"       {note}")
+    rows = {"test, in the run": before, title: found} if before else {title: found}
     Terminal(highlight=False, markup=False).print(results_table(rows))
-    if not before:
-        return
-    different = _differences(before, found)
-    for name, (old, new) in different.items():
+    for name in different:
+        old, new = before[name], found[name]
         print(f"DIFFERS  {name}: {old} in the run, {new} now ({new - old:+.2g})")
-    if different and not notes:
+    if different and not (model.notes or notes):
         print("expected on another device, or with other threads or versions")
-    if not different:
+    if before and not different:
         print("PASS  equal to the run's")
-
-
-def _differences(before: Mapping[str, Any], found: Mapping[str, float]) -> dict[str, tuple[float, float]]:
-    """Return the metrics that are not bit-identical; NaN equals NaN."""
-    old = _numbers(before)
-    return {n: (old[n], value) for n, value in found.items() if n in old and repr(old[n]) != repr(value)}
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {name: float(value) for name, value in metrics.items()}

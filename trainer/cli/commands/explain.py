@@ -1,7 +1,5 @@
 """`dltrain explain`: trace one batch forward and backward; show the graph as a table and a picture."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -11,7 +9,6 @@ from trainer.cli.settings import Setting, Settings, Usage
 from trainer.config.keys import SLOTS
 from trainer.config.schema import names_of
 from trainer.errors import ConfigError
-from trainer.explain.node import Node
 from trainer.runs.index import Run, find, new_folder
 
 USAGE = Usage(
@@ -28,11 +25,7 @@ ROWS = 60  # larger graphs are folded
 
 
 def main(given: Settings) -> None:
-    """Print the table with its legend, and draw graph.png.
-
-    Raises:
-        DltrainError: an error that the user can fix.
-    """
+    """Print the table with its legend, and draw graph.png."""
     if not given.values["run"]:
         from trainer.config.check import checked
 
@@ -52,9 +45,13 @@ def main(given: Settings) -> None:
 def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -> None:
     """Explain a config's model at the start of a run or, given the checkpoints `saved`, at its best epoch."""
     from trainer.build import parts
+    from trainer.explain.fold import folded
     from trainer.explain.marks import marked
     from trainer.explain.record import record
+    from trainer.explain.table import graph_table, legend
     from trainer.runs import checkpoints
+    from trainer.view import style
+    from trainer.view.console import Terminal, shown
 
     made = parts.assemble(cfg)
     inputs, targets = (part[:MOST_EXAMPLES] for part in next(iter(made.data.train)))
@@ -62,18 +59,10 @@ def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -
         best = checkpoints.Store(saved).read("best")
         checkpoints.load_weights(made.model, best.weights["model"], saved / "best")
     nodes = marked(record(made.model, made.loss, inputs, targets, made.autocast))
-    _show(nodes, names, len(inputs))
-
-
-def _show(nodes: list[Node], names: dict[str, str], num_examples: int) -> None:
-    from trainer.explain.fold import folded
-    from trainer.explain.table import graph_table, legend
-    from trainer.view import style
-    from trainer.view.console import Terminal, shown
-
     rows = folded(nodes, ROWS)
+
     what = f"{names['model']} on {names['data']}"
-    print(f"{what}: {len(nodes)} nodes, in the order of the forward pass of {num_examples} training examples")
+    print(f"{what}: {len(nodes)} nodes, in the order of the forward pass of {len(inputs)} training examples")
     if len(rows) < len(nodes):
         print(f"folded to {len(rows)} rows: a module's row stands for several nodes and shows the last of them")
     width = None if sys.stdout.isatty() else 120

@@ -1,26 +1,27 @@
 """`dltrain reproduce`: repeat a run in a new folder, and compare the results."""
 
-from __future__ import annotations
-
 import math
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
-from trainer.cli.settings import Setting, Settings, Usage
-from trainer.config.keys import parse_line, without
-from trainer.errors import CheckpointError, ConfigError, DltrainError
+from trainer.cli.settings import TRUST, Setting, Settings, Usage
+from trainer.errors import CheckpointError, DltrainError
 from trainer.runs.diff import config, differing, place
-from trainer.runs.index import ROOT, Run, find, look, new_folder
-from trainer.runs.resume import command_of
+from trainer.runs.index import Run, find, look, new_folder
+from trainer.runs.trust import stranger
 from trainer.view.table import Column, say, show
 from trainer.view.words import number, shown
 
 USAGE = Usage(
     settings={
         "run": Setting("a run folder, last, or best of the newest sweep"),
-        "tolerance": Setting("largest relative difference of a metric that passes", "0"),
+        "tolerance": Setting(
+            "largest relative difference of a metric that passes",
+            "0",
+            expected="a relative difference, 0 or more, as in 1e-4",
+            fits=lambda value: 0 <= value < math.inf,
+        ),
+        "trust": TRUST,
     },
     examples=("dltrain reproduce run=last", "dltrain reproduce run=best tolerance=1e-4"),
 )
@@ -30,30 +31,20 @@ def main(given: Settings) -> None:
     """Run again, and compare.
 
     Raises:
-        ConfigError: an invalid setting.
         CheckpointError: no such run, or one that has not finished.
         DltrainError: the second run fails, or a metric differs.
     """
-    tolerance = _tolerance(given.values["tolerance"])
+    tolerance = float(given.values["tolerance"])
     before = _finished(find(given.values["run"]))
-    after = _again(before)
+    after = _again(before, given.values["trust"] == "true")
     say("", *_drift(before, after))
-    failed = _judge(before, after, tolerance)
-    if failed:
+    if failed := _judge(before, after, tolerance):
+        is_free = str(before.environment.get("device")).startswith("cuda") and not config(before).get("deterministic")
+        why = "a GPU is bit-reproducible only with deterministic=true" if is_free else "see above for what has changed"
         raise DltrainError(
             f"{shown(before.folder)} was not reproduced: {', '.join(failed)} of {shown(after.folder)} differ by more "
-            f"than tolerance={tolerance:g}; {_why(before)}"
+            f"than tolerance={tolerance:g}; {why}"
         )
-
-
-def _tolerance(text: str) -> float:
-    try:
-        tolerance = float(text)
-    except ValueError:
-        tolerance = -1.0
-    if not 0 <= tolerance < float("inf"):
-        raise ConfigError(f"dltrain reproduce: tolerance={text}: expected a relative difference, 0 or more, as in 1e-4")
-    return tolerance
 
 
 def _finished(folder: Path) -> Run:
@@ -65,42 +56,24 @@ def _finished(folder: Path) -> Run:
     return found
 
 
-def _again(before: Run) -> Run:
-    """Run it in a subprocess, in the folder where it was started if that still exists.
+def _again(before: Run, trust: bool) -> Run:
+    """Run it in a new folder, in the working folder as it is now."""
+    from trainer.cli.start import run_in
+    from trainer.config.command_line import again, checked_flags
+    from trainer.config.user_modules import allow_all, chosen_by
+    from trainer.runs.resume import recorded
 
-    Raises:
-        DltrainError: it does not finish.
-    """
-    origin = Path(str(before.environment.get("folder", ".")))
-    origin = origin if origin.is_dir() else Path.cwd()
-    command = _command(before.folder)
-    folder = new_folder("again", origin / ROOT)
-    arguments = [*command, f"hydra.run.dir={folder.relative_to(origin)}"]
-    say(f"in {origin}: dltrain {shlex.join(arguments)}", "")
-    sys.stdout.flush()
-    process = subprocess.Popen([sys.executable, "-m", "trainer.cli", *arguments], cwd=origin)
-    try:
-        code = process.wait()
-    except BaseException as error:
-        if not isinstance(error, KeyboardInterrupt):  # both processes got that
-            process.terminate()
-        process.wait()
-        raise
-    after = look(folder)
-    if code or after is None:
-        raise DltrainError(f"the second run ended with exit code {code}; its log is in {shown(folder)}")
-    return after
-
-
-def _command(folder: Path) -> list[str]:
-    """Return the flags of the command that started a run, and its overrides.
-
-    Raises:
-        CheckpointError: the folder does not record them.
-    """
-    overrides = without(Run(folder).overrides, "resume", "hydra.run.dir")
-    flags = [word for word in command_of(folder) if word.startswith("-") or parse_line(word).value is None]
-    return [*(flag for flag in flags if flag not in ("-m", "--multirun")), *overrides]
+    settings = recorded(before.folder)
+    with chosen_by(None if trust else stranger(before.folder)):
+        cfg = checked_flags(settings)
+        allow_all(cfg)
+    folder = new_folder("again")
+    command = [*again(settings), *settings.overrides]
+    if before.latest.get("folder") != str(Path.cwd()):
+        say(f"started in {before.latest.get('folder')}; relative paths now refer to {Path.cwd()}")
+    say(f"dltrain {shlex.join([*command, f'hydra.run.dir={folder}'])}", "")
+    run_in(folder, cfg, command)
+    return Run(folder)
 
 
 def _drift(before: Run, after: Run) -> list[str]:
@@ -114,40 +87,21 @@ def _drift(before: Run, after: Run) -> list[str]:
     return ["drift", *lines] if lines else ["no drift: the same code, packages, machine and data"]
 
 
-def _why(before: Run) -> str:
-    is_free = str(before.environment.get("device")).startswith("cuda") and not config(before).get("deterministic")
-    return "a GPU is bit-reproducible only with deterministic=true" if is_free else "see above for what has changed"
-
-
 def _judge(before: Run, after: Run, tolerance: float) -> list[str]:
     """Print each metric with PASS or FAIL; return the names of those that failed."""
     rows = []
     for split in ("best", "test"):
         was, now = before.metrics(split), after.metrics(split)
-        rows += [(f"{split}/{name}", was.get(name), now.get(name)) for name in {**was, **now}]
-    passed = [_is_same(was, now, tolerance) for _, was, now in rows]
-    columns = [
-        Column("metric", [name for name, _, _ in rows]),
-        Column("was", [_number(was) for _, was, _ in rows], right=True),
-        Column("is", [_number(now) for _, _, now in rows], right=True),
-        Column("difference", [_difference(was, now) for _, was, now in rows], right=True),
-        Column("verdict", ["PASS" if ok else "FAIL" for ok in passed]),
-    ]
+        for name in {**was, **now}:
+            old, new = was.get(name), now.get(name)
+            difference, is_same = "", False
+            if old is not None and new is not None:
+                difference = "" if old == new else f"{new - old:+.3g}"
+                is_same = math.isclose(old, new, rel_tol=tolerance) or (old != old and new != new)  # NaN equals NaN
+            values = ["missing" if value is None else number(value) for value in (old, new)]
+            rows.append([f"{split}/{name}", *values, difference, "PASS" if is_same else "FAIL"])
+    titles = ("metric", "was", "is", "difference", "verdict")
+    columns = zip(titles, zip(*rows, strict=True), strict=False)
     say("")
-    show(columns, whole=True)
-    return [name for (name, _, _), ok in zip(rows, passed, strict=True) if not ok]
-
-
-def _number(value: float | None) -> str:
-    return "missing" if value is None else number(value)
-
-
-def _difference(was: float | None, now: float | None) -> str:
-    return "" if was is None or now is None or was == now else f"{now - was:+.3g}"
-
-
-def _is_same(was: float | None, now: float | None, tolerance: float) -> bool:
-    """Whether two values agree within the tolerance, relative to the larger; NaN equals NaN."""
-    if was is None or now is None:
-        return False
-    return math.isclose(was, now, rel_tol=tolerance) or (was != was and now != now)
+    show([Column(title, cells, right=title not in ("metric", "verdict")) for title, cells in columns], whole=True)
+    return [name for name, *_, verdict in rows if verdict == "FAIL"]

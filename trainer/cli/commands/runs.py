@@ -1,17 +1,16 @@
 """`dltrain runs`: list all runs, importing neither torch nor Hydra and reading two small files per run."""
 
-from __future__ import annotations
-
 import json
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from trainer.cli.settings import Setting, Settings, Usage
+from trainer.cli.settings import Setting, Settings, Usage, count
 from trainer.config.keys import SLOTS
-from trainer.errors import CheckpointError, ConfigError, FileSystemError
+from trainer.errors import CheckpointError, FileSystemError
 from trainer.runs.index import ROOT, Run, every, find_sweep, jobs, sweeps
 from trainer.runs.run import STATES
 from trainer.view.table import Column, say, show
@@ -29,7 +28,7 @@ USAGE = Usage(
         **{slot: Setting(f"only runs with this {slot}; * matches anything", "") for slot in SLOTS},
         "state": Setting(f"only runs in this state: {', '.join(STATES)}", "", ("", *STATES)),
         "sort": Setting("put the newest run, the best metric or the longest time last", "when", tuple(ORDERS)),
-        "last": Setting("number of rows to print, the last ones", ""),
+        "last": count("number of rows to print, the last ones", "a number of rows, 1 or more"),
         "sweep": Setting("the jobs of a sweep: its folder, or last", ""),
         "root": Setting("the folder of all runs", str(ROOT)),
         "json": Setting("true, or --json: print JSON", "false", ("true", "false")),
@@ -46,19 +45,15 @@ def main(given: Settings) -> None:
     """Print the runs that match the settings.
 
     Raises:
-        ConfigError: an invalid setting.
         CheckpointError: no such sweep.
         FileSystemError: no such root.
     """
     values = given.values
-    root, last = Path(values["root"]).expanduser(), values["last"]
-    if last and not (last.isdecimal() and int(last)):
-        raise ConfigError(f"dltrain runs: last={last}: expected a number of rows, 1 or more")
+    root, last = Path(values["root"]).expanduser(), int(float(values["last"] or 0))
     if root != ROOT and not root.is_dir():
         raise FileSystemError(f"root={root}: no such folder ({root.absolute()})")
     found = jobs(find_sweep(values["sweep"], root)) if values["sweep"] else every(root)
-    chosen = sorted((run for run in found if _is_asked_for(run, values)), key=ORDERS[values["sort"]])
-    chosen = chosen[-int(last) :] if last else chosen
+    chosen = sorted((run for run in found if _is_asked_for(run, values)), key=ORDERS[values["sort"]])[-last:]
     if values["json"] == "true":
         say(json.dumps([_record(run) for run in chosen], indent=2, ensure_ascii=False))
         return
@@ -72,9 +67,8 @@ def main(given: Settings) -> None:
 
 
 def _is_asked_for(run: Run, values: dict[str, str]) -> bool:
-    if values["state"] not in ("", run.state):
-        return False
-    return all(fnmatchcase(str(run.names.get(slot, "")), values[slot]) for slot in SLOTS if values[slot])
+    names = {slot: str(run.names.get(slot, "")) for slot in SLOTS if values[slot]}
+    return values["state"] in ("", run.state) and all(fnmatchcase(name, values[slot]) for slot, name in names.items())
 
 
 def _none_of(found: list[Run], root: Path) -> str:
@@ -86,46 +80,42 @@ def _none_of(found: list[Run], root: Path) -> str:
 
 def _columns(runs: list[Run]) -> list[Column]:
     """Return the table; on a narrow terminal the path stays longest, as it says when and what too."""
-    best, test = ([_number(run.metric(split)) for run in runs] for split in ("best", "test"))
     names = [str(run.summary.get("monitor", "")) for run in runs]
+    best = [_cell(run.metric("best"), number) for run in runs]
     width = max(map(len, names))
     return [
         Column("when", [f"{run.started:%Y-%m-%d %H:%M}" for run in runs], keep=1),
         Column("model", [str(run.names.get("model", "")) for run in runs], keep=2),
         Column("data", [str(run.names.get("data", "")) for run in runs], keep=2),
         Column("validation", [f"{n:{width}} {v}" if v else "" for n, v in zip(names, best, strict=True)], True, keep=6),
-        Column("test", test, right=True, keep=4),
-        Column("time", ["" if (s := run.seconds) is None else duration(s) for run in runs], right=True, keep=3),
-        Column("state", [_state(run) for run in runs], keep=5),
+        Column("test", [_cell(run.metric("test"), number) for run in runs], right=True, keep=4),
+        Column("time", [_cell(run.seconds, duration) for run in runs], right=True, keep=3),
+        Column(
+            "state", ["epoch {}/{}".format(*epoch) if (epoch := _epoch(run)) else run.state for run in runs], keep=5
+        ),
         Column("run", [shown(run.folder) for run in runs], keep=7),
     ]
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else number(value)
-
-
-def _state(run: Run) -> str:
-    if run.state == "running" and (epoch := _epoch(run)):
-        return f"epoch {epoch[0]}/{epoch[1]}"
-    return run.state
+def _cell(value: float | None, form: Callable[[float], str]) -> str:
+    return "" if value is None else form(value)
 
 
 def _or_first(value: float | None) -> tuple[bool, float]:
     """Return a sort key that puts missing values first."""
-    has_value = value is not None and value == value
-    return has_value, float(value) if has_value and value is not None else 0.0
+    return (False, 0.0) if value is None or math.isnan(value) else (True, value)
 
 
 def _epoch(run: Run) -> tuple[int, int] | None:
     """Return the epochs done by a run in progress, and their total."""
     with suppress(CheckpointError, KeyError, ValueError, TypeError):
-        return int(run.history[-1]["epoch"]) if run.history else 0, int(run.config["epochs"])
+        if run.state == "running":
+            return int(run.history[-1]["epoch"]) if run.history else 0, int(run.config["epochs"])
     return None
 
 
 def _record(run: Run) -> dict[str, Any]:
-    epoch = _epoch(run) if run.state == "running" else None
+    epoch = _epoch(run)
     return {
         "run": str(run.folder),
         "started": run.started.isoformat(timespec="seconds"),
