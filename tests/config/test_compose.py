@@ -13,6 +13,7 @@ from trainer.config.command_line import parse
 from trainer.config.compose import launch
 from trainer.config.schema import Config
 from trainer.errors import ConfigError
+from trainer.runs import hydra_files
 
 TINY = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=1", "plots=off", "tensorboard=off")
 MINE = """# @package _global_
@@ -79,9 +80,11 @@ def test_sys_argv_is_left_alone(dltrain, monkeypatch):
 def test_a_run_gets_the_same_config_and_files_as_from_hydra(dltrain, tmp_path, monkeypatch, conf, arguments):
     found = []
 
-    def keep(cfg, *_):
+    def keep(cfg, *_, composed=None):
         # ${hydra:...} resolves only within the job.
         found.append((cfg, OmegaConf.to_container(cfg, resolve=True)))
+        if composed:
+            hydra_files.write(tmp_path / "a", composed)
 
     monkeypatch.setattr("trainer.cli.start.run_job", keep)
     assert dltrain(*arguments, "hydra.run.dir=a").code == 0
@@ -105,7 +108,7 @@ def test_a_run_gets_the_same_config_and_files_as_from_hydra(dltrain, tmp_path, m
 
 
 def test_an_error_in_a_run_is_reported(dltrain, tmp_path, monkeypatch):
-    def fail(*_):
+    def fail(*_, composed):
         raise ConfigError("as it is")
 
     monkeypatch.setattr("trainer.cli.start.run_job", fail)

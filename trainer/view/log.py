@@ -188,10 +188,9 @@ def measured(report: Report, update: Update) -> dict[str, float]:
         NumericalError: the loss is not finite.
     """
     loss, norm = float(report.loss), float(update.gradient_norm())
-    latest = report.val.get("loss", loss)
-    if not (math.isfinite(loss) and math.isfinite(latest)):
+    if wrong := [value for value in (loss, report.val.get("loss", loss)) if not math.isfinite(value)][:1]:
         raise NumericalError(
-            f"the loss is {latest} after {report.step} updates (lr {update.lr:g}, gradient norm {norm:g}); "
+            f"the loss is {wrong[0]} after {report.step} updates (lr {update.lr:g}, gradient norm {norm:g}); "
             "try a smaller optim.lr, or clip=1"
         )
     return {"train/loss": loss, "update/lr": update.lr, "update/gradient_norm": norm}
