@@ -21,6 +21,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unicodedata import category
+
+
+UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode's categories of control characters, surrogates and separators
+JOINERS = "\u200c\u200d"  # of letters and emoji
+NO_MEMORY = ("can't allocate memory", "failed to map segment", "Cannot allocate memory", "std::bad_alloc")
 
 
 class DltrainError(Exception):
@@ -115,10 +121,16 @@ def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
     return f"choose from {', '.join(prefix + n for n in names)}" if names else "none available"
 
 
+def printable(text: str) -> str:
+    """Show control characters, except line ends and tabs: a name in a file could hold some for the terminal."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or category(c) not in UNSAFE or c in JOINERS else repr(c)[1:-1] for c in text)
+
+
 def as_line(code: int, message: str) -> str:
     """Format an error for stderr, in one line whatever the message holds."""
-    words = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
-    return f"dltrain: error[{code}]: {words}"
+    return f"dltrain: error[{code}]: {printable(' '.join(message.split()))}"
 
 
 def reason(error: Exception) -> str:
@@ -144,18 +156,35 @@ def naming(path: Path) -> Iterator[None]:
         raise FileSystemError(f"{path.absolute()}: {error.strerror or error}") from error
 
 
-def for_the_user(error: Exception, log: Path, batch_size: int | str, accumulate: int) -> DltrainError:
-    """Return the error to show for what ended a run, whose `log` has the traceback."""
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that memory ran out; libraries raise errors of many kinds then."""
+    is_named = isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__
+    return is_named or any(words in str(error) for words in NO_MEMORY)
+
+
+def known(error: BaseException, place: str = "", cure: str = "; use a smaller model, or less data") -> DltrainError | None:
+    """Return the error to show for one whose cause lies outside the program: memory, files, encodings, nesting."""
     if isinstance(error, DltrainError):
         return error
-    if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "can't allocate memory" in str(error):
-        cure = "use a smaller model"
-        if batch_size == "full":
-            cure = "try data.batch_size=1000"
-        elif isinstance(batch_size, int) and batch_size > 1:
-            half = f"data.batch_size={batch_size // 2} accumulate={accumulate * 2}"
-            cure = f"{half} makes the same updates with less memory"
-        return OutOfMemory(f"out of memory with data.batch_size={batch_size}; {cure}")
+    if is_out_of_memory(error):
+        return OutOfMemory(f"out of memory{cure}")
     if isinstance(error, OSError):
-        return FileSystemError(f"{error.filename or log.parent}: {error.strerror or error}")
-    return DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {log}")
+        return FileSystemError(f"{error.filename or place}: {error.strerror or error}".removeprefix(": "))
+    if isinstance(error, RecursionError):
+        return ConfigError("something is nested too deeply, or refers to itself")
+    if isinstance(error, UnicodeError) or "null byte" in str(error):
+        return ConfigError(f"text that is not valid: {error}")
+    if "determine home directory" in str(error):
+        return ConfigError("a path starts with ~ and the name of no user")
+    return None
+
+
+def for_the_user(error: Exception, log: Path, batch_size: int | str, accumulate: int) -> DltrainError:
+    """Return the error to show for what ended a run, whose `log` has the traceback."""
+    cure = "use a smaller model"
+    if batch_size == "full":
+        cure = "try data.batch_size=1000"
+    elif isinstance(batch_size, int) and batch_size > 1:
+        cure = f"data.batch_size={batch_size // 2} accumulate={accumulate * 2} makes the same updates with less memory"
+    shown = known(error, str(log.parent), f" with data.batch_size={batch_size}; {cure}")
+    return shown or DltrainError(f"unexpected {type(error).__name__}: {error}; the traceback is in {log}")

@@ -23,7 +23,7 @@ from trainer.data.augment import Augment
 from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
 from trainer.engine.loop import Loss
 from trainer.engine.numerics import choose_precision, seed_everything, settle_memory
-from trainer.errors import ConfigError, reason
+from trainer.errors import ConfigError, is_out_of_memory, reason
 from trainer.losses import auto, check_fit
 
 FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # kind of example -> a model that reads it
@@ -186,6 +186,8 @@ def model(cfg: DictConfig, spec: DataSpec, sample: Tensor) -> nn.Module:
             # A copy, because a pass in training mode moves batch norm's statistics.
             trained = copy.deepcopy(built).train()(sample[: 1 if cfg.data.batch_size == 1 else 2])
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ConfigError(f"model: {name} does not read inputs of shape {spec.in_shape}: {reason(error)}") from error
     for found in (outputs, trained):
         shape = tuple(found.shape[1:]) if isinstance(found, Tensor) else type(found).__name__
@@ -219,5 +221,7 @@ def loss(cfg: DictConfig, spec: DataSpec, targets: Tensor) -> Loss:
     except ConfigError:
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         raise ConfigError(f"loss: {cfg.loss['_target_']}: {reason(error)}") from error
     return built

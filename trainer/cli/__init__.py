@@ -25,31 +25,21 @@ HELP = {"--help", "-h"}
 log = logging.getLogger("dltrain")
 
 
-class Terminated(BaseException):
-    """SIGTERM was received."""
-
-
 def main() -> None:
     """Run the `dltrain` command, and exit with the codes of trainer/errors.py."""
     # Imports create 200,000 objects and no garbage, and collecting it takes a quarter of a small run's CPU time.
     # Training and prediction turn collection on (engine/numerics.py); the last collection at exit is skipped too.
     gc.disable()
-    signal.signal(signal.SIGTERM, _terminate)
-    _open_streams()
+    open_streams()
+    for number in STOPS:
+        signal.signal(number, _stop)
     logging.raiseExceptions = False  # the console reports a log that cannot be written, once
     threading.excepthook = _log_thread
     code = run(sys.argv[1:])
+    if not code and (failure := streams.failure()):
+        code = _fail(6, f"standard output: {failure.strerror}")
     gc.freeze()
     sys.exit(code)
-
-
-def _open_streams() -> None:
-    """Open closed standard streams as /dev/null; otherwise the next file opened would become stdout or stderr."""
-    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(handle, True)
-    os.close(handle)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 
 
 def _log_thread(ended: threading.ExceptHookArgs) -> None:
@@ -57,24 +47,25 @@ def _log_thread(ended: threading.ExceptHookArgs) -> None:
     log.error("a thread failed: %s: %s", ended.exc_type.__name__, ended.exc_value)
 
 
-def _terminate(*_: object) -> NoReturn:
-    raise Terminated
+def _stop(number: int, *_: object) -> NoReturn:
+    raise Stopped(number)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Execute a command line and return its exit code; an error prints one line on stderr."""
+    os.environ["PYTHONSAFEPATH"] = "1"  # no process that is started imports a user's own random.py
     try:
         _dispatch(list(arguments))
     except (DltrainError, Stopped) as error:
         return _fail(error.code, str(error))
     except KeyboardInterrupt:
         return _fail(130, "interrupted")
-    except Terminated:
-        return _fail(143, "terminated")
     except BrokenPipeError:  # the reader of our output, such as `head`, is gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception as error:
+        if shown := known(error):
+            return _fail(shown.code, str(shown))
         traceback.print_exc()
         return _fail(1, f"unexpected {type(error).__name__}: {error}")
     return 0

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from trainer.config.user_modules import allow, file_of
-from trainer.errors import ConfigError, DltrainError, nearest, reason
+from trainer.errors import ConfigError, DltrainError, is_out_of_memory, nearest, reason
 
 MODULES = {  # slot -> where its targets may be defined, besides the working folder
     "data": ("trainer.data",),
@@ -145,8 +145,10 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
 
             return create(call, **given)  # type: ignore[arg-type]
         return call(**given)
-    except (DltrainError, OSError, MemoryError):
+    except (DltrainError, OSError):
         raise
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         told = f", given {given}" if isinstance(error, TypeError) else ""
         raise ConfigError(f"{slot}: {call.__name__}: {reason(error)}{told}") from error

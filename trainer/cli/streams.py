@@ -1,0 +1,60 @@
+"""Standard output and error of the command line: no control characters of others, and no failure of theirs."""
+
+import io
+import os
+import sys
+from typing import Any
+
+from trainer.errors import printable
+
+
+class Output(io.TextIOWrapper):
+    """A standard stream that shows control characters instead of passing them on.
+
+    Where it cannot be written to, such as on a full disk, it notes the error and goes on: training matters more than
+    what it prints. A reader that is gone, as with `| head`, raises BrokenPipeError.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write printable text; escapes of our own go to `unescaped`."""
+        return self._tried(super().write, printable(text))
+
+    def flush(self) -> None:
+        """Flush, unless it has failed."""
+        self._tried(super().flush)
+
+    def write_unescaped(self, text: str) -> int:
+        """Write text with terminal sequences that we made."""
+        return self._tried(super().write, text)
+
+    def _tried(self, action: Any, *arguments: str) -> Any:
+        if self.failure is None:
+            try:
+                return action(*arguments)
+            except BrokenPipeError:
+                raise
+            except OSError as error:
+                self.failure = error
+        return sum(map(len, arguments))
+
+
+def open_streams() -> None:
+    """Wrap the standard streams; closed ones become /dev/null, or the next file opened would become one of them."""
+    while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(handle, True)
+    os.close(handle)
+    sys.stdout = _wrapped(sys.stdout, 1, "replace")
+    sys.stderr = _wrapped(sys.stderr, 2, "backslashreplace")
+
+
+def _wrapped(stream: Any, handle: int, errors: str) -> Output:
+    encoding = stream.encoding if stream else "utf-8"
+    is_terminal = os.isatty(handle)
+    return Output(open(handle, "wb", closefd=False), encoding, errors, line_buffering=is_terminal or handle == 2)
+
+
+def failure() -> OSError | None:
+    """Return what went wrong with standard output, if anything did."""
+    return getattr(sys.stdout, "failure", None)
