@@ -11,7 +11,8 @@
     └── OutOfMemory         9   a model or batch that does not fit in memory
 
 Each message is one line: what is wrong, where (key, file, line, column), the value found, what was expected, what to
-try. Any other exception exits with 1 and leaves its traceback in the run's log. 130 is Ctrl-C, 143 SIGTERM.
+try. Any other exception exits with 1 and leaves its traceback in the run's log. 130 is Ctrl-C, 143 SIGTERM,
+129 SIGHUP.
 """
 
 import difflib
@@ -22,7 +23,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unicodedata import category
-
 
 UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode's categories of control characters, surrogates and separators
 JOINERS = "\u200c\u200d"  # of letters and emoji
@@ -81,6 +81,14 @@ class OutOfMemory(DltrainError):  # noqa: N818 - the field's own term
     """A model or batch that does not fit in memory."""
 
     code = 9
+
+
+STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+def stops() -> list[int]:
+    """Return the signals that stop a run, which is saved first; `nohup` has the last of them ignored."""
+    return [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 class Stopped(BaseException):
@@ -162,7 +170,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return is_named or any(words in str(error) for words in NO_MEMORY)
 
 
-def known(error: BaseException, place: str = "", cure: str = "; use a smaller model, or less data") -> DltrainError | None:
+def known(
+    error: BaseException, place: str = "", cure: str = "; use a smaller model, or less data"
+) -> DltrainError | None:
     """Return the error to show for one whose cause lies outside the program: memory, files, encodings, nesting."""
     if isinstance(error, DltrainError):
         return error

@@ -19,7 +19,8 @@ from typing import NoReturn
 from trainer.cli.commands import COMMANDS
 from trainer.cli.settings import help_of, parse
 from trainer.config.keys import parse_line
-from trainer.errors import ConfigError, DltrainError, Stopped, as_line
+from trainer.errors import ConfigError, DltrainError, Stopped, as_line, known, stops
+from trainer.view import streams
 
 HELP = {"--help", "-h"}
 log = logging.getLogger("dltrain")
@@ -30,9 +31,10 @@ def main() -> None:
     # Imports create 200,000 objects and no garbage, and collecting it takes a quarter of a small run's CPU time.
     # Training and prediction turn collection on (engine/numerics.py); the last collection at exit is skipped too.
     gc.disable()
-    open_streams()
-    for number in STOPS:
-        signal.signal(number, _stop)
+    streams.open_streams()
+    for number in stops():
+        if number != signal.SIGINT:  # raises KeyboardInterrupt
+            signal.signal(number, _stop)
     logging.raiseExceptions = False  # the console reports a log that cannot be written, once
     threading.excepthook = _log_thread
     code = run(sys.argv[1:])
@@ -103,10 +105,12 @@ def _dispatch(arguments: list[str]) -> None:
         launch(flags)
     elif flags.cfg:
         launch(command_line.of_one_run(flags))
-    elif flags.multirun:
-        from trainer.sweep.sweep import sweep
-
-        gc.enable()
-        sweep(flags, arguments)
     else:
-        start(flags, arguments)
+        if flags.multirun:
+            from trainer.sweep.sweep import sweep
+
+            gc.enable()
+            sweep(flags, arguments)
+        else:
+            start(flags, arguments)
+        streams.forgive()  # what counts is in the folder of the run

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from trainer.data.tensors import BatchLoader, Examples
-from trainer.errors import DataError
+from trainer.errors import STOPS, DataError
 
 
 class StreamLoader(BatchLoader):
@@ -85,14 +85,14 @@ def _settle(_: int) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Start workers without torch's advice on their number, its SIGCHLD handler, or their reaction to Ctrl-C.
+    """Start workers without torch's advice on their number, its SIGCHLD handler, or their reaction to Ctrl-C or SIGHUP.
 
     The handler would raise a worker's death from whatever line runs at the time; the next batch reports it as well.
-    Ctrl-C reaches every process of a terminal, but only the main one decides what it means: workers inherit it blocked.
+    These reach every process of a terminal, but only the main one decides what it means: workers inherit it blocked.
     """
     is_main = hasattr(signal, "SIGCHLD") and threading.current_thread() is threading.main_thread()
     before = signal.getsignal(signal.SIGCHLD) if is_main else None
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*STOPS} - {signal.SIGTERM})
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

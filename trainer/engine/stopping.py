@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from trainer.engine.loop import Position
 from trainer.engine.meter import Best
 from trainer.engine.update import Update
-from trainer.errors import Halt, Halted, Stopped
+from trainer.errors import Halt, Halted, Stopped, stops
 
 Batch = TypeVar("Batch")
 
@@ -53,7 +53,7 @@ class Budget:
 
 
 class Ending:
-    """A context manager that knows when a run is over and makes Ctrl-C and SIGTERM wait for the end of an update.
+    """A context manager that knows when a run is over and makes signals wait for the end of an update.
 
     A second Ctrl-C does not wait. `halt(epoch, best)` is called after every epoch but the last, with the best value of
     the monitored metric so far.
@@ -69,7 +69,7 @@ class Ending:
 
     def __enter__(self) -> Ending:
         if threading.current_thread() is threading.main_thread():
-            self.handlers = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            self.handlers = {number: signal.signal(number, self._note) for number in stops()}
         return self
 
     def __exit__(self, *error: Any) -> None:

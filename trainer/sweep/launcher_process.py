@@ -20,7 +20,7 @@ from multiprocessing import connection
 from pathlib import Path
 from types import FrameType
 
-from trainer.errors import Stopped, SweepError
+from trainer.errors import Stopped, SweepError, stops
 from trainer.files import read, regular
 from trainer.runs.folder import RunFolder, is_running
 
@@ -60,7 +60,7 @@ def launcher_process(folder: Path) -> Iterator[Callable[[Callable[[], None]], No
     made = multiprocessing.get_context("spawn")
     ours, theirs = made.Pipe()
     process = made.Process(target=_serve, args=(theirs, str(folder / LOG)))
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, stop) for number in stops()}
 
     def call(task: Callable[[], None]) -> None:
         is_done = False

@@ -9,8 +9,8 @@ from multiprocessing import connection
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from trainer.errors import Stopped
-from trainer.sweep.process import STOPS, Task, exit_code, start, tell
+from trainer.errors import Stopped, stops
+from trainer.sweep.process import Task, exit_code, start, tell
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess  # Windows has none
@@ -37,8 +37,8 @@ class _Running(NamedTuple):
 class Pool:
     """Runs jobs, `workers.at_once` at a time. Use as a context manager, in the main thread.
 
-    Ctrl-C and SIGTERM are passed on, so that jobs save and stop; a second signal does not let them finish their update,
-    and a third kills them. Jobs that are no longer wanted are stopped the same way. Every method then raises `Stopped`
+    Signals are passed on, so that jobs save and stop; a second one does not let them finish their update, and a third
+    kills them. Jobs that are no longer wanted are stopped the same way. Every method then raises `Stopped`
     once all jobs have ended, and each job receives it too.
     """
 
@@ -47,7 +47,7 @@ class Pool:
         self.slots, self.running, self.came = [*range(workers.at_once)], dict[Any, _Running](), list[int]()
 
     def __enter__(self) -> Pool:
-        self.before = {number: signal.signal(number, self._stop) for number in STOPS}
+        self.before = {number: signal.signal(number, self._stop) for number in stops()}
         return self
 
     def __exit__(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.errors import DltrainError, Halt, Halted, Stopped, never
+from trainer.errors import STOPS, DltrainError, Halt, Halted, Stopped, never
 from trainer.files import regular
 from trainer.job import run_job
 from trainer.runs.folder import RunFolder
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, ForkServerProcess  # Windows has none
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
-STOPS = (signal.SIGINT, signal.SIGTERM)
 SERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know
 
 
@@ -48,14 +47,12 @@ def context() -> ForkServerContext:
     """Start the server unless it runs. It ignores Ctrl-C and ends with this process."""
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(["trainer.sweep.preload"])
-    os.environ["PYTHONSAFEPATH"] = "1"  # never import a user's own trainer.py or random.py
     resource_tracker.ensure_running()  # otherwise the server starts it, and unblocks the signals
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        del os.environ["PYTHONSAFEPATH"]
     atexit.unregister(_end_server)
     atexit.register(_end_server)
     return made

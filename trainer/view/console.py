@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 from rich import box
-from rich.console import Console as RichConsole
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -22,20 +20,12 @@ from trainer import __version__
 from trainer.data.tensors import DataSpec, Loaders
 from trainer.engine.loop import Report
 from trainer.view.layers import Layer
+from trainer.view.terminal import Terminal
 from trainer.view.words import number, shown
 
 log = logging.getLogger("dltrain")
 REFRESH_S = 0.1
 ROWS = 25
-
-
-class Terminal(RichConsole):
-    """Plain text and tables. If the reader, such as `head`, is gone, the run continues in silence."""
-
-    def on_broken_pipe(self) -> None:
-        """Discard all further output; rich would exit."""
-        self.quiet = True
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Console:
@@ -45,7 +35,7 @@ class Console:
     """
 
     def __init__(self, epochs: int, total_steps: int, metric: str) -> None:
-        self.terminal = Terminal(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
+        self.terminal = Terminal(width=None if sys.stdout.isatty() else 120)
         self.epochs, self.metric, self.value, self.has_title = epochs, metric, "", False
         self.progress = Progress(
             TextColumn(f"epoch {{task.fields[epoch]}}/{epochs}"),
@@ -76,7 +66,7 @@ class Console:
             if not isinstance(part, str):
                 self.terminal.print(part)
                 file = io.StringIO()
-                Terminal(file=file, width=100, highlight=False, markup=False).print(part)
+                Terminal(file=file, width=100).print(part)
                 text = f"\n{file.getvalue().rstrip()}"
             elif self.terminal.is_terminal:  # never wrapped, so that a path or a command can be copied
                 self.terminal.print(part, soft_wrap=True)

@@ -6,10 +6,14 @@ rich would take a second for a thousand rows.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
+
+from trainer.errors import printable
+from trainer.view import streams
 
 GAP = "  "
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
@@ -26,7 +30,7 @@ class Column(NamedTuple):
     @property
     def width(self) -> int:
         """Return the width of the widest cell in characters."""
-        return max(map(len, [self.title, *self.cells]))
+        return max(len(printable(cell)) for cell in [self.title, *self.cells])
 
 
 def show(columns: Sequence[Column], whole: bool = False) -> None:
@@ -63,14 +67,19 @@ def plain(columns: Sequence[Column]) -> list[str]:
     aligned = []
     for column in columns:
         align = f"{'>' if column.right else '<'}{column.width}"
-        aligned.append([f"{cell:{align}}" for cell in (column.title, *column.cells)])
+        aligned.append([f"{printable(cell):{align}}" for cell in (column.title, *column.cells)])
     return [GAP.join(row).rstrip() for row in zip(*aligned, strict=True)]
 
 
 def say(*lines: str) -> None:
-    """Print lines; characters that standard output cannot encode become question marks."""
+    """Print lines; characters that standard output cannot encode become question marks, and in a terminal colours stay.
+
+    Other control characters are shown.
+    """
     for line in lines:
-        print(_encoded(line))
+        text, own = _encoded(line), streams.unescaped()
+        parts = re.split(r"(\x1b\[\d*m)", text) if own.isatty() else [text]
+        own.write("".join(part if number % 2 else printable(part) for number, part in enumerate(parts)) + "\n")
 
 
 def can_say(text: str) -> bool:

@@ -62,7 +62,7 @@ def main(given: Settings) -> None:
     for note in (*model.notes, *notes):
         print(f"       {note}")
     rows = {"test, in the run": before, title: found} if before else {title: found}
-    Terminal(highlight=False, markup=False).print(results_table(rows))
+    Terminal().print(results_table(rows))
     for name in different:
         old, new = before[name], found[name]
         print(f"DIFFERS  {name}: {old} in the run, {new} now ({new - old:+.2g})")

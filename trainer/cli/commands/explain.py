@@ -66,7 +66,7 @@ def explain(cfg: DictConfig, names: dict[str, str], saved: Path | None = None) -
     if len(rows) < len(nodes):
         print(f"folded to {len(rows)} rows: a module's row stands for several nodes and shows the last of them")
     width = None if sys.stdout.isatty() else 120
-    Terminal(highlight=False, markup=False, width=width).print(graph_table(rows))
+    Terminal(width=width).print(graph_table(rows))
     print(*legend(nodes), sep="\n")
     picture = new_folder(f"explain-{names['model']}-{names['data']}") / "graph.png"
     with style.look():  # before matplotlib is imported: it warns about fonts and the home folder

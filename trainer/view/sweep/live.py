@@ -10,7 +10,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from shlex import quote
 
-from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from trainer.runs.ledger import ENDED, Event, Ledger
 from trainer.view.sweep.table import tables
 from trainer.view.sweep.text import one_line, progress
 from trainer.view.table import say
+from trainer.view.terminal import Terminal
 from trainer.view.words import cut, duration, number
 
 EVERY_S = 0.5
@@ -43,7 +43,7 @@ class Screen:
 
     def __enter__(self) -> Screen:
         self.start = time.monotonic()
-        console = Console(highlight=False, markup=False)
+        console = Terminal()
         if console.is_terminal and not console.is_dumb_terminal:
             self.live = Live(console=console, transient=True, auto_refresh=False)
             self.live.start()

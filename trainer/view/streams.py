@@ -18,16 +18,16 @@ class Output(io.TextIOWrapper):
     failure: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write printable text; escapes of our own go to `unescaped`."""
-        return self._tried(super().write, printable(text))
-
-    def flush(self) -> None:
-        """Flush, unless it has failed."""
-        self._tried(super().flush)
+        """Write text with its control characters shown."""
+        return self.write_unescaped(printable(text))
 
     def write_unescaped(self, text: str) -> int:
         """Write text with terminal sequences that we made."""
         return self._tried(super().write, text)
+
+    def flush(self) -> None:
+        """Flush, unless it has failed."""
+        self._tried(super().flush)
 
     def _tried(self, action: Any, *arguments: str) -> Any:
         if self.failure is None:
@@ -53,6 +53,28 @@ def _wrapped(stream: Any, handle: int, errors: str) -> Output:
     encoding = stream.encoding if stream else "utf-8"
     is_terminal = os.isatty(handle)
     return Output(open(handle, "wb", closefd=False), encoding, errors, line_buffering=is_terminal or handle == 2)
+
+
+class _Unescaped:
+    """Standard output for rich, which escapes the parts of its text itself."""
+
+    def write(self, text: str) -> int:
+        write = sys.stdout.write_unescaped if isinstance(sys.stdout, Output) else sys.stdout.write
+        return write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stdout, name)
+
+
+def unescaped() -> Any:
+    """Return standard output as a file that passes terminal sequences on."""
+    return _Unescaped()
+
+
+def forgive() -> None:
+    """Forget that standard output could not be written to."""
+    if isinstance(sys.stdout, Output):
+        sys.stdout.failure = None
 
 
 def failure() -> OSError | None:
