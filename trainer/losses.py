@@ -4,8 +4,6 @@ Each is a mean over the `B` examples of a batch, weighted or not, so that accumu
 torch divides by the sum of the weights in a batch instead, which depends on how the examples are batched.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from typing import Literal

@@ -5,8 +5,6 @@ importing torchmetrics takes longer than a small run. `outputs` are logits `(N, 
 for two, values `(N, 1)` for regression. `targets` are class numbers `(N,)` int64, or `(N, 1)` float.
 """
 
-from __future__ import annotations
-
 from typing import Protocol
 
 import torch

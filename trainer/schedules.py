@@ -4,8 +4,6 @@ A resumed or extended run needs only the step. Warmup is a straight line from ne
 updates, or a fraction of the run if below 1.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Build the parts that a run computes with from its config, finished and on the device."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import math

@@ -1,7 +1,5 @@
 """Build everything a run trains with from its config."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

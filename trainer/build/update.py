@@ -1,7 +1,5 @@
 """Build what changes the weights: optimizer, schedule and update."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Run one command line: start a run in a new folder, resume one, or try one and delete it."""
 
-from __future__ import annotations
-
 import shutil
 from argparse import Namespace
 from pathlib import Path

@@ -4,8 +4,6 @@ Hydra composes; this module decides what may be composed. It imports torch only 
 that its yaml does not mention.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Sequence

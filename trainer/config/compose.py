@@ -1,7 +1,5 @@
 """Compose configs with Hydra: where it looks for them, how it reads overrides, and its errors in one line."""
 
-from __future__ import annotations
-
 import copy
 import os
 import re

@@ -3,8 +3,6 @@
 The module's name keeps it out of a config's reach: what is in it writes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import tempfile

@@ -1,7 +1,5 @@
 """Read text files, gzipped or not; whatever is wrong with them is a DataError that names the line."""
 
-from __future__ import annotations
-
 import codecs
 import gzip
 import io

@@ -1,7 +1,5 @@
 """Turn texts into token numbers."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Sequence

@@ -3,8 +3,6 @@
 `B` is the batch size, `C` the number of channels, `H` and `W` height and width in pixels, `K` the number of classes.
 """
 
-from __future__ import annotations
-
 import math
 from functools import cache
 from typing import Any

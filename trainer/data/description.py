@@ -4,8 +4,6 @@ A checkpoint says it in plain JSON, every number exact. Nothing is made of it bu
 each value checked by the annotation of its field.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Images in memory: bytes that become standardised floats batch by batch, on the device."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path

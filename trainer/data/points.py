@@ -1,7 +1,5 @@
 """Datasets of three points, small enough to check by hand (Liu, PyTorch course, 2019)."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Batches of examples that are read while training, by worker processes."""
 
-from __future__ import annotations
-
 import signal
 import sys
 import threading

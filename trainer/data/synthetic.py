@@ -1,7 +1,5 @@
 """Generated data with known parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

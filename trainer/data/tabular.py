@@ -1,7 +1,5 @@
 """Tables of numbers and text, with one column to predict."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any

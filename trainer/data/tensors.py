@@ -3,8 +3,6 @@
 `B` is the batch size, `F` the number of features, `K` the number of classes.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ A network that does not beat them has learned nothing. Both are fitted on the tr
 model's own meter.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Measure where a run's time goes."""
 
-from __future__ import annotations
-
 import time
 
 import torch

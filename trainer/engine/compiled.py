@@ -5,8 +5,6 @@ backward pass and the optimizer, and add some. On a GPU the calls are recorded a
 changes no number; torch.compile is tried there only if that fails.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 import time

@@ -3,8 +3,6 @@
 `B` is the size of a batch, `K` the number of outputs of the model.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial

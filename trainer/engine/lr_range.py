@@ -4,8 +4,6 @@ Smith, Cyclical Learning Rates for Training Neural Networks (2017), section 3.3;
 follow fast.ai's `lr_find`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager

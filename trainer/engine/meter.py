@@ -1,7 +1,5 @@
 """Loss and metrics over many batches, and the best epoch by one of them; both are saved with an interrupted run."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from typing import Any

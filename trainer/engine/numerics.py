@@ -1,7 +1,5 @@
 """Set up number formats, random generators and memory, before a run makes its first tensor."""
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import gc

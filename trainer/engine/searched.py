@@ -1,7 +1,5 @@
 """An update by search: evaluate many candidate weights in one call, by torch's vmap over the model's weights."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any

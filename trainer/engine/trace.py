@@ -1,7 +1,5 @@
 """What a run keeps in memory to draw at its end: a bounded trace of losses and weights, and the model's outputs."""
 
-from __future__ import annotations
-
 import math
 from typing import Generic, TypeVar
 

@@ -1,7 +1,5 @@
 """From a loss to new weights: scale, accumulate, unscale, clip, step, schedule, average."""
 
-from __future__ import annotations
-
 import copy
 import inspect
 import math

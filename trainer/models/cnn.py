@@ -1,7 +1,5 @@
 """A small convolutional network: LeNet-5 (LeCun et al. 1998) with modern layers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

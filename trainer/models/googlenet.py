@@ -1,7 +1,5 @@
 """Inception network for small images, after Szegedy et al., Going Deeper with Convolutions, 2015."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Residual network for small images, after He et al., Deep Residual Learning, 2016."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 

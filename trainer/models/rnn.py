@@ -3,8 +3,6 @@
 `L` is the number of steps, `E` the numbers read per step, `D` the width of the hidden state times its directions.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -5,8 +5,6 @@ imports `torch._dynamo` when it is first called: 900 modules and 1.2 s, which a 
 run that compiles nothing need not pay them, and compiled.py calls what is within the wrapper of `step` itself.
 """
 
-from __future__ import annotations
-
 import inspect
 from types import MethodType
 from typing import Any

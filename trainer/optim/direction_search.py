@@ -1,7 +1,5 @@
 """Direction search: step all weights up or down at once, in the same direction as long as the loss falls."""
 
-from __future__ import annotations
-
 from itertools import accumulate, product
 from typing import Any
 

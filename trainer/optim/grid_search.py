@@ -1,7 +1,5 @@
 """Grid search: evaluate every point of a grid."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Random search: take the best of many draws (Rastrigin 1963)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

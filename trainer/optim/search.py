@@ -3,8 +3,6 @@
 `P` is the number of all weights, flattened in the order of the parameters, and `M` that of the candidates in a call.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from typing import Any

@@ -8,8 +8,6 @@
 sealed.py writes and verifies each of these folders.
 """
 
-from __future__ import annotations
-
 import io
 import os
 import re

@@ -1,7 +1,5 @@
 """Read what runs recorded, and find where they differ. Nothing here imports torch; a config is plain data."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

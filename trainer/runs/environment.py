@@ -1,7 +1,5 @@
 """Record where the numbers of a run come from: versions, machine, code and command."""
 
-from __future__ import annotations
-
 import os
 import platform
 import shutil

@@ -1,7 +1,5 @@
 """Write the files in .hydra/ of a run's folder as Hydra would. Nothing here imports torch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf

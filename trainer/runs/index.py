@@ -1,7 +1,5 @@
 """Find runs and sweeps. Nothing here imports torch."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime

@@ -3,8 +3,6 @@
 Nothing here prints or imports torch.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections import Counter

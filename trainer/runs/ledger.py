@@ -10,8 +10,6 @@
 Each line is a single write, so that lines of several processes do not mix; an incomplete one is ignored.
 """
 
-from __future__ import annotations
-
 import json
 import os
 from datetime import datetime, timezone

@@ -1,7 +1,5 @@
 """Resume a run: which one, its command line, and what may change. Nothing here imports torch."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Collection
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Save and restore the state of a run."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from itertools import zip_longest

@@ -4,8 +4,6 @@ A folder is written under a temporary name, each file synced, `checkpoint.json` 
 itself last, and then renamed. The sums reveal damage, not who wrote it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

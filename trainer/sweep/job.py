@@ -1,7 +1,5 @@
 """A job of a sweep, run in a subprocess unless it has already ended."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence

@@ -4,8 +4,6 @@ A Hydra sweeper launches all jobs of a grid at once. Here jobs are launched when
 resumed sweep, those of a rung, or the next trial of a search.
 """
 
-from __future__ import annotations
-
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

@@ -6,8 +6,6 @@ So a sweep ends the same way under every launcher and on every machine, even if 
 free.
 """
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import platform

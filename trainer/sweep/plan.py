@@ -1,7 +1,5 @@
 """Which jobs a sweep has, and in which order they run: a whole grid, part of it, or one trial after another."""
 
-from __future__ import annotations
-
 from argparse import Namespace
 from dataclasses import dataclass
 from functools import partial

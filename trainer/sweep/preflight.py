@@ -1,7 +1,5 @@
 """Try a few batches of every combination of data, model and loss before a sweep's first job."""
 
-from __future__ import annotations
-
 import copy
 import math
 import shutil

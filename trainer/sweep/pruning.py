@@ -9,8 +9,6 @@ Seeds are no configurations: jobs that differ in their seed alone stay or go tog
     AISTATS 2016. The median stopping rule: Golovin et al., Google Vizier, KDD 2017.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Resume a sweep: find it, restore its command line, and check that it still means the same."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

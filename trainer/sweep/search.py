@@ -8,8 +8,6 @@ where there is none yet, a function of seed, n and the trials before it. So a se
 what it would have proposed, and nothing can be in one of the two files and not in the other.
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Run a sweep: start or resume it, launch the jobs that are left, and report."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil

@@ -1,7 +1,5 @@
 """How many jobs of a sweep run at a time, with how many threads, and on which GPUs."""
 
-from __future__ import annotations
-
 import os
 
 from omegaconf import DictConfig, OmegaConf

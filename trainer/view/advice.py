@@ -1,7 +1,5 @@
 """One piece of advice at the end of a run, from its measured times."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """What differs between runs, in their settings and in their results."""
 
-from __future__ import annotations
-
 import math
 import string
 from collections.abc import Sequence

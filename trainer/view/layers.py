@@ -1,7 +1,5 @@
 """The layers of a model in the order in which they run, with their output shapes."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import NamedTuple
 

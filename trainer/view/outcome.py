@@ -1,7 +1,5 @@
 """What is left of a finished run to look at: pictures and the last page of TensorBoard are drawn from it."""
 
-from __future__ import annotations
-
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence

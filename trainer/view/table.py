@@ -3,8 +3,6 @@
 rich would take a second for a thousand rows.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Format numbers, times and paths for a person. Nothing here imports torch."""
 
-from __future__ import annotations
-
 import shlex
 from pathlib import Path
 

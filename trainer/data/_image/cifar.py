@@ -4,8 +4,6 @@ Each file is compared with the MD5 of the original, and then read by an unpickle
 A file that is missing or not the original is a DataError.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import tarfile

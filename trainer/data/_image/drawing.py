@@ -4,8 +4,6 @@ MNIST's digits fill a box of 20 pixels with their centre of mass in the middle (
 the image. `N` is the number of images, `H` and `W` their height and width.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -3,8 +3,6 @@
 `B` is the batch size, `N` the number of images, `C` the number of channels: 1 (grey) or 3 (colour).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache

@@ -3,8 +3,6 @@
 An image that cannot be read, or is too large, is a DataError.
 """
 
-from __future__ import annotations
-
 import os
 import warnings
 from collections.abc import Iterator

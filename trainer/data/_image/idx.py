@@ -1,7 +1,5 @@
 """The IDX files of MNIST and its kin (http://yann.lecun.com/exdb/mnist), believed no further than their bytes go."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import math

@@ -1,7 +1,5 @@
 """The TensorBoard log of a run: `Board` writes nothing and defines the interface of the boards in `writing`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

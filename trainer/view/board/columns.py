@@ -1,7 +1,5 @@
 """Choose which settings of a run become columns of TensorBoard's HParams."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path

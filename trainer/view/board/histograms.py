@@ -1,7 +1,5 @@
 """How weights and their gradients were distributed while a run learned; made at its end from what it has recorded."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Sequence
 

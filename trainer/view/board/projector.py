@@ -3,8 +3,6 @@
 `n` is the number of examples, `D` the number of inputs of the last layer.
 """
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """What a run writes to TensorBoard: which curves share a chart, pictures, PR curves, HParams, text as Markdown."""
 
-from __future__ import annotations
-
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence

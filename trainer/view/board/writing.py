@@ -1,7 +1,5 @@
 """The boards that write: `basic` what takes no time, `full` all that TensorBoard has a page for; in one event file."""
 
-from __future__ import annotations
-
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Write a leaderboard as leaderboard.csv, for programs, and leaderboard.md, for people; and return it for JSON."""
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Sequence

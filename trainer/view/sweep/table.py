@@ -1,7 +1,5 @@
 """A sweep's leaderboard and failures in the terminal."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import sys

@@ -1,7 +1,5 @@
 """The cells and notes of a leaderboard as text, for the terminal and for files."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
