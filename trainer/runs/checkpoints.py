@@ -116,7 +116,7 @@ class Store:
             if _order(name)[0] > step:
                 self._delete(name)
         self._name("last", self._names("step")[-1])
-        if best:
+        if best in self._names("best"):
             self._name("best", best)
         elif (self.folder / "best").is_symlink():
             (self.folder / "best").unlink()

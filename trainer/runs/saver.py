@@ -75,7 +75,7 @@ class Saver:
         self.update.load_state_dict({**state["update"], "optimizer": optimizer})
         self.best.load_state_dict(state["best"])
         self.meter.load_state_dict(state["meter"], next(self.model.parameters()).device)
-        self.position, self.seconds = Position(*state["position"]), state["seconds"]
+        self.position, self.seconds = Position(*map(int, state["position"])), float(state["seconds"])
         self.saved_step, self.saved_position, self.best_name = self.update.num_steps, self.position, state["best_name"]
         set_random_state(state["random"])
 

@@ -1,5 +1,6 @@
 """A trained model with everything needed to use it, loaded from its run folder alone."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from trainer.runs import checkpoints
 from trainer.runs.index import Run, find
 from trainer.runs.trust import stranger
 
+LONGEST_NAME = 100
 PATHS = ("root", "path", "test_path")  # settings of data that name a file or a folder
 
 
@@ -47,9 +49,10 @@ class Trained:
 
     @property
     def name(self) -> str:
-        """Name of the run, such as `simple_cnn-mnist`."""
+        """Name of the run, such as `simple_cnn-mnist`; it is one for a file too."""
         names = self.summary.get("names", {})
-        return f"{names['model']}-{names['data']}" if {"model", "data"} <= names.keys() else self.folder.name
+        name = f"{names.get('model')}-{names.get('data')}"
+        return name if re.fullmatch(r"[\w-]+", name) and len(name) < LONGEST_NAME else "model"
 
     def prepare(self) -> Callable[[Tensor], Tensor]:
         """Return the function that turns a stored batch into the model's input."""
@@ -121,6 +124,8 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
     seed_everything(cfg.seed, cfg.deterministic)
     model = parts.model(cfg, spec, blank(cfg, spec).to(where))
     checkpoints.load_weights(model, saved.weights["model"], store.folder / "best")
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in model.parameters()):
+        raise CheckpointError(f"{store.folder / 'best'}: a weight is not finite, and predictions would not be either")
     targets = described.targets().to(where)
     loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
     _, meter, _ = metrics(cfg, spec)

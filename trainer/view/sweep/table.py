@@ -9,6 +9,7 @@ from pathlib import Path
 
 from trainer.runs.folder import RunFolder
 from trainer.runs.leaderboard import Leaderboard, leaderboard
+from trainer.runs.ledger import Ledger
 from trainer.view.sweep import text
 from trainer.view.sweep.files import save
 from trainer.view.table import PLAIN, Column, fitting, plain, ruled, say, sayable, width_of
@@ -31,6 +32,8 @@ def report(folder: Path, place: Path | None = None) -> Leaderboard:
         show(board)
     finally:  # also if the reader of the output is gone
         save(board, place)
+    if damaged := Ledger(folder).num_damaged():
+        say(f"{shown(Ledger(folder).path)}: {damaged} damaged line{'s' * (damaged > 1)} ignored")
     say("", f"leaderboard  {shown(place / 'leaderboard.csv')}, .md")
     return board
 
