@@ -87,8 +87,8 @@ STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") 
 
 
 def stops() -> list[int]:
-    """Return the signals that stop a run, which is saved first; `nohup` has the last of them ignored."""
-    return [number for number in STOPS if signal.getsignal(number) is not signal.SIG_IGN]
+    """Return the signals that stop a run, which is saved first; under `nohup` a lost terminal does not."""
+    return [n for n in STOPS if n in STOPS[:2] or signal.getsignal(n) is not signal.SIG_IGN]
 
 
 class Stopped(BaseException):

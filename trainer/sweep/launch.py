@@ -4,6 +4,7 @@ A Hydra sweeper launches all jobs of a grid at once. Here jobs are launched when
 resumed sweep, those of a rung, or the next trial of a search.
 """
 
+import secrets
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -59,6 +60,10 @@ def launcher(flags: Namespace, target: str, folder: Path, workers: Workers) -> I
             yield _Subprocesses(Checker(flags.config_dir, flags.config_name), given, pool)
     else:
         given += ["hydra/hydra_logging=disabled"]
+        if ".hydra_submitit_launcher." in target:  # it unpickles results, which must be those of this process
+            place = folder / ".submitit" / secrets.token_hex(8)
+            place.mkdir(mode=0o700, parents=True)
+            given += [f"hydra.launcher.submitit_folder={quoted(str(place / '%j'))}"]
         with launcher_process(folder) as call:
             most = workers.at_once if target.endswith(".LocalLauncher") else None  # submitit would start all of them
             yield _Plugin(flags, given, call, owner(folder), workers.threads, most)

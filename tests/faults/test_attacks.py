@@ -1,0 +1,47 @@
+"""Strangers' folders and hostile surroundings, as commands in a shell: each script in attacks/ ends with GOOD or BAD.
+
+    pytest -n 0 -m faults tests/faults/test_attacks.py             # the quick ones
+    pytest -n 0 -m faults tests/faults/test_attacks.py --full      # all of them, half an hour
+    bash tests/faults/attacks/rce_git.sh                           # one of them
+
+A script that cannot be tried here (it needs root, git, a compiler or `unshare`) ends with 2 and is skipped.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.faults
+
+FOLDER = Path(__file__).parent / "attacks"
+ALL = sorted(file.stem for file in FOLDER.glob("*.sh") if file.stem != "lib")
+QUICK = (  # the others are tested in this process too, see tests/runs/test_strangers.py, or take long
+    *("rce_git", "rce_resume_launcher", "rce_reproduce_origin", "predict_imports_cwd", "write_output_subdir"),
+    *("dotfiles_deleted", "refused_resume_writes", "stdout_full", "predict_long_text", "target_one_half"),
+)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_an_attack_fails(request, tmp_path, name):
+    if name not in QUICK and not request.config.getoption("full", False):
+        pytest.skip("--full")
+    for tool in (FOLDER / "fk.py", FOLDER / "noflock.c"):
+        shutil.copy(tool, tmp_path)
+    if compiler := shutil.which("cc"):
+        library = ["-shared", "-fPIC", "-o", tmp_path / "noflock.so", tmp_path / "noflock.c"]
+        subprocess.run([compiler, *library], check=True)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    about = {
+        "PATH": path,
+        "WORK": str(tmp_path),
+        "PYTHONPATH": os.pathsep.join([str(FOLDER.parents[2]), str(tmp_path)]),
+    }
+    command = ["bash", FOLDER / f"{name}.sh"]
+    done = subprocess.run(command, env=os.environ | about, capture_output=True, text=True, timeout=900)
+    if done.returncode == 2:
+        pytest.skip(f"cannot be tried here: {done.stdout[-300:]}{done.stderr[-300:]}")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
