@@ -87,13 +87,13 @@ def test_the_states_of_runs(dltrain, tmp_path):
 
 def test_checking_whether_a_run_is_in_progress_does_not_lock_it(tmp_path):
     folder = make(tmp_path, "a")
-    assert not index.is_running(folder)
+    assert not run_folder.is_running(folder)
     with run_folder.lock(folder):
-        assert index.is_running(folder)
+        assert run_folder.is_running(folder)
         with pytest.raises(BlockingIOError), (folder / ".lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert not index.is_running(folder)
-    assert not index.is_running(tmp_path / "nowhere")
+    assert not run_folder.is_running(folder)
+    assert not run_folder.is_running(tmp_path / "nowhere")
 
 
 def test_a_run_can_start_while_its_lock_is_being_checked(tmp_path):
@@ -102,7 +102,7 @@ def test_a_run_can_start_while_its_lock_is_being_checked(tmp_path):
         fcntl.flock(looking, fcntl.LOCK_SH)
         threading.Timer(0.03, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
         with run_folder.lock(folder):
-            assert index.is_running(folder)
+            assert run_folder.is_running(folder)
 
 
 def test_sorting_and_filtering(dltrain, tmp_path):
@@ -163,11 +163,11 @@ def test_a_folder_in_use_is_refused_with_its_owner_and_left_unchanged(tmp_path):
     (tmp_path / ".lock").write_text(owner)
     with (tmp_path / ".lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # like earlier versions
-        assert index.is_running(tmp_path)
+        assert run_folder.is_running(tmp_path)
         with pytest.raises(RunFolderError, match=f"{tmp_path} is in use by {owner}$"), run_folder.lock(tmp_path):
             pass
     assert (tmp_path / ".lock").read_text() == owner
-    assert not index.is_running(tmp_path)
+    assert not run_folder.is_running(tmp_path)
 
 
 def test_a_narrow_terminal_drops_the_least_important_columns():

@@ -14,8 +14,7 @@ from trainer.config import launchers
 from trainer.config.check import checked
 from trainer.config.schema import CONF
 from trainer.errors import ConfigError
-from trainer.runs import index
-from trainer.runs.folder import read_json
+from trainer.runs.folder import is_running, read_json
 from trainer.runs.ledger import Ledger
 from trainer.sweep import workers
 
@@ -72,7 +71,7 @@ def test_jobs_beside_each_other_are_isolated_stopped_and_gone_on_with(launcher, 
     assert process.returncode == {signal.SIGKILL: -9, signal.SIGINT: 130}[signum], err
     assert ("stopped with 1 of 2 jobs to do" in out) == (signum != signal.SIGKILL)
     wait_until(lambda: events("interrupted") == [0], None)  # nothing goes on behind a process that was killed
-    assert not index.is_running(folder / "0")
+    assert not is_running(folder / "0")
 
     (tmp_path / "go").touch()
     process = start("resume=a sweep")

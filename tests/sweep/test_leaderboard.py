@@ -332,7 +332,7 @@ def test_a_terminal_shows_the_best_rows_and_running_jobs_below(tmp_path, monkeyp
     for number in range(num_running):
         sweep.begin(f"optim.lr={50 + number} seed=1")
     console = Console(file=io.StringIO(), force_terminal=True, width=60, height=20, legacy_windows=False)
-    monkeypatch.setattr("trainer.view.sweep.live.Console", lambda **_: console)
+    monkeypatch.setattr("trainer.view.sweep.live.Terminal", lambda **_: console)
     with Screen(tmp_path, 80) as screen:
         below = screen._below()
     assert len(below) <= 20

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.runs.folder import lock
-from trainer.runs.index import is_running
+from trainer.runs.folder import is_running, lock
 from trainer.runs.leaderboard import leaderboard
 from trainer.runs.ledger import Ledger
 
@@ -298,6 +297,6 @@ def test_a_ledger_survives_whatever_was_written_to_it(tmp_path):
         file.write(b'\xff\xfe\n[1]\n{"event": "finished", "job": 0, "obj')
     assert ledger.jobs()[0]["event"] == "started"
     odd = "\u2028 \x85 \udc80 ü"  # ends of lines to some, no text to others
-    ledger.append("finished", job=0, objective=1.0, error=odd)
+    ledger.append("finished", job=0, objective=1.0, metric="mse", error=odd)
     assert ledger.jobs()[0] == {**ledger.jobs()[0], "event": "finished", "objective": 1.0, "overrides": ["a=1"]}
     assert ledger.jobs()[0]["error"] == odd

@@ -109,7 +109,7 @@ class Ledger:
             job["folder"] = str(number)
             if "overrides" not in job:
                 try:
-                    job |= {"overrides": Run(self.path.parent / job["folder"]).overrides, "hash": ""}
+                    job["overrides"] = Run(self.path.parent / job["folder"]).overrides
                 except CheckpointError:
                     del found[number]
         return dict(sorted(found.items()))

@@ -81,13 +81,13 @@ EVENT: Kinds = {  # of sweep.jsonl
     "code": lambda value: type(value) is int and abs(value) < 2**31,
 }
 NEEDED = {  # by event, without which a line counts as damaged
-    "sweep": ("command", "samples"),
-    "resumed": ("command",),
+    "sweep": (),
+    "resumed": (),
     "preflight": ("seconds", "metric", "higher_is_better"),
     "rung": ("epoch", "configurations", "kept"),
-    "started": ("job", "overrides", "hash"),
+    "started": ("job",),
     "interrupted": ("job",),
-    "finished": ("job", "objective", "metric", "epoch"),
+    "finished": ("job", "objective", "metric"),
     "paused": ("job", "objective", "metric", "epoch"),
     "pruned": ("job", "objective", "metric", "epoch"),
     "failed": ("job",),

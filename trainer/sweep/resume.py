@@ -96,6 +96,6 @@ def check_unchanged(folder: Path, hashes: Mapping[str, str], configs: Mapping[st
 def _changes(folder: Path, was: str, cfg: DictConfig) -> str:
     """Return what changed, if a job with the old config has started and recorded it."""
     for event in Ledger(folder).jobs().values():
-        if event["hash"] == was and RunFolder(folder / event["folder"]).config.is_file():
+        if event.get("hash") == was and RunFolder(folder / event["folder"]).config.is_file():
             return f": {'; '.join(differences(folder / event['folder'], cfg, NOT_HASHED).values())}"
     return ""

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.errors import naming
+from trainer.errors import naming, printable
+from trainer.files import replacing, write_text
 from trainer.runs.leaderboard import Leaderboard, Row
 from trainer.view.sweep.text import by_metric, cells, keys_of, lead, one_line, progress, reading, titles
 
@@ -19,9 +20,9 @@ def save(board: Leaderboard, place: Path) -> None:
     """
     with naming(place):
         place.mkdir(parents=True, exist_ok=True)
-        with (place / "leaderboard.csv").open("w", newline="", encoding="utf-8") as file:
+        with replacing(place / "leaderboard.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(_table(board))
-        (place / "leaderboard.md").write_text(_markdown(board), encoding="utf-8")
+        write_text(place / "leaderboard.md", printable(_markdown(board)))
 
 
 def _table(board: Leaderboard) -> list[list[object]]:
