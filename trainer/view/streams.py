@@ -58,12 +58,14 @@ def _wrapped(stream: Any, handle: int, errors: str) -> Output:
 class _Unescaped:
     """Standard output for rich, which escapes the parts of its text itself."""
 
+    def __init__(self) -> None:
+        self.stream = sys.stdout  # which rich replaces while it shows a bar
+
     def write(self, text: str) -> int:
-        write = sys.stdout.write_unescaped if isinstance(sys.stdout, Output) else sys.stdout.write
-        return write(text)
+        return self.stream.write_unescaped(text) if isinstance(self.stream, Output) else self.stream.write(text)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(sys.stdout, name)
+        return getattr(self.stream, name)
 
 
 def unescaped() -> Any:
