@@ -26,6 +26,7 @@ from unicodedata import category
 
 UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode's categories of control characters, surrogates and separators
 JOINERS = "\u200c\u200d"  # of letters and emoji
+OF_CONFIGS = ("hydra", "omegaconf", "yaml")  # libraries whose errors are about what a config says
 NO_MEMORY = ("can't allocate memory", "failed to map segment", "Cannot allocate memory", "std::bad_alloc")
 
 
@@ -173,13 +174,16 @@ def is_out_of_memory(error: BaseException) -> bool:
 def known(
     error: BaseException, place: str = "", cure: str = "; use a smaller model, or less data"
 ) -> DltrainError | None:
-    """Return the error to show for one whose cause lies outside the program: memory, files, encodings, nesting."""
+    """Return the error to show for one whose cause lies outside the program: memory, files, configs, encodings."""
     if isinstance(error, DltrainError):
         return error
     if is_out_of_memory(error):
         return OutOfMemory(f"out of memory{cure}")
     if isinstance(error, OSError):
         return FileSystemError(f"{error.filename or place}: {error.strerror or error}".removeprefix(": "))
+    if type(error).__module__.partition(".")[0] in OF_CONFIGS:
+        key = getattr(error, "full_key", None)
+        return ConfigError(f"{f'{key}: ' if key else ''}{str(error).partition('    full_key')[0]}")
     if isinstance(error, RecursionError):
         return ConfigError("something is nested too deeply, or refers to itself")
     if isinstance(error, UnicodeError) or "null byte" in str(error):

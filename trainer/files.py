@@ -13,7 +13,7 @@ from typing import Any
 
 NOFOLLOW, NONBLOCK = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)  # Windows has neither
 PART = ".part-"  # how temporary names start
-VALUES = 100_000  # at most, in a YAML file
+VALUES, DEPTH = 100_000, 32  # at most, in a YAML file
 BYTES = 2**26  # at most, in a file of a run that is read whole
 
 
@@ -48,7 +48,10 @@ def read(path: Path, most: int = BYTES) -> bytes:
         size = os.fstat(file.fileno()).st_size
         if size > most:
             raise OSError(errno.EFBIG, f"has {size:,} bytes, expected at most {most:,}", str(path))
-        return file.read()
+        content = file.read(most + 1)  # some files of the system claim to be empty, and have no end
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"has more than {most:,} bytes", str(path))
+    return content
 
 
 def write_text(path: Path, text: str) -> None:
@@ -109,21 +112,27 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def read_yaml(path: Path, most: int = 2**20) -> Any:
+def read_yaml(path: Path, most: int = 2**20, values: int = VALUES) -> Any:
     """Return the content of a YAML file as plain data.
 
     Raises:
         OSError: it cannot be read, or has more than `most` bytes.
-        ValueError: it is not YAML, or anchors stand for too much.
+        ValueError: it is not YAML, is nested too deeply, or has more than `values` values once anchors are replaced.
     """
     import yaml
 
+    text, loader = read(path, most), getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the first is ten times as fast
+    depth = 0
     try:
-        content = yaml.load(read(path, most), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # ten times as fast
+        for event in yaml.parse(text, loader):  # libyaml's own recursion could overflow the stack
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEPTH:
+                raise ValueError(f"nested more than {DEPTH} deep")
+        content = yaml.load(text, loader)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
-    if _size(content, {}) > VALUES:
-        raise ValueError(f"anchors stand for more than {VALUES:,} values")
+    if _size(content, {}) > values:
+        raise ValueError(f"stands for more than {values:,} values")
     return content
 
 

@@ -88,6 +88,15 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("data=csv data.path=nowhere.csv data.target=y", 3, "nowhere.csv: no such file"),
         ("scheduler.warmup=-1", 2, "warmup=-1"),
         ("data.val_fraction=2", 2, "val_fraction=2 is not between 0 and 1"),
+        ("accumulate=99999999999999999999", 2, "expected at most 2147483647 (batches per update)"),
+        ("limit_batches=1e30", 2, "expected at most 2147483647"),
+        ("data.batch_size=99999999999999999999", 2, "expected a whole number"),
+        ("augment.noise=inf", 2, "at least 0 and at most 1000"),
+        ("augment.rotation=inf", 2, "at least 0 and at most 360"),
+        ("hydra.run.dir=${nope}", 2, "hydra.run.dir: Interpolation key 'nope' not found"),
+        ("--shell-completion", 2, "Expecting one subcommand"),
+        ("--cfg job --package nope", 2, "package 'nope' not found"),
+        ("--cfg job --info", 2, "Only one of"),
     ],
 )
 def test_a_mistake_gets_one_helpful_line_and_leaves_no_run(dltrain, arguments, code, message):

@@ -1,5 +1,6 @@
 """A run's config is composed once, and equals what Hydra itself composes."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -123,3 +124,84 @@ def test_an_error_in_a_run_is_reported(dltrain, tmp_path, monkeypatch):
 def test_hydra_settings_that_have_no_effect_here_are_refused(line):
     with pytest.raises(ConfigError, match=r"hydra\..* cannot be overridden"):
         checked([line])
+
+
+@pytest.fixture
+def written(dltrain, conf):
+    """Run with a yaml of these lines, and return what came of it."""
+
+    def run(*lines, header="# @package _global_", name="experiment=hers"):
+        text = lines[0] if isinstance(lines[0], bytes) else "\n".join([header, *lines]).encode()
+        Path(conf, "experiment", "hers.yaml").write_bytes(text)
+        return dltrain("--config-dir", conf, name, *TINY, "dry_run=true")
+
+    return run
+
+
+BOMB = ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+BOMB += [f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["optim: adam"], "optim: adam: expected settings"),
+        (["data: null"], "data: None: expected settings"),
+        (["defaults: {optim: sgd}"], "defaults must be a list"),
+        (["defaults: [null]"], "Unsupported type in defaults"),
+        (["defaults: [hers]"], "refers to itself"),
+        (["- 1"], "hers.yaml: expected keys and values, got [1]"),
+        (["seed: [1"], "hers.yaml: while parsing"),
+        (["\tseed: 1"], "hers.yaml: while scanning"),
+        (["seed: !!python/name:os.system x"], "hers.yaml: could not determine a constructor"),
+        ([b"# gr\xfc\xdfe"], "hers.yaml: unacceptable character"),
+        ([f"metrics: {'[' * 100}"], "hers.yaml: nested more than 32 deep"),
+        (BOMB, "hers.yaml: stands for more than 2,000 values"),
+        (["# " + "x" * 2**18], "hers.yaml: has 262,1"),
+        (["metrics: ['${metrics}']"], "metrics[0]: Interpolation to parent node"),
+    ],
+)
+def test_a_mistake_in_a_yaml_gets_one_line(written, lines, message):
+    outcome = written(*lines)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", ["/elsewhere", "../elsewhere"])
+def test_only_the_command_line_names_a_folder_outside_the_working_folder(dltrain, conf, place):
+    text = f"defaults: [config, _self_]\nhydra: {{run: {{dir: {place}}}}}\n"
+    Path(conf, "own.yaml").write_text(text)
+    outcome = dltrain("--config-dir", conf, "--config-name=own", *TINY)
+    assert (outcome.code, "only the command line" in outcome.err) == (2, True)
+    Path(conf, "own.yaml").write_text(text.replace(place, "inside"))
+    assert dltrain("--config-dir", conf, "--config-name=own", *TINY).code == 0
+    assert Path("inside/summary.json").is_file()
+
+
+def test_an_experiment_can_be_turned_off(dltrain, conf):
+    Path(conf, "own.yaml").write_text("defaults: [config, override experiment: boston_all, _self_]\n")
+    assert "boston" in dltrain("--config-dir", conf, "--config-name=own", "--cfg", "job").out
+    assert "digits" in dltrain("--config-dir", conf, "--config-name=own", "--cfg", "job", "experiment=null").out
+    assert dltrain(*TINY, "experiment=null", "dry_run=true").code == 0
+
+
+def test_help_lists_what_can_be_read(dltrain, conf):
+    group = Path(conf, "model")
+    group.mkdir()
+    (group / "latin.yaml").write_bytes(b"# gr\xfc\xdfe\n")
+    os.mkfifo(group / "pipe.yaml")
+    outcome = dltrain("--config-dir", conf, "--help")
+    assert outcome.code == 0
+    assert "latin" in outcome.out
+    assert "pipe" not in outcome.out
+
+
+@pytest.mark.parametrize("name", ["run${seed}", "a,b=c", "it's", "${", "\\${x}\\", '"', "3e5", "two\nlines", "[", "%s"])
+def test_the_folder_to_resume_is_literal(dltrain, tmp_path, name):
+    assert dltrain(*TINY, "hydra.run.dir=run").code == 0
+    (tmp_path / "run").rename(tmp_path / name)
+    outcome = dltrain(f"resume={name}", "epochs=2")
+    assert outcome.code == 0, outcome.err
+    assert yaml.safe_load((tmp_path / name / "config.yaml").read_text())["epochs"] == 2
+    assert [path.name for path in tmp_path.iterdir()] == [name]

@@ -98,13 +98,13 @@ def _dispatch(arguments: list[str]) -> None:
         raise ConfigError(f"{name!r}: unknown command; did you mean dltrain {near[0]}?")
     from trainer.cli.start import start
     from trainer.config import command_line
-    from trainer.config.compose import launch
+    from trainer.config.compose import show
 
     flags = command_line.parse(arguments)
     if flags.hydra_help or flags.info or flags.shell_completion:
-        launch(flags)
+        show(flags)
     elif flags.cfg:
-        launch(command_line.of_one_run(flags))
+        show(command_line.of_one_run(flags))
     else:
         if flags.multirun:
             from trainer.sweep.sweep import sweep

@@ -17,10 +17,10 @@ from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from trainer.config.compose import in_one_line, loader, open_hydra, parse_all, set_values
-from trainer.config.keys import SLOTS, flat, is_of_hydra, value_of
+from trainer.config.compose import composed, in_one_line, loader, open_hydra, parse_all, set_values
+from trainer.config.keys import SLOTS, flat, is_of_hydra, key_of, value_of
 from trainer.config.launchers import check_launcher
-from trainer.config.schema import CONF, KNOBS
+from trainer.config.schema import CONF, KNOBS, LARGEST
 from trainer.errors import ConfigError, nearest
 
 FIXED: dict[str, Any] = {  # keys of Hydra's node -> the only value allowed
@@ -51,14 +51,16 @@ class Checker:
         with open_hydra(self.config_dir), in_one_line():
             parsed = parse_all(overrides)
             choices = [override for override in parsed if _is_choice(override)]
-            lines = tuple(str(override.input_line) for override in choices)
+            lines = tuple(f"~{o.key_or_group}" if o.value() is None else str(o.input_line) for o in choices)
             if lines not in self.composed:
-                self.composed[lines] = hydra.compose(self.config_name, list(lines), return_hydra_config=True)
+                self.composed[lines] = composed(self.config_name, list(lines))
+                _check_slots(self.composed[lines])
             cfg = copy.deepcopy(self.composed[lines])
             values = [_checked_value(override, cfg) for override in parsed if override not in choices]
             set_values(cfg, choices, values)
             if self.config_dir or self.config_name != "config" or any(map(is_of_hydra, overrides)):
                 _check_hydra(cfg.hydra)
+                _check_folders(cfg.hydra, overrides)
                 check_launcher(_raw(cfg.hydra.launcher), overrides)
             _check_knobs(cfg)
         return cfg, [*lines, *(str(override.input_line) for override in values)]
@@ -146,6 +148,15 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
         raise ConfigError(f"{line}: {key} must be {kind}, got {str(value) or 'nothing'}")
 
 
+def _check_slots(cfg: DictConfig) -> None:
+    for slot in SLOTS:
+        if not isinstance(cfg[slot], DictConfig):
+            raise ConfigError(
+                f"{slot}: {cfg[slot]}: expected settings such as {{_target_: ...}} in the yaml; "
+                f"an option is chosen in its defaults list, with - override /{slot}: ..."
+            )
+
+
 def _check_knobs(cfg: DictConfig) -> None:
     for name, knob in KNOBS.items():
         value, rule = OmegaConf.select(cfg, name), knob.metadata
@@ -157,8 +168,10 @@ def _check_knobs(cfg: DictConfig) -> None:
         in_range = rule["least"] <= value <= rule["most"] and value not in rule["never"]
         if not in_range or (rule["whole"] and math.isfinite(value) and value != int(value)):
             raise ConfigError(f"{name}={value}: expected {_kind(knob)} ({rule['about']})")
+        if (rule["whole"] or isinstance(value, int)) and LARGEST < value < math.inf:
+            raise ConfigError(f"{name}={value}: expected at most {LARGEST} ({rule['about']})")
     size = cfg.data.get("batch_size")
-    if size != "full" and (type(size) is not int or size < 1):
+    if size != "full" and (type(size) is not int or not 1 <= size <= LARGEST):
         raise ConfigError(f"data.batch_size={size}: expected a whole number of at least 1, or full")
     jobs = OmegaConf.select(cfg, "sweep.jobs", default=1)
     if jobs != "auto" and type(jobs) is not int:
@@ -187,6 +200,20 @@ def _check_hydra(node: DictConfig) -> None:
     for key, value in flat(sweeper, "hydra.sweeper").items():
         if any(word in f"{key}={value}" for word in ("_target_", "()", "${")):
             raise ConfigError(f"{key}={value}: nothing is instantiated there")
+
+
+def _check_folders(node: DictConfig, overrides: Sequence[str]) -> None:
+    """Refuse a folder outside the working folder, unless the command line names it: a yaml may be somebody else's."""
+    given = [key_of(line) for line in overrides]
+    subdir = str(_raw(node.sweep)["subdir"])
+    if not (subdir.isdecimal() or subdir == "${hydra.job.num}"):
+        raise ConfigError("hydra.sweep.subdir: job folders are numbered; hydra.sweep.dir=... names the sweep's")
+    for key in ("hydra.run.dir", "hydra.sweep.dir"):
+        if any(f"{key}.".startswith(f"{line}.") for line in given):
+            continue
+        folder = Path(str(OmegaConf.select(node, key.removeprefix("hydra."))))
+        if folder.is_absolute() or ".." in folder.parts:
+            raise ConfigError(f"{key}={folder}: only the command line may name a folder outside the working folder")
 
 
 @cache

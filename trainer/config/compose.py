@@ -1,16 +1,20 @@
 """Compose configs with Hydra: where it looks for them, how it reads overrides, and its errors in one line."""
 
 import copy
+import io
 import os
 import re
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
+import hydra
 from hydra import initialize_config_dir, version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.config_store import ConfigStore
@@ -18,20 +22,50 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.config_source import ConfigResult
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from trainer.config.keys import SLOTS, parse_line
+from trainer.config.keys import SLOTS, literal, parse_line, quoted
 from trainer.config.launchers import use_presets
 from trainer.config.schema import CONF, KNOBS, Config, groups
 from trainer.errors import ConfigError, nearest
+from trainer.files import read_yaml
 
 KEYS = (*KNOBS, *SLOTS)
 VERSION = "1.3"  # of Hydra's behaviour
+BYTES, VALUES = 2**18, 2000  # at most, in a yaml of the user's; Hydra and OmegaConf take a millisecond for each value
+MISREAD = (AssertionError, AttributeError, LookupError, TypeError, ValueError)  # by Hydra, of what it does not expect
 ConfigStore.instance().store("schema", Config)
+
+
+class _Files(FileConfigSource):
+    """Folders of configs, whose files are checked before Hydra reads them; the built-in ones need no check."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Load a config.
+
+        Raises:
+            ConfigError: it cannot be read, is no mapping, or stands for too much.
+        """
+        file = Path(self.path, self._normalize_file_name(config_path))
+        if CONF not in file.parents:
+            try:
+                content = read_yaml(file, BYTES, VALUES)
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
+            if not isinstance(content, (dict, type(None))):
+                raise ConfigError(f"{file}: expected keys and values, got {str(content)[:40]}")
+        return super().load_config(config_path)
+
+
+def _check_files() -> None:
+    Plugins.instance()  # registers Hydra's own source
+    SourcesRegistry.instance().types["file"] = _Files
 
 
 @contextmanager
@@ -48,6 +82,7 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
         for file in (own / group / f"{name}.yaml" for group, options in groups().items() for name in options):
             if file.exists():
                 raise ConfigError(f"{file} would shadow the built-in {file.parent.name}={file.stem}; rename it")
+    _check_files()
     with initialize_config_dir(str(CONF), job_name="dltrain", version_base=VERSION):
         use_presets()
         if config_dir:
@@ -71,6 +106,9 @@ def parse_all(overrides: Sequence[str]) -> list[Override]:
     parser, found = OverridesParser.create(loader()), []
     for line in overrides:
         prefix, key, value = parse_line(line)
+        if key == "resume" and value and value != "null":
+            is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
+            line = f"{prefix}{key}={quoted(value[1:-1] if is_quoted else value)}"  # a path: no syntax in it
         if value is None and prefix != "~":
             meant = [f"{group}={line}" for group, options in groups().items() if line in options]
             raise ConfigError(f"{line!r}: expected key=value{f'; did you mean {meant[0]}?' if meant else ''}")
@@ -90,6 +128,19 @@ def set_values(cfg: DictConfig, choices: list[Override], values: list[Override])
         noted.append(override.input_line)
     job, of_run = cfg.hydra.job, [override for override in (*choices, *values) if not override.is_hydra_override()]
     job.override_dirname = get_overrides_dirname(of_run, **job.config.override_dirname)
+
+
+def composed(config_name: str, choices: list[str]) -> DictConfig:
+    """Compose a config of these choices with the open Hydra, Hydra's node included.
+
+    Raises:
+        ConfigError: Hydra cannot make anything of some yaml.
+    """
+    try:
+        with in_one_line():
+            return hydra.compose(config_name, choices, return_hydra_config=True)
+    except MISREAD as error:
+        raise ConfigError(f"a yaml that Hydra cannot read: {error}") from error
 
 
 @contextmanager
@@ -118,8 +169,8 @@ def run_config(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
 
     The folder is recorded in that node, which stays in `cfg`.
     """
-    cfg.hydra.mode, cfg.hydra.run.dir = RunMode.RUN, str(folder)
-    cfg.hydra.runtime.output_dir = str(folder.absolute())
+    cfg.hydra.mode, cfg.hydra.run.dir = RunMode.RUN, literal(str(folder))
+    cfg.hydra.runtime.output_dir = literal(str(folder.absolute()))
     own = copy.deepcopy(cfg)
     with open_dict(own):
         del own["hydra"]
@@ -130,8 +181,26 @@ def run_config(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
         HydraConfig.instance().cfg = None
 
 
-def launch(flags: Namespace, job: Callable[[DictConfig], Any] = lambda cfg: None) -> None:
-    """Hand a command line to Hydra itself, for its help, --cfg, --info, completion and sweepers."""
+def show(flags: Namespace) -> None:
+    """Have Hydra print what its own flags ask for: help, --cfg, --info or completion.
+
+    Raises:
+        ConfigError: a flag or value that Hydra refuses.
+    """
+    told = io.StringIO()
+    try:
+        with redirect_stderr(told), in_one_line():
+            launch(flags, lambda cfg: None)
+    except SystemExit as end:
+        if end.code:
+            raise ConfigError(told.getvalue()) from end
+    except MISREAD as error:
+        raise ConfigError(str(error)) from error
+
+
+def launch(flags: Namespace, job: Callable[[DictConfig], Any]) -> None:
+    """Hand a command line to Hydra itself, which composes configs and calls `job` with each."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1
     version.setbase(VERSION)
+    _check_files()
     _run_hydra(flags, get_args_parser(), job, str(CONF), flags.config_name)

@@ -3,6 +3,7 @@
 Only the standard library is imported here, so that `dltrain runs` does not wait for Hydra.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -59,9 +60,15 @@ def merged(older: Iterable[str], newer: Sequence[str]) -> list[str]:
     return [*without(older, *map(key_of, newer)), *newer]
 
 
+def literal(text: str) -> str:
+    """Return a value that OmegaConf reads as this text, even where it has a `${`."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
 def quoted(text: str) -> str:
-    """Quote any text as a value in Hydra's grammar."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """Quote any text as a value in Hydra's grammar, where a backslash is special only before a quote."""
+    escaped = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), literal(text))
+    return f"'{escaped}'"
 
 
 def is_of_hydra(line: str) -> bool:

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config.keys import SLOTS
+from trainer.files import read
 
 MISSING: Any = "???"  # OmegaConf's mark of a required value
+LARGEST = 2**31 - 1  # whole number
 _HERE = Path(__file__).parent.parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"  # in a wheel, or in a checkout
 
@@ -50,10 +52,10 @@ class AugmentConfig:
     shift: int = knob(0, "images: maximum shift in pixels, in each direction", least=0)
     flip: float = knob(0.0, "images: probability of a horizontal flip", least=0, most=1)
     crop: float = knob(0.0, "images: maximum share of each side to crop", least=0, most=1, never=(1,))
-    rotation: float = knob(0.0, "images: maximum rotation in degrees, either way", least=0)
-    noise: float = knob(0.0, "standard deviation of Gaussian noise on the standardised inputs", least=0)
+    rotation: float = knob(0.0, "images: maximum rotation in degrees, either way", least=0, most=360)
+    noise: float = knob(0.0, "standard deviation of Gaussian noise on the standardised inputs", least=0, most=1000)
     cutout: int = knob(0, "images: side in pixels of a square that is blanked", least=0)
-    mixup: float = knob(0.0, "alpha of the Beta distribution from which mixing weights are drawn", least=0)
+    mixup: float = knob(0.0, "alpha of the Beta distribution from which mixing weights are drawn", least=0, most=1000)
 
 
 @dataclass
@@ -94,7 +96,7 @@ class Config:
         "auto", "store images channels-last; auto: only in 16-bit precision", choices=("auto", "true", "false")
     )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    seed: int = knob(0, "seed of weights, splits and order", least=0, most=2**31 - 1)
+    seed: int = knob(0, "seed of weights, splits and order", least=0, most=LARGEST)
     deterministic: bool = knob(False, "use bit-reproducible algorithms only; slower on CUDA")
     plots: Any = knob("auto", "pictures at the end: all, off, or a list of names; auto: all, none for a sweep's jobs")
     tensorboard: Any = knob("full", "what to write for TensorBoard", choices=("full", "basic", "off"))
@@ -124,7 +126,9 @@ def groups(config_dir: str | None = None) -> dict[str, dict[str, str]]:
     for group in (*SLOTS, "experiment"):
         for root in [CONF, *([Path(config_dir)] if config_dir else [])]:
             for file in sorted((root / group).glob("*.yaml")):
-                lines = file.read_text(encoding="utf-8").splitlines()
+                if not file.is_file():
+                    continue  # nor does Hydra list it
+                lines = read(file).decode(errors="replace").splitlines()
                 comments = (line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line)
                 found.setdefault(group, {})[file.stem] = next(comments, "")
     return found
