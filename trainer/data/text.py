@@ -144,7 +144,7 @@ def _filled(file: Path, unit: str, header: bool, missing: str, encoding: str, no
         what = "label" if cut(empty[0].text, unit) else "text"
         raise DataError(f"{file}: line {empty[0].line}: an empty {what}; data.missing=drop drops such lines")
     if empty:
-        notes.append(f"left out: {len(empty)} lines of {file.name} without text or label")
+        notes.append(f"left out: {len(empty)} lines of {cleaned(file.name)} without text or label")
     if not kept:
         raise DataError(f"{file}: no lines with a text and a label")
     return kept

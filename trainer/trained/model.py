@@ -123,7 +123,7 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
     checkpoints.load_weights(model, saved.weights["model"], store.folder / "best")
     targets = described.targets().to(where)
     loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
-    _, meter, _ = metrics(cfg, spec)
+    _, meter, _ = metrics(cfg, spec, found.f1)
     built = model.eval(), loss, meter, where, autocast
     return Trained(found.folder, cfg, spec, *built, saved.data, found.summary, notes)
 

@@ -57,6 +57,8 @@ class TableFile:
                 frame = self._parsed((), chunksize=ROWS) if in_parts else None
                 frame = self._parsed(text) if frame is None else frame
             except pd.errors.ParserError as error:
+                if "out of memory" in str(error):  # nothing is wrong with the file, and reading it again takes minutes
+                    raise MemoryError(str(error)) from error
                 raise self._mistake(str(error)) from error
             if not len(frame):
                 raise DataError(f"{self.path}: 0 rows{' below the header' if self.header else ''}")
