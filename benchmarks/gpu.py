@@ -50,7 +50,7 @@ from trainer.engine.loop import Batch, fit
 from trainer.engine.meter import Meter
 from trainer.engine.numerics import choose_precision
 from trainer.engine.update import Update
-from trainer.metrics import F1, Accuracy
+from trainer.metrics import Accuracy, F1Macro
 from trainer.schedules import cosine
 
 PAGE = Page(
@@ -451,7 +451,10 @@ def traced(scale: Scale, name: str, batch: int, *, compiled: bool) -> list[str]:
         TensorLoader(part, batch, prepare=splits.prepare, device=scale.device, shuffle=True, limit=warm + count + 1)
         for part in (splits.train, splits.val)
     ]
-    meters = Meter({"accuracy": Accuracy(), "f1": F1()}), Meter({"accuracy": Accuracy(), "f1": F1()})
+    meters = (
+        Meter({"accuracy": Accuracy(), "f1_macro": F1Macro()}),
+        Meter({"accuracy": Accuracy(), "f1_macro": F1Macro()}),
+    )
     loss = nn.CrossEntropyLoss()
     shortcut: Any = lambda window, size: None  # noqa: E731
     if compiled:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-COLUMNS = ("loss", "accuracy", "f1")
+COLUMNS = ("loss", "accuracy", "f1_macro")
 
 
 def make(folder: Path, number: int) -> None:

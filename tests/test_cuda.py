@@ -15,7 +15,7 @@ from trainer.engine.loop import fit
 from trainer.engine.meter import Meter
 from trainer.engine.numerics import choose_precision
 from trainer.engine.update import Update
-from trainer.metrics import F1, Accuracy
+from trainer.metrics import Accuracy, F1Macro
 from trainer.schedules import constant, cosine
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
@@ -62,7 +62,7 @@ def test_nothing_waits_for_the_gpu_between_two_log_points(augmented):
     examples = Examples(torch.randn(6000, 1, 8, 8), torch.randint(0, 10, (6000,)))
     augment = Augment(seed=0, num_classes=10, shift=1, rotation=5, cutout=2) if augmented else None
     train = TensorLoader(examples, 10, prepare=lambda b: b, device="cuda", shuffle=True, augment=augment)
-    meters = tuple(Meter({"accuracy": Accuracy(), "f1": F1()}) for _ in range(2))
+    meters = tuple(Meter({"accuracy": Accuracy(), "f1_macro": F1Macro()}) for _ in range(2))
     try:
         for report in fit(model, nn.CrossEntropyLoss(), train, [], update, meters, epochs=1, autocast=nullcontext()):
             if report.step == 50:

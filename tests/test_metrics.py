@@ -5,7 +5,7 @@ import torch
 from sklearn import metrics as reference
 
 from trainer.engine.meter import Best, Meter
-from trainer.metrics import AUC, F1, MAE, METRICS, MSE, OF_TASK, R2, RMSE, Accuracy, Top5
+from trainer.metrics import AUC, F1, MAE, METRICS, MSE, OF_TASK, ON_REQUEST, R2, RMSE, Accuracy, F1Macro, Top5
 
 G = torch.Generator().manual_seed(0)
 LOGITS = torch.randn(500, 5, generator=G)
@@ -31,10 +31,12 @@ def in_parts(metric, outputs, targets):
         (MAE(), VALUES, TARGETS, reference.mean_absolute_error(TARGETS, VALUES)),
         (R2(), VALUES + 100, TARGETS, reference.r2_score(TARGETS, VALUES + 100)),
         (Accuracy(), LOGITS, CLASSES, reference.accuracy_score(CLASSES, LOGITS.argmax(1))),
-        (F1(), LOGITS, CLASSES, reference.f1_score(CLASSES, LOGITS.argmax(1), average="macro")),
+        (F1Macro(), LOGITS, CLASSES, reference.f1_score(CLASSES, LOGITS.argmax(1), average="macro")),
         (Top5(), MANY, ELEVEN, reference.top_k_accuracy_score(ELEVEN, MANY, k=5)),
         (Accuracy(), SCORES, BINARY, reference.accuracy_score(BINARY, SCORES > 0)),
-        (F1(), SCORES, BINARY, reference.f1_score(BINARY, SCORES > 0, average="macro")),
+        (F1(), SCORES, BINARY, reference.f1_score(BINARY, SCORES > 0)),
+        (F1(), -SCORES.abs(), BINARY, 0),  # nothing is predicted to be positive
+        (F1Macro(), SCORES, BINARY, reference.f1_score(BINARY, SCORES > 0, average="macro")),
         (AUC(), SCORES, BINARY, reference.roc_auc_score(BINARY.flatten(), SCORES.flatten())),
     ],
 )
@@ -52,11 +54,11 @@ def test_large_targets_keep_a_small_spread():
     assert meter.compute() == pytest.approx({"loss": 0, "mse": 0.0025, "r2": expected}, rel=1e-4)
 
 
-def test_f1_averages_over_the_classes_that_occur():
+def test_macro_f1_averages_over_the_classes_that_occur():
     few = CLASSES.clamp_max(1)
     logits = LOGITS[:, :2].repeat(1, 3)[:, :5].clone()
     logits[:, 2:] = -10
-    assert in_parts(F1(), logits, few) == pytest.approx(
+    assert in_parts(F1Macro(), logits, few) == pytest.approx(
         reference.f1_score(few, logits.argmax(1), average="macro"), rel=1e-6
     )
 
@@ -67,9 +69,9 @@ def test_an_undefined_metric_is_nan():
 
 
 def test_every_task_has_its_metrics_and_every_metric_a_direction():
-    assert {name for names in OF_TASK.values() for name in names} | {"top5"} == set(METRICS)
+    assert {name for by_task in (OF_TASK, ON_REQUEST) for name in sum(by_task.values(), ())} | {"top5"} == set(METRICS)
     better = {name for name, metric in METRICS.items() if metric.higher_is_better}
-    assert better == {"accuracy", "f1", "top5", "auc", "r2"}
+    assert better == {"accuracy", "f1", "f1_macro", "top5", "auc", "r2"}
 
 
 def test_a_meter_weights_batches_by_size_and_resets():

@@ -5,7 +5,8 @@ importing torchmetrics takes longer than a small run. `outputs` are logits `(N, 
 for two, values `(N, 1)` for regression. `targets` are class numbers `(N,)` int64, or `(N, 1)` float.
 """
 
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -137,8 +138,11 @@ class Top5(_Mean):
         return (outputs.topk(5).indices == true[:, None]).any(1)
 
 
-class F1(_Sums):
-    """Harmonic mean of precision and recall, averaged over the classes that occur (macro)."""
+class F1Macro(_Sums):
+    """Harmonic mean of precision and recall of each class, averaged over the classes that occur.
+
+    It is scikit-learn's `f1_score(average="macro")`; van Rijsbergen (1979), Information Retrieval, chapter 7.
+    """
 
     higher_is_better = True
 
@@ -156,6 +160,18 @@ class F1(_Sums):
         hits, predicted, true = self.sums
         occurs = predicted + true > 0
         return (2 * hits[occurs] / (predicted + true)[occurs]).mean()
+
+
+class F1(F1Macro):
+    """Harmonic mean of precision and recall of the positive of two classes: 1, or the second in sorted order.
+
+    It is scikit-learn's `f1_score` with its defaults: 0 if the class neither occurs nor is predicted.
+    """
+
+    def compute(self) -> Tensor:
+        """Return the metric over the examples so far, shape `()`."""
+        hits, predicted, true = (counts[1] for counts in self.sums)
+        return 2 * hits / (predicted + true).clamp_min(1)
 
 
 class AUC(Metric):
@@ -189,6 +205,7 @@ class AUC(Metric):
 METRICS: dict[str, type[Metric]] = {
     "accuracy": Accuracy,
     "f1": F1,
+    "f1_macro": F1Macro,
     "top5": Top5,
     "auc": AUC,
     "mse": MSE,
@@ -199,5 +216,12 @@ METRICS: dict[str, type[Metric]] = {
 OF_TASK = {
     "regression": ("mse", "rmse", "mae", "r2"),
     "binary": ("accuracy", "f1", "auc"),
-    "multiclass": ("accuracy", "f1"),
+    "multiclass": ("accuracy", "f1_macro"),
 }
+ON_REQUEST = {"binary": ("f1_macro",)}  # by task; not reported otherwise
+
+
+def of_today(values: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """Return values by today's `names`: up to 0.1.0, `f1` was what `f1_macro` is now."""
+    is_old = "f1_macro" in names and "f1" not in names
+    return {"f1_macro" if is_old and name == "f1" else name: value for name, value in values.items()}

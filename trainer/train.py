@@ -18,6 +18,8 @@ from trainer.files import write_json
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
+from trainer.runs.resume import check_data
+from trainer.runs.run import Run
 from trainer.runs.saver import Saver
 from trainer.runs.trust import signature
 from trainer.view import pictures
@@ -40,7 +42,7 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
     store = Store(run.checkpoints, cfg.checkpoint.keep)
     checkpoint = store.newest(say=warnings.append)
 
-    parts = training.assemble(cfg)
+    parts = training.assemble(cfg, Run(run.path).f1)
     store.data = description.dumps(parts.spec, parts.data.train.targets)
     where = begin(cfg, run, parts, resumes=checkpoint is not None)
     log = RunLog(cfg, run, parts, where, resumes_at=checkpoint.about["step"] + 1 if checkpoint else None)
@@ -85,9 +87,16 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
 
 
 def begin(cfg: DictConfig, run: RunFolder, parts: TrainingParts, resumes: bool) -> dict[str, Any]:
-    """Record the config and the environment in the run's folder, and return the environment."""
-    data = {"names": dict(run.names), "data": description.fingerprints(parts.data)}
-    where = environment(run.command, str(parts.device)) | {"num_threads": torch.get_num_threads(), **data}
+    """Record the config and the environment in the run's folder, and return the environment.
+
+    Raises:
+        DataError: the run resumes, and its data has changed.
+    """
+    data = description.fingerprints(parts.data)
+    if resumes:
+        check_data(run.path, data, cfg.changed_data)
+    where = environment(run.command, str(parts.device)) | {"names": dict(run.names), "data": data}
+    where |= {"num_threads": torch.get_num_threads(), "f1": "positive class"}
     config = OmegaConf.to_yaml(cfg, resolve=True)
     if names_user_module(cfg):
         where |= signature(list(run.command), config)

@@ -8,6 +8,8 @@ from trainer.data import synthetic, tensors
 from trainer.data.tensors import Examples, TensorLoader, split, splits_of
 from trainer.errors import DataError
 
+FRACTIONS = {"val_fraction": 0.1, "test_fraction": 0.2}
+
 
 def test_the_package_exports_what_a_dataset_consists_of():
     assert (data.DataSpec, data.Examples, data.Splits) == (tensors.DataSpec, tensors.Examples, tensors.Splits)
@@ -21,6 +23,12 @@ def numbers(num_examples, batch_size, **options):
 
 def order(loader):
     return torch.cat([targets for _, targets in loader]).tolist()
+
+
+def test_a_split_of_thousands_of_classes_is_quick_and_takes_each_apart():
+    labels = torch.arange(60_000) % 6000
+    train, val, test = (labels[part].bincount() for part in split(labels, **FRACTIONS, seed=0, stratify=True))
+    assert (train == 7).all() and (val == 1).all() and (test == 2).all()
 
 
 def test_a_split_is_a_partition_with_each_class_in_proportion():

@@ -459,7 +459,33 @@ def test_splits_are_stratified_by_class():
 
 def test_classes_with_few_rows_get_a_note(table):
     _, spec = table("a,y\n" + "".join(f"{i},{'yes' if i % 2 else 'no'}\n" for i in range(60)) + "1,Yes\n")
-    assert "classes with few rows: Yes (1)" in spec.notes
+    assert "classes with few rows: Yes (1; a typo of yes?)" in spec.notes
+
+
+RATINGS = [n % 6 + 0.5 * (n % 20 == 1) for n in range(100)]  # one in twenty is between two whole numbers
+RAIN = [0.0] * 90 + [1.0] * 2 + [1.1 + n / 4 for n in range(8)]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0, 1] * 50 + [0.5], "line 102, column 'y': '0.5' where nearly all rows are 0 or 1, .*data.task=regression"),
+        ([0] * 99 + [1, 0.5], "line 102, column 'y': '0.5'"),
+        ([1, 2] * 50 + [1.5], "line 102, column 'y': '1.5' where nearly all rows are 1 or 2"),
+        ([0, 1, 2] * 50 + [1.5], "line 152, column 'y': '1.5' where nearly all rows are 0, 1 or 2"),
+        ([0, 1, 2] * 50 + [-999], "line 152, column 'y': '-999'"),
+        (RATINGS, None),
+        ([0, 0.5, 1, 1.5, 2] * 20, None),
+        ([*range(1, 6)] * 20 + [3.5], None),  # a regression without the last one, too
+        (RAIN, None),
+    ],
+)
+def test_a_target_that_only_a_few_rows_keep_from_being_classes_is_refused(table, values, message):
+    content = "a,y\n" + "".join(f"{i},{value}\n" for i, value in enumerate(values))
+    if message:
+        with pytest.raises(DataError, match=message):
+            table(content)
+    assert table(content, task="regression" if message else "auto")[1].task == "regression"
 
 
 # A test file.

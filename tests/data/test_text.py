@@ -1,4 +1,5 @@
 import gzip
+import time
 
 import pytest
 import torch
@@ -80,6 +81,19 @@ def test_lines_without_text_can_be_dropped(tmp_path):
     splits, spec = text.text(path=path, missing="drop")
     assert sum(len(part.targets) for part in (splits.train, splits.val, splits.test)) == 40
     assert spec.notes[0] == "left out: 3 lines of texts.csv without text or label"
+
+
+def test_dropping_half_of_many_lines_is_quick(tmp_path):
+    path = write(tmp_path, [(f"text {n}", "" if n % 2 else "ab"[n // 2 % 2]) for n in range(20_000)])
+    start = time.process_time()
+    splits, _ = text.text(path=path, missing="drop")
+    assert len(splits.train.targets) == 7000
+    assert time.process_time() - start < 5
+
+
+def test_a_label_with_few_texts_gets_a_note(tmp_path):
+    _, spec = text.text(path=write(tmp_path, [*ROWS, ("abab", "evn")]))
+    assert "classes with few texts: evn (1; a typo of even?)" in spec.notes
 
 
 def test_a_header_is_skipped_or_suspected(tmp_path):

@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -229,6 +230,34 @@ def test_changes_that_affect_results_are_refused_on_resume(dltrain, change, line
     assert outcome.code == 4
     assert line in outcome.err
     assert (folder / "checkpoints" / "last").exists()
+
+
+def table(name, rows):
+    lines = [f"{row % 7},{row % 5},{row % 2}\n" for row in rows]
+    Path(name).write_text("a,b,y\n" + "".join(lines))
+
+
+def test_changed_data_is_refused_on_resume_before_anything_is_recorded(dltrain, one_thread):
+    table("t.csv", range(60))
+    command = ["data=csv", "data.path=t.csv", "data.target=y", "model=mlp", "plots=off", "tensorboard=off"]
+    dltrain(*command, "epochs=1", "checkpoint.min_seconds=0", "hydra.run.dir=run")
+    Path("t.csv").rename("moved.csv")
+    moved = dltrain(*command, "resume=run", "data.path=moved.csv", "epochs=2")
+    assert moved.code == 0, moved.err
+
+    table("moved.csv", range(1, 61))
+    before = {name: Path("run", name).read_bytes() for name in ("environment.json", "config.yaml", "summary.json")}
+    refused = dltrain("resume=run", "epochs=3")
+    assert refused.code == 3
+    assert "changed splits: train, val, test" in refused.err
+    assert "changed_data=use" in refused.err
+    assert {name: Path("run", name).read_bytes() for name in before} == before
+
+    assert dltrain("resume=run", "epochs=3", "changed_data=use").code == 0
+    assert "already finished" in dltrain("resume=run").out
+    assert dltrain("resume=run", "epochs=4").code == 0  # the data is that of the last start
+    table("moved.csv", range(2, 62))
+    assert dltrain("resume=run", "epochs=5").code == 3  # and consent was for one start
 
 
 def test_a_missing_run_is_named_with_the_last_one(dltrain):

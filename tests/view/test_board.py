@@ -84,7 +84,7 @@ def test_scalars_graph_text_and_hyper_parameters_of_a_run(dltrain, serve):
     (run,) = tags = get("plugin/scalars/tags")
     assert run == f"{outcome.folder.parent.name}/{outcome.folder.name}/tensorboard"
     assert set(tags[run]) == {
-        *(f"{split}/{name}" for split in ("train", "val", "best", "test") for name in ("loss", "accuracy", "f1")),
+        *(f"{split}/{name}" for split in ("train", "val", "best", "test") for name in ("loss", "accuracy", "f1_macro")),
         "update/lr",
         "update/gradient_norm",
     }
@@ -99,8 +99,11 @@ def test_scalars_graph_text_and_hyper_parameters_of_a_run(dltrain, serve):
     assert points("update/lr")[10] > points("update/lr")[110] > 0
     (category,) = get("plugin/custom_scalars/layout")["category"]
     charts = {chart["title"]: chart["multiline"]["tag"] for chart in category["chart"]}
-    assert list(charts) == ["loss", "accuracy", "f1"]
-    assert [tag for tag in tags[run] if any(re.search(p, tag) for p in charts["f1"])] == ["train/f1", "val/f1"]
+    assert list(charts) == ["loss", "accuracy", "f1_macro"]
+    assert [tag for tag in tags[run] if any(re.search(p, tag) for p in charts["f1_macro"])] == [
+        "train/f1_macro",
+        "val/f1_macro",
+    ]
 
     assert b"Linear" in get("plugin/graphs/graph", run=run, conceptual="false")
     (config,) = get("plugin/text/text", tag="config/text_summary", run=run)

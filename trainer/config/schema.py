@@ -104,6 +104,9 @@ class Config:
     limit_batches: float = knob(math.inf, "batches to use of each split per epoch", least=1, whole=True)
     overfit_batches: int = knob(0, "train, validate and test on the same few batches; 0: off", least=0)
     resume: Any = knob(None, "resume a run folder, or last; auto: one with this config, or start one")
+    changed_data: str = knob(
+        "refuse", "with resume=: if the data is not what the run has trained on", choices=("refuse", "use")
+    )
     trust: bool = knob(False, "with resume=: run the modules of the working folder that a stranger's run names")
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)

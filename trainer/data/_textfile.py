@@ -4,8 +4,9 @@ import codecs
 import gzip
 import io
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,19 @@ def cleaned(name: str, most: int = 60) -> str:
 def listed(items: Sequence[Any], most: int = 5, of: Callable[[Any], str] = str) -> str:
     """List the first items, and the number of the others."""
     return ", ".join(map(of, items[:most])) + (f" and {len(items) - most:,} more" if len(items) > most else "")
+
+
+def rare(counts: Mapping[str, int], examples: str) -> list[str]:
+    """Return a note on classes with few examples, given the number of each; of a few classes, one may be a typo."""
+    names = [name for name, count in counts.items() if count < 5]
+    typos: dict[str, str] = {}
+    for name in counts if len(counts) <= 20 else ():
+        others = {other.lower(): other for other in counts if counts[other] >= 20 * counts[name]}
+        near = get_close_matches(name.lower(), others, 1, cutoff=0.75)
+        if near and not is_numeral(name) and abs(len(near[0]) - len(name)) < 2:
+            typos[name] = f"; a typo of {others[near[0]]}?"
+    found = [f"{name} ({counts[name]}{typos.get(name, '')})" for name in dict.fromkeys([*typos, *names])]
+    return [f"classes with few {examples}: {listed(found)}"] if found else []
 
 
 def is_numeral(name: str) -> bool:

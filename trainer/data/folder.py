@@ -61,7 +61,7 @@ def other_folder(path: str, encoder: ImageEncoder, class_names: Sequence[str]) -
     images, others = _classes(folder)
     if not images:
         raise DataError(f"{folder}: contains no folders; expected a folder of images for each class")
-    if unknown := [name for name in map(printable, images) if name not in class_names]:
+    if unknown := sorted({*map(printable, images)} - {*class_names}):
         raise DataError(f"{folder}: class {unknown[0]!r} is unknown in training; {nearest(unknown[0], class_names)}")
     notes = [*(["read from test/"] if has_parts else []), *_ignored(others)]
     return _examples(images, class_names, partial(like_training, encoder=encoder)), notes
@@ -157,7 +157,7 @@ def _found(folder: Path) -> tuple[dict[str, dict[str, list[str]]], list[str]]:
         if len(names) < 2 or not classes:
             problem = f"the only class is {printable(names[0])!r}" if classes else "contains no folders"
             raise DataError(f"{root}: {problem}; expected a folder of images for each of at least two classes")
-        if unknown := [printable(name) for name in classes if name not in names]:
+        if unknown := [printable(name) for name in classes if name not in found["train"]]:
             raise DataError(f"{root}/{unknown[0]}: train/ has no class {unknown[0]!r}; {nearest(unknown[0], names)}")
     return found, notes + _ignored([file for _, others in listed.values() for file in others])
 

@@ -51,7 +51,8 @@ def csv(
         path: The file.
         target: The column to predict; without a header, its number from 1, or from -1 for the last.
         task: regression, binary or multiclass. auto: two values are binary, text and the whole numbers 0 to K - 1, K
-            up to 20, are multiclass, and other numbers a regression. If given, classes are any values, sorted.
+            up to 20, are multiclass, and other numbers a regression. Classes but for a few rows are refused, as those
+            look like mistakes. If given, classes are any values, sorted.
         features: The columns to use; all by default.
         drop: Columns to leave out.
         text: Columns that are text although most of their cells are numbers, such as codes.
@@ -73,12 +74,13 @@ def csv(
     how: dict[str, Any] = {"separator": separator, "decimal": decimal, "encoding": encoding, "header": header}
     file = open_table(path, **how)
     test_file = open_table(test_path, **how) if test_path else None
-    target, out, words = file.column(target), file.columns(drop), file.columns(text)
+    target, out, words = file.column(target), {*file.columns(drop)}, file.columns(text)
+    left_out = {}
     if features is None:
-        left_out = {name: "no name" for name in file.unnamed if name not in (target, *out)}
-        used = [name for name in file.names if name not in (target, *out, *left_out)]
+        left_out = {name: "no name" for name in file.unnamed if name != target and name not in out}
+        used = [name for name in file.names if name != target and name not in out and name not in left_out]
     else:
-        left_out, used = {}, [name for name in file.columns(features) if name not in out]
+        used = [name for name in file.columns(features) if name not in out]
     if target in used or target in out:
         raise ValueError(f"the target {target!r} is among the columns to use or to drop")
     return table(

@@ -228,9 +228,10 @@ def split(
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
     position = torch.empty(len(targets), dtype=torch.float64)  # in [0, 1), of an example within its class
     labels = targets.flatten() if stratify else torch.zeros(len(targets), dtype=torch.int64)
-    for label in labels.unique():
-        members = order[labels[order] == label]
-        position[members] = (torch.arange(len(members), dtype=torch.float64) + 0.5) / len(members)
+    members = order[labels[order].argsort(stable=True)]  # class by class; a loop over many classes takes too long
+    counts = labels.unique(return_counts=True)[1]
+    first, size = (each.repeat_interleave(counts) for each in (counts.cumsum(0) - counts, counts))  # (N,)
+    position[members] = (torch.arange(len(members), dtype=torch.float64) - first + 0.5) / size
     test = position < test_fraction
     val = ~test & (position < test_fraction + val_fraction)
     train, val, test = (part.nonzero().flatten() for part in (~test & ~val, val, test))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trainer.data._textfile import data_errors, head, open_text, shown
+from trainer.data._textfile import cleaned, data_errors, head, open_text, rare, shown
 from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary, cut
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
 from trainer.errors import DataError, nearest
@@ -75,6 +75,8 @@ def text(
     if not header and sum(row.label == rows[0].label for row in rows) == 1:
         notes.append(f"only line 1 has the label {shown(rows[0].label)}: if it is a header, set data.header=true")
 
+    notes += rare({cleaned(label): count for label, count in Counter(row.label for row in rows).items()}, "texts")
+
     elsewhere = None if test_path else test_fraction
     parts = split(targets, val_fraction=val_fraction, test_fraction=elsewhere, seed=seed, stratify=True)
     texts, test_texts = ([row.text for row in part] for part in (rows, test_rows))
@@ -134,15 +136,18 @@ class Row(NamedTuple):
 def _filled(file: Path, unit: str, header: bool, missing: str, encoding: str, notes: list[str]) -> list[Row]:
     """Return a file's rows with text and label; raise a DataError if others may not be dropped."""
     rows = list(_rows(file, encoding))[header:]
-    empty = [row for row in rows if not (cut(row.text, unit) and row.label)]
+    kept: list[Row] = []
+    empty: list[Row] = []
+    for row in rows:
+        (kept if cut(row.text, unit) and row.label else empty).append(row)
     if empty and missing == "error":
         what = "label" if cut(empty[0].text, unit) else "text"
         raise DataError(f"{file}: line {empty[0].line}: an empty {what}; data.missing=drop drops such lines")
     if empty:
-        notes.append(f"left out: {len(empty)} lines of {file.name} without text or label")
-    if len(empty) == len(rows):
+        notes.append(f"left out: {len(empty)} lines of {cleaned(file.name)} without text or label")
+    if not kept:
         raise DataError(f"{file}: no lines with a text and a label")
-    return [row for row in rows if row not in empty] if empty else rows
+    return kept
 
 
 def _rows(file: Path, encoding: str) -> Iterator[Row]:

@@ -1,14 +1,14 @@
 """Loss and metrics over many batches, and the best epoch by one of them; both are saved with an interrupted run."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from trainer.metrics import Metric, exact
+from trainer.metrics import Metric, exact, of_today
 
 
 class Meter:
@@ -61,8 +61,9 @@ class Meter:
         state = tree_map_only(Tensor, lambda tensor: tensor.to(device), state)
         self.kept = [(outputs, targets, loss) for outputs, targets, loss in state["kept"]]
         self.loss, self.num_examples = state["loss"], state["num_examples"]
+        saved = of_today(state["metrics"], self.metrics)
         for name, metric in self.metrics.items():
-            vars(metric).update(state["metrics"][name])
+            vars(metric).update(saved[name])
 
     def compute(self) -> dict[str, float]:
         """Return each value by name over all examples since the last call, `loss` first, and reset."""
@@ -74,10 +75,10 @@ class Meter:
 
 
 class Best:
-    """The best epoch by one validation metric. NaN is never best and never an improvement."""
+    """The best epoch by one validation metric of `names`. NaN is never best and never an improvement."""
 
-    def __init__(self, monitor: str, higher_is_better: bool) -> None:
-        self.monitor = monitor
+    def __init__(self, monitor: str, higher_is_better: bool, names: Collection[str] = ()) -> None:
+        self.monitor, self.names = monitor, names
         self.sign = 1.0 if higher_is_better else -1.0
         self.metrics: dict[str, float] = {}
         self.epoch = 0
@@ -99,6 +100,7 @@ class Best:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from a saved state."""
         vars(self).update(state)
+        self.metrics = of_today(self.metrics, self.names)
 
     def improved(self, epoch: int, metrics: dict[str, float]) -> bool:
         """Record an epoch and return whether it is the best so far; the earlier one wins a tie."""

@@ -16,7 +16,7 @@ from trainer.runs.index import Run
 from trainer.runs.ledger import ENDED, Event, Ledger
 
 # By metric; trainer.metrics, which measures them, imports torch.
-HIGHER_IS_BETTER = dict.fromkeys(("accuracy", "f1", "top5", "auc", "r2"), True)
+HIGHER_IS_BETTER = dict.fromkeys(("accuracy", "f1", "f1_macro", "top5", "auc", "r2"), True)
 HIGHER_IS_BETTER |= dict.fromkeys(("loss", "mse", "rmse", "mae"), False)
 
 
@@ -134,7 +134,8 @@ def leaderboard(folder: Path) -> Leaderboard:
 def _job(folder: Path, event: Event, values: dict[str, str]) -> Job:
     place = folder / event["folder"]
     summary, names = _result(place, event["time"])
-    metric, is_pruned = event["metric"], event["event"] == "pruned"
+    metric = str(summary.get("monitor", event["metric"]))
+    is_pruned = event["event"] == "pruned"
     return Job(
         event["job"],
         place,

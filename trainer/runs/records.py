@@ -57,6 +57,7 @@ def _commit(value: Any) -> bool:
 ENVIRONMENT: Kinds = {
     **dict.fromkeys(("time", "folder", "python", "platform", "processor", "device", "signature"), text),
     **dict.fromkeys(("num_cpus", "num_threads"), count),
+    "f1": lambda value: value == "positive class",
     **dict.fromkeys(("packages", "names", "data"), table(text)),
     **dict.fromkeys(("git", "dltrain_git"), _commit),
     "command": texts,

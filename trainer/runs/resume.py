@@ -1,7 +1,7 @@
 """Resume a run: which one, its command line, and what may change. Nothing here imports torch."""
 
 from argparse import Namespace
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.config.command_line import parse
 from trainer.config.keys import flat, is_of_hydra, key_of
 from trainer.config.schema import KNOBS
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, DataError
 from trainer.runs.index import ROOT, Run, every, started
 
+PATHS = ("data.root", "data.path", "data.test_path")  # of data that `check_data` compares
 FREE = {  # keys that may change on resume: how long a run trains and what it reports, not what it computes
     "epochs",
     "max_steps",
@@ -22,7 +23,7 @@ FREE = {  # keys that may change on resume: how long a run trains and what it re
     "log_every",
     "device",
     "compile",
-    "data.root",
+    *PATHS,
     "data.workers",
     "checkpoint.every_minutes",
     "checkpoint.every_steps",
@@ -33,17 +34,19 @@ FREE = {  # keys that may change on resume: how long a run trains and what it re
     "sweep.fail_fast",
     "sweep.jobs",
     "sweep.retry",
+    "changed_data",
     "trust",
 }
+ONCE = ("resume", "trust", "changed_data")  # keys that count for one start, and not for the next
 # The jobs of a sweep are compared with each other, so that their length may not change; a search may get more jobs.
-FREE_IN_SWEEP = FREE - {"epochs", "max_steps", "max_minutes", "patience"} | {"hydra.sweeper.n_trials"}
+FREE_IN_SWEEP = FREE - {*PATHS[1:], "epochs", "max_steps", "max_minutes", "patience"} | {"hydra.sweeper.n_trials"}
 
 
 def unfinished(cfg: DictConfig, root: Path = ROOT) -> Path | None:
     """Return the last unfinished run with this config, if any."""
     for run in reversed(started(every(root))):
         with suppress(CheckpointError):  # a run that cannot be read is not a match
-            if run.summary.get("status") != "finished" and not differences(run.folder, cfg, FREE):
+            if run.summary.get("status") != "finished" and not differences(run.folder, cfg, FREE - {*PATHS[1:]}):
                 return run.folder
     return None
 
@@ -62,10 +65,26 @@ def recorded(folder: Path) -> Namespace:
     if not (isinstance(command, list) and command and all(isinstance(word, str) for word in command)):
         raise CheckpointError(f"{run.files.environment}: does not record the run's command; start a new run")
     flags = parse(command[1:])
-    own = [line for line in flags.overrides if not is_of_hydra(line) and key_of(line) not in ("resume", "trust")]
+    own = [line for line in flags.overrides if not is_of_hydra(line) and key_of(line) not in ONCE]
     overrides = list({key_of(line): line for line in own}.values())  # the last one of each key
     where = {"config_dir": flags.config_dir, "config_name": flags.config_name}
     return Namespace(**vars(parse([])) | where | {"overrides": overrides})
+
+
+def check_data(folder: Path, found: Mapping[str, str], changed_data: str) -> None:
+    """Compare the fingerprints of a run's splits with those of its last start, unless `changed_data` is `use`.
+
+    Raises:
+        DataError: some differ.
+    """
+    known = Run(folder).latest.get("data", {})
+    differ = [split for split in found if split in known and known[split] != found[split]]
+    if differ and changed_data == "refuse":
+        raise DataError(
+            f"the data is not what the run in {folder.absolute()} has trained on: changed splits: {', '.join(differ)}; "
+            "its test rows may be rows it has seen; restore the file, or train on with the data as it is now: "
+            "changed_data=use"
+        )
 
 
 def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dict[str, str]:
@@ -78,7 +97,7 @@ def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dic
     """
     saved = {name: knob.default for name, knob in KNOBS.items()} | flat(Run(folder).config)
     now = values_of(cfg)
-    keys = [key for key in {**saved, **now} if key != "resume" and key not in but]
+    keys = [key for key in {**saved, **now} if key not in ("resume", "changed_data", *but)]
     return {key: f"{key}: {saved.get(key)} -> {now.get(key)}" for key in keys if saved.get(key) != now.get(key)}
 
 

@@ -1,6 +1,7 @@
 """A run as recorded in its folder, whoever wrote that. Nothing here imports torch."""
 
 import math
+import re
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from trainer.files import read_json, read_yaml
 from trainer.runs import records
 from trainer.runs.folder import MetricsFile, RunFolder, is_running
 
+METRICS = ("best", "test", "baseline", "baselines", "monitor")  # entries of a summary
 STATES = ("finished", "running", "interrupted", "pruned", "failed", "damaged")
 
 
@@ -31,9 +33,20 @@ class Run:
         return [self.environment, *self.environment.get("resumed", [])][-1]
 
     @cached_property
+    def f1(self) -> str:
+        """Today's name of what this run calls `f1`: up to 0.1.0 that was the macro average."""
+        return "f1" if not self.environment or "f1" in self.environment else "f1_macro"
+
+    def _of_today(self, content: Any) -> Any:
+        if isinstance(content, dict):
+            return {self._of_today(key): self._of_today(value) for key, value in content.items()}
+        return re.sub(r"(^|/)f1$", rf"\1{self.f1}", content) if isinstance(content, str) else content
+
+    @cached_property
     def summary(self) -> dict[str, Any]:
-        """How it ended."""
-        return records.believed(read_json(self.files.summary), records.SUMMARY)
+        """How it ended, with today's names of metrics."""
+        summary = records.believed(read_json(self.files.summary), records.SUMMARY)
+        return summary | {key: self._of_today(summary[key]) for key in METRICS if key in summary}
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -55,8 +68,8 @@ class Run:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """The rows of metrics.csv, one per epoch, up to the first unreadable one."""
-        return MetricsFile(self.files.metrics).rows()
+        """The rows of metrics.csv, one per epoch, up to the first unreadable one, with today's names of metrics."""
+        return [self._of_today(row) for row in MetricsFile(self.files.metrics).rows()]
 
     @cached_property
     def started(self) -> datetime:

@@ -128,7 +128,7 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
         raise CheckpointError(f"{store.folder / 'best'}: a weight is not finite, and predictions would not be either")
     targets = described.targets().to(where)
     loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
-    _, meter, _ = metrics(cfg, spec)
+    _, meter, _ = metrics(cfg, spec, found.f1)
     built = model.eval(), loss, meter, where, autocast
     return Trained(found.folder, cfg, spec, *built, saved.data, found.summary, notes)
 

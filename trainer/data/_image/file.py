@@ -15,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from trainer.data._image.drawing import NEAR, contrast, framed, on_background
 from trainer.data._image.encoder import ImageEncoder
 from trainer.errors import DataError
+from trainer.errors import printable as without_controls
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # whatever the suffix; others may start programs
@@ -74,8 +75,8 @@ def like_training(path: str, encoder: ImageEncoder) -> np.ndarray:
 
 
 def printable(path: str | Path) -> str:
-    """Return a path as valid text, which file names on Linux need not be."""
-    return os.fsencode(path).decode(errors="replace")
+    """Return a path as valid text without control characters, which file names on Linux need not be."""
+    return without_controls(os.fsencode(path).decode(errors="replace")).replace("\n", r"\n").replace("\t", r"\t")
 
 
 @contextmanager

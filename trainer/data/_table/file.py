@@ -57,6 +57,8 @@ class TableFile:
                 frame = self._parsed((), chunksize=ROWS) if in_parts else None
                 frame = self._parsed(text) if frame is None else frame
             except pd.errors.ParserError as error:
+                if "out of memory" in str(error):  # nothing is wrong with the file, and reading it again takes minutes
+                    raise MemoryError(str(error)) from error
                 raise self._mistake(str(error)) from error
             if not len(frame):
                 raise DataError(f"{self.path}: 0 rows{' below the header' if self.header else ''}")
@@ -79,7 +81,7 @@ class TableFile:
                 header=0 if self.header else None,
                 names=list(self.names),
                 index_col=False,
-                dtype={name: str for name in text if name in self.names},
+                dtype={name: str for name in text if name in self._places},
                 na_values=MISSING,
                 skipinitialspace=True,
                 low_memory=False,
@@ -108,6 +110,10 @@ class TableFile:
         return pd.Categorical.from_codes(np.append(again, -1)[codes], categories)
 
     @cached_property
+    def _places(self) -> dict[str, int]:
+        return {name: at for at, name in enumerate(self.names)}
+
+    @cached_property
     def _share_of_numbers(self) -> float:
         return sum(map(is_numeral, self.names)) / len(self.names)
 
@@ -131,14 +137,14 @@ class TableFile:
     def column(self, name: str | int) -> str:
         """Resolve a column: a name or, without a header, its number, or -1 for the last one."""
         wanted = str(name)
-        if not self.header and wanted.startswith("-") and wanted[1:] in self.names:
+        if not self.header and wanted.startswith("-") and wanted[1:] in self._places:
             return self.names[int(wanted)]
-        if self.header and (self._is_data if wanted in self.names else self._share_of_numbers >= 0.5):
+        if self.header and (self._is_data if wanted in self._places else self._share_of_numbers >= 0.5):
             raise DataError(
                 f"{self.path}: no column {wanted!r}: the first line, {listed(self.names)}, looks like data, not a "
                 "header; data.header=false data.target=-1 makes the last column the target"
             )
-        if wanted not in self.names:
+        if wanted not in self._places:
             near = nearest(wanted, self.names)
             near = f"{near} " if near.startswith("did") else ""
             raise DataError(f"{self.path}: no column {wanted!r}; {near}columns: {listed(self.names, 20)}")
@@ -148,7 +154,7 @@ class TableFile:
         """Return an error about a cell of a frame's row, with its line, column and content."""
         with data_errors(self.path, self.encoding):
             line, fields = next(islice(self.records(), row + self.header, None))
-        cell = fields[self.names.index(column)]
+        cell = fields[self._places[column]]
         found = shown(cell) if cell.strip() else "an empty cell"
         return DataError(f"{self.path}: line {line}, column {column!r}: {found} {problem}")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainer.data._table.encoder import Blame, TableEncoder, fit_column, flaw_of, infer_target, moments, refuse, settled
 from trainer.data._table.file import TableFile
-from trainer.data._textfile import listed
+from trainer.data._textfile import cleaned, listed
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, split, splits_of
 from trainer.errors import DataError
 
@@ -130,7 +130,9 @@ def other_rows(file: TableFile, encoder: TableEncoder, missing: str) -> tuple[Ex
     frame, notes = _without_missing(frame, encoder.target.name, missing, file.error)
     inputs = torch.from_numpy(encoder.encode(frame, file.error))
     codes = torch.from_numpy(encoder.encode_target(frame, file.error))
-    return Examples(inputs, shaped(codes, encoder.target.task)), [f"{file.path.name}: {note}" for note in notes]
+    return Examples(inputs, shaped(codes, encoder.target.task)), [
+        f"{cleaned(file.path.name)}: {note}" for note in notes
+    ]
 
 
 def _without_missing(frame: pd.DataFrame, target: str, missing: str, blame: Blame) -> tuple[pd.DataFrame, list[str]]:

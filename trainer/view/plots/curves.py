@@ -14,7 +14,12 @@ from trainer.view.outcome import Outcome
 
 FEW = 20  # epochs that get a marker each, and updates that are not smoothed
 SUGGESTED = ((style.VERMILION, "o"), (style.GREEN, "s"))  # colours and markers
-TOGETHER = (("accuracy", "f1", "top5", "auc"), ("rmse", "mae"), ("mse",), ("r2",))  # metrics that share an axis
+TOGETHER = (
+    ("accuracy", "f1", "f1_macro", "top5", "auc"),
+    ("rmse", "mae"),
+    ("mse",),
+    ("r2",),
+)  # metrics that share an axis
 
 
 def smoothed(values: Sequence[float], span: float) -> np.ndarray:
