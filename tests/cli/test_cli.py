@@ -96,7 +96,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("hydra.run.dir=${nope}", 2, "hydra.run.dir: Interpolation key 'nope' not found"),
         ("--shell-completion", 2, "Expecting one subcommand"),
         ("--cfg job --package nope", 2, "package 'nope' not found"),
-        ("--cfg job --info", 2, "Only one of"),
+        ("--cfg job --info all", 2, "Only one of"),
     ],
 )
 def test_a_mistake_gets_one_helpful_line_and_leaves_no_run(dltrain, arguments, code, message):

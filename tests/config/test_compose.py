@@ -128,7 +128,7 @@ def test_hydra_settings_that_have_no_effect_here_are_refused(line):
 
 @pytest.fixture
 def written(dltrain, conf):
-    """Run with a yaml of these lines, and return the outcome."""
+    """Run with a yaml of these lines."""
 
     def run(*lines, header="# @package _global_", name="experiment=hers"):
         text = lines[0] if isinstance(lines[0], bytes) else "\n".join([header, *lines]).encode()
