@@ -686,3 +686,12 @@ def test_a_large_file_read_in_parts_equals_the_whole(tmp_path, monkeypatch, case
         assert in_parts == whole
     else:
         pd.testing.assert_frame_equal(in_parts, whole)
+
+
+def test_a_table_that_memory_does_not_hold_is_not_read_again_for_its_mistake(table, monkeypatch):
+    def read_csv(*_, **__):
+        raise pandas.errors.ParserError("Error tokenizing data. C error: out of memory")
+
+    monkeypatch.setattr(pandas, "read_csv", read_csv)
+    with pytest.raises(MemoryError):
+        table("a,y\n1,2\n")
