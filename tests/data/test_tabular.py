@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, replace
 
 import pandas as pd
+import pandas as pd
 import pytest
 import torch
 from sklearn import datasets
@@ -690,8 +691,8 @@ def test_a_large_file_read_in_parts_equals_the_whole(tmp_path, monkeypatch, case
 
 def test_a_table_that_memory_does_not_hold_is_not_read_again_for_its_mistake(table, monkeypatch):
     def read_csv(*_, **__):
-        raise pandas.errors.ParserError("Error tokenizing data. C error: out of memory")
+        raise pd.errors.ParserError("Error tokenizing data. C error: out of memory")
 
-    monkeypatch.setattr(pandas, "read_csv", read_csv)
+    monkeypatch.setattr(pd, "read_csv", read_csv)
     with pytest.raises(MemoryError):
         table("a,y\n1,2\n")
