@@ -285,7 +285,7 @@ def test_a_run_stops_when_it_should(dltrain, arguments, steps, epochs):
         ("precision=bf16", "channels_last=true"),
         ("ema=0.9", "clip=0.5", "scheduler=one_cycle"),
         ("optim=adamw", "scheduler=constant", "scheduler.warmup=0.1", "loss.label_smoothing=0.1", "loss=cross_entropy"),
-        ("monitor=loss", "metrics=[f1]"),
+        ("monitor=loss", "metrics=[f1_macro]"),
         ("monitor=loss", "metrics=accuracy", "deterministic=true"),
     ],
 )

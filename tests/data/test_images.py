@@ -25,6 +25,7 @@ from trainer.data import _download, folder, images
 from trainer.data._image import cifar
 from trainer.data._image.file import pixels_of
 from trainer.data.tensors import Examples, TensorLoader
+from trainer.data._image.file import printable
 from trainer.errors import ConfigError, DataError
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -834,3 +835,7 @@ def test_batches_arrive_on_the_device(tmp_path):
         assert z.is_cuda
         assert torch.allclose(x, z.cpu(), atol=1e-6)
         assert torch.equal(y, t.cpu())
+
+
+def test_names_of_files_and_classes_are_shown_without_control_characters():
+    assert printable("cat\x1b]0;owned\x07/\n.png") == r"cat\x1b]0;owned\x07/\n.png"

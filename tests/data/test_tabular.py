@@ -4,6 +4,7 @@ import math
 from dataclasses import asdict, replace
 
 import pandas as pd
+import pandas as pd
 import pytest
 import torch
 from sklearn import datasets
@@ -686,3 +687,12 @@ def test_a_large_file_read_in_parts_equals_the_whole(tmp_path, monkeypatch, case
         assert in_parts == whole
     else:
         pd.testing.assert_frame_equal(in_parts, whole)
+
+
+def test_a_table_that_memory_does_not_hold_is_not_read_again_for_its_mistake(table, monkeypatch):
+    def read_csv(*_, **__):
+        raise pd.errors.ParserError("Error tokenizing data. C error: out of memory")
+
+    monkeypatch.setattr(pd, "read_csv", read_csv)
+    with pytest.raises(MemoryError):
+        table("a,y\n1,2\n")

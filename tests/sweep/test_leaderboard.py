@@ -33,14 +33,15 @@ class Sweep:
         place = self.folder / str(self.number)
         place.mkdir()
         write_json(place / "environment.json", {"names": {"data": data}})
-        self.ledger.append("started", job=self.number, overrides=overrides.split(), folder=place.name)
+        self.ledger.append("started", job=self.number, overrides=overrides.split(), folder=place.name, hash="")
         return place
 
     def finish(self, overrides, objective, metric="accuracy", data="digits", baseline=0.5, seconds=2.0):
         place = self.begin(overrides, data)
         summary = {"status": "finished", "names": {"data": data}, "monitor": metric, "best": {metric: objective}}
         write_json(place / "summary.json", summary | {"test": {metric: objective - 1}, "baseline": {metric: baseline}})
-        self.ledger.append("finished", job=self.number, objective=objective, metric=metric, seconds=seconds)
+        ended = {"objective": objective, "metric": metric, "epoch": 1, "seconds": seconds}
+        self.ledger.append("finished", job=self.number, **ended)
 
     def prune(self, overrides, objective, epoch, metric="accuracy"):
         self.begin(overrides)

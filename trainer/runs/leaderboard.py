@@ -133,8 +133,8 @@ def leaderboard(folder: Path) -> Leaderboard:
 
 def _job(folder: Path, event: Event, values: dict[str, str]) -> Job:
     place = folder / event["folder"]
-    summary, names = _result(place, event["time"])
-    metric = str(summary.get("monitor", event["metric"]))
+    summary, names, f1 = _result(place, event["time"])
+    metric = f1 if event["metric"] == "f1" else event["metric"]
     is_pruned = event["event"] == "pruned"
     return Job(
         event["job"],
@@ -151,10 +151,10 @@ def _job(folder: Path, event: Event, values: dict[str, str]) -> Job:
 
 
 @lru_cache(maxsize=10_000)
-def _result(folder: Path, ended: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return a job's summary and chosen options, cached until the job ends again."""
+def _result(folder: Path, ended: str) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Return a job's summary, its chosen options and what its f1 is, cached until the job ends again."""
     job = Run(folder)
-    return job.summary, job.names
+    return job.summary, job.names, job.f1
 
 
 def _scale(job: Job) -> tuple[str, ...]:
