@@ -6,6 +6,7 @@ that its yaml does not mention.
 
 import copy
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -35,6 +36,7 @@ FIXED: dict[str, Any] = {  # keys of Hydra's node -> the only value allowed
     "job_logging": CONF / "hydra" / "job_logging" / "train_log.yaml",
     "hydra_logging": Path(hydra.__file__).parent / "conf" / "hydra" / "hydra_logging" / "default.yaml",
 }
+LONGEST, MOST_TEXT = 1_000, 1_000_000  # characters: of what is not known, and of a text with all that it refers to
 Checked = tuple[DictConfig, list[str]]
 
 
@@ -62,6 +64,7 @@ class Checker:
                 _check_hydra(cfg.hydra)
                 _check_folders(cfg.hydra, overrides)
                 check_launcher(_raw(cfg.hydra.launcher), overrides)
+                _check_size(cfg)
             _check_knobs(cfg)
         return cfg, [*lines, *(str(override.input_line) for override in values)]
 
@@ -214,6 +217,31 @@ def _check_folders(node: DictConfig, overrides: Sequence[str]) -> None:
         folder = Path(str(OmegaConf.select(node, key.removeprefix("hydra."))))
         if folder.is_absolute() or ".." in folder.parts:
             raise ConfigError(f"{key}={folder}: only the command line may name a folder outside the working folder")
+
+
+def _check_size(cfg: DictConfig) -> None:
+    """Raise ConfigError if some text refers to texts that refer to others, until there is too much of it."""
+    texts = {key: str(value) for key, value in flat(_raw(cfg)).items()}
+    sizes: dict[str, int] = {}
+
+    def size(key: str) -> int:
+        if key not in texts:  # a node, or something of the environment
+            return LONGEST
+        if key not in sizes:
+            sizes[key] = len(texts[key])  # in case it refers to itself, which OmegaConf reports
+            parts = [_referred(key, name) for name in re.findall(r"\$\{([^${}]*)\}", texts[key])]
+            sizes[key] = min(len(texts[key]) + sum(map(size, parts)), MOST_TEXT + 1)
+        return sizes[key]
+
+    for key in texts:
+        if size(key) > MOST_TEXT:
+            raise ConfigError(f"{key}={texts[key][:40]}...: stands for more than {MOST_TEXT:,} characters")
+
+
+def _referred(key: str, name: str) -> str:
+    """Return the key that `${name}` in the value of a key stands for; a leading dot is the node that holds the key."""
+    num_dots = len(name) - len(name.lstrip("."))
+    return ".".join([*key.split(".")[:-num_dots], name.lstrip(".")]) if num_dots else name
 
 
 @cache
