@@ -4,7 +4,6 @@ import math
 from dataclasses import asdict, replace
 
 import pandas as pd
-import pandas as pd
 import pytest
 import torch
 from sklearn import datasets
