@@ -53,8 +53,10 @@ def _train(cfg: DictConfig, run: RunFolder, halt: Halt) -> float:
         shown = error
         if isinstance(error, Exception):
             shown = for_the_user(error, run.log, cfg.data.batch_size, cfg.accumulate)
+        was_refused = not run.has_begun and run.config.exists()  # to resume, so that its summary stays
         with contextlib.suppress(OSError):
-            if read_json(run.summary).get("status") != "finished":  # a run that fails while drawing keeps its summary
+            # A run that fails while drawing keeps its summary too.
+            if not was_refused and read_json(run.summary).get("status") != "finished":
                 end = {
                     "status": "failed" if isinstance(error, Exception) else "interrupted",
                     "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),

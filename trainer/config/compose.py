@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from trainer.config.keys import SLOTS, literal, parse_line, quoted
+from trainer.config.keys import SLOTS, literal, parse_line, quoted, unquoted
 from trainer.config.launchers import use_presets
 from trainer.config.schema import CONF, KNOBS, Config, groups
 from trainer.errors import ConfigError, nearest
@@ -107,8 +107,7 @@ def parse_all(overrides: Sequence[str]) -> list[Override]:
     for line in overrides:
         prefix, key, value = parse_line(line)
         if key == "resume" and value and value != "null":
-            is_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\""
-            line = f"{prefix}{key}={quoted(value[1:-1] if is_quoted else value)}"  # a path: no syntax in it
+            line = f"{prefix}{key}={quoted(unquoted(value))}"  # a path: no syntax in it
         if value is None and prefix != "~":
             meant = [f"{group}={line}" for group, options in groups().items() if line in options]
             raise ConfigError(f"{line!r}: expected key=value{f'; did you mean {meant[0]}?' if meant else ''}")

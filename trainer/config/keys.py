@@ -71,6 +71,13 @@ def quoted(text: str) -> str:
     return f"'{escaped}'"
 
 
+def unquoted(text: str) -> str:
+    """Return a value without Hydra's quotes, if it has any."""
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1].replace(f"\\{text[0]}", text[0])
+    return text
+
+
 def is_of_hydra(line: str) -> bool:
     """Whether a line configures Hydra rather than the run."""
     return key_of(line).startswith(("hydra.", "hydra/"))

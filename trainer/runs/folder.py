@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import IO, Any
 
-from trainer.errors import FileSystemError, RunFolderError, naming
+from trainer.errors import FileSystemError, RunFolderError, naming, printable
 from trainer.files import PART, read, read_json, regular, remove, write_json, write_text
 
 
@@ -47,7 +47,7 @@ class RunFolder:
     plots = Inside("plots")
 
     def __init__(self, path: Path, names: Mapping[str, str] | None = None, command: Sequence[str] = ()) -> None:
-        self.path, self.names, self.command = path, names or {}, command
+        self.path, self.names, self.command, self.has_begun = path, names or {}, command, False
 
     def begin(self, config: str, environment: dict[str, Any], resumes: bool) -> None:
         """Record the config and environment of a run that starts; one that resumes adds its environment.
@@ -55,6 +55,7 @@ class RunFolder:
         The summary is deleted, as the run is no longer at its end. The config is written last: a run that has one has
         started, and can be resumed.
         """
+        self.has_begun = True
         if not resumes:
             remove(self.tensorboard, self.metrics)  # left by a run that ended before its first checkpoint
         remove(self.summary)
@@ -189,9 +190,16 @@ def log_to(folder: Path) -> None:
     path = RunFolder(folder).log
     with naming(path):
         handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
-    line = "%(asctime)s %(levelname)s %(message)s"
-    logging.basicConfig(handlers=[handler], level=logging.INFO, format=line, force=True)  # replaces an earlier run's
+    handler.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)  # replaces an earlier run's
     logging.getLogger("dltrain").disabled = False  # Hydra's launchers disable the loggers that exist
+
+
+class _Printable(logging.Formatter):
+    """Shows the control characters that names in files may hold."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
 
 
 class _LogFile(logging.FileHandler):

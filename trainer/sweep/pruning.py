@@ -123,5 +123,5 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
 
 
 def configuration(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Return a job's overrides without its seed."""
-    return tuple(without(overrides, "seed"))
+    """Return a job's overrides without its seed, in any order."""
+    return tuple(sorted(without(overrides, "seed")))

@@ -11,13 +11,13 @@ from omegaconf import DictConfig
 
 from trainer.config.axes import sweep_axes
 from trainer.config.command_line import parse
-from trainer.config.keys import bare, is_of_hydra, key_of, value_of, without
+from trainer.config.keys import bare, is_of_hydra, key_of, unquoted, value_of, without
 from trainer.config.launchers import GONE, is_of_launcher, kept_of_launcher
 from trainer.errors import CheckpointError
 from trainer.runs import index
 from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Ledger
-from trainer.runs.resume import FREE_IN_SWEEP, differences, values_of
+from trainer.runs.resume import FREE_IN_SWEEP, ONCE, differences, values_of
 
 NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 
@@ -31,7 +31,7 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
     Raises:
         CheckpointError: there is no such sweep, or it was started with other values.
     """
-    names = [value_of(line).strip("'\"") for line in flags.overrides if key_of(line) == "resume"]
+    names = [unquoted(value_of(line)) for line in flags.overrides if key_of(line) == "resume"]
     if not names:
         return None, flags, {}
     name = names[-1]
@@ -43,7 +43,7 @@ def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
         print(f"started in {header.get('cwd')}; relative paths now refer to {os.getcwd()}", flush=True)
     started = parse(header["command"])
     started.config_dir = flags.config_dir or started.config_dir
-    given = {key_of(line): bare(line) for line in without(flags.overrides, "resume", "trust")}
+    given = {key_of(line): bare(line) for line in without(flags.overrides, *ONCE)}
     kept = kept_of_launcher(started.overrides, flags.overrides)
     if GONE in started.overrides:
         print(f"{GONE} no longer exists; sweep.jobs=2 runs two jobs at a time", flush=True)

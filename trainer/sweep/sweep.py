@@ -18,7 +18,7 @@ from trainer.config.command_line import again, checked_sweep
 from trainer.config.keys import axis_values, is_of_hydra, key_of
 from trainer.config.launchers import BASIC
 from trainer.config.user_modules import allow_all, chosen_by, names_user_module
-from trainer.errors import ConfigError, FileSystemError, SweepError
+from trainer.errors import FileSystemError, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
@@ -54,8 +54,6 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     if folder:
         check_unchanged(folder, hashes, configs)
     given = [key_of(line) for line in overrides]
-    if "hydra.sweep.subdir" in given:
-        raise ConfigError(f"hydra.sweep.subdir: job folders are numbered; use {FOLDER}=... to name the sweep's")
     axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
     way = course(cfg, flags, overrides, axes)
     if isinstance(way, Grid):

@@ -19,6 +19,7 @@ from rich.table import Table
 from trainer import __version__
 from trainer.data.tensors import DataSpec, Loaders
 from trainer.engine.loop import Report
+from trainer.errors import printable
 from trainer.view.layers import Layer
 from trainer.view.terminal import Terminal
 from trainer.view.words import number, shown
@@ -72,7 +73,7 @@ class Console:
                 self.terminal.print(part, soft_wrap=True)
             else:  # without a bar to keep below the text, rich would only cost a millisecond
                 try:
-                    print(part, file=self.terminal.file, flush=True)
+                    print(printable(part), file=self.terminal.file, flush=True)
                 except BrokenPipeError:
                     self.terminal.on_broken_pipe()
             log.info("%s", text)
