@@ -184,7 +184,11 @@ def test_a_sweep_of_ones_own_model_resumes_and_a_strangers_asks(dltrain, tmp_pat
     mine = ("--config-dir", "conf", "data=iris", "model=mynet", "epochs=1", "seed=1,2", *TINY[3:])
     assert dltrain("-m", *mine, "hydra.sweep.dir=sweep").code == 0
     assert dltrain("-m", "resume=sweep").code == 0
-    ledger = tmp_path / "sweep" / "sweep.jsonl"
+    ledger, job = tmp_path / "sweep" / "sweep.jsonl", tmp_path / "sweep" / "0"
+    assert dltrain("eval", f"run={job}").code == 0
+    shutil.copy(ledger, job)  # what signs a sweep signs no run
+    (job / "config.yaml").write_text((job / "config.yaml").read_text() + "#\n")
+    assert dltrain("eval", f"run={job}").code == 4
     ledger.write_text(ledger.read_text().replace('"signature": "', '"signature": "0'))
     outcome = dltrain("-m", "resume=sweep")
     assert outcome.code == 4

@@ -8,12 +8,12 @@ import hmac
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from trainer.files import read
-from trainer.runs.folder import RunFolder
 from trainer.runs.index import Run
 from trainer.runs.ledger import Ledger
 
@@ -27,17 +27,25 @@ def signature(command: Any, config: Any) -> dict[str, str]:
 
 
 def stranger(folder: Path) -> Path | None:
-    """Return the folder of a run or sweep, or None if this user started it in the working folder."""
-    run, header = Run(folder), Ledger(folder).header()
+    """Return the folder of a run, or None if this user started it in the working folder."""
+    run = Run(folder)
     with suppress(OSError, UnicodeError):
-        key = read(_place())
-        if header:
-            expected = _sign(key, header.get("command"), header.get("samples"))
-        else:
-            expected = _sign(key, run.latest.get("command"), read(RunFolder(folder).config).decode())
-        if hmac.compare_digest(expected.encode(), str((header or run.latest).get("signature")).encode()):
+        if _is_signed(run.latest, run.latest.get("command"), read(run.files.config).decode()):
             return None
     return folder
+
+
+def stranger_sweep(folder: Path) -> Path | None:
+    """Return the folder of a sweep, or None if this user started it in the working folder."""
+    header = Ledger(folder).header()
+    with suppress(OSError):
+        if _is_signed(header, header.get("command"), header.get("samples")):
+            return None
+    return folder
+
+
+def _is_signed(entry: Mapping[str, Any], *content: Any) -> bool:
+    return hmac.compare_digest(_sign(read(_place()), *content).encode(), str(entry.get("signature")).encode())
 
 
 def _sign(key: bytes, *content: Any) -> str:

@@ -22,7 +22,7 @@ from trainer.errors import FileSystemError, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
-from trainer.runs.trust import signature, stranger
+from trainer.runs.trust import signature, stranger_sweep
 from trainer.sweep.job import Plan
 from trainer.sweep.launch import launcher
 from trainer.sweep.plan import FOLDER, Course, Grid, course
@@ -46,7 +46,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
     context()  # starts seconds of imports in the background
     trust = "trust=true" in flags.overrides
     folder, flags, as_started = resumed(flags)
-    with chosen_by(stranger(folder) if folder and not trust else None):
+    with chosen_by(stranger_sweep(folder) if folder and not trust else None):
         configs, overrides = checked_sweep(flags)
         for each in configs.values():
             allow_all(each)
