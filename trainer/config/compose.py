@@ -63,9 +63,16 @@ class _Files(FileConfigSource):
         return super().load_config(config_path)
 
 
-def _check_files() -> None:
+@contextmanager
+def _checked_files() -> Iterator[None]:
+    """Have Hydra read files by `_Files`, for now: a launcher hands the registry to workers, which refuse a changed one."""
     Plugins.instance()  # registers Hydra's own source
-    SourcesRegistry.instance().types["file"] = _Files
+    types = SourcesRegistry.instance().types
+    before, types["file"] = types["file"], _Files
+    try:
+        yield
+    finally:
+        types["file"] = before
 
 
 @contextmanager
@@ -82,13 +89,15 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
         for file in (own / group / f"{name}.yaml" for group, options in groups().items() for name in options):
             if file.exists():
                 raise ConfigError(f"{file} would shadow the built-in {file.parent.name}={file.stem}; rename it")
-    _check_files()
-    with initialize_config_dir(str(CONF), job_name="dltrain", version_base=VERSION):
+    with _checked_files():
+        opened = initialize_config_dir(str(CONF), job_name="dltrain", version_base=VERSION)
+    with opened:
         use_presets()
         if config_dir:
             search_path = loader().get_search_path()
             search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
-            GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
+            with _checked_files():
+                GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
         yield
 
 
@@ -201,5 +210,5 @@ def launch(flags: Namespace, job: Callable[[DictConfig], Any]) -> None:
     """Hand a command line to Hydra itself, which composes configs and calls `job` with each."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing and exiting with 1
     version.setbase(VERSION)
-    _check_files()
-    _run_hydra(flags, get_args_parser(), job, str(CONF), flags.config_name)
+    with _checked_files():
+        _run_hydra(flags, get_args_parser(), job, str(CONF), flags.config_name)
