@@ -67,7 +67,7 @@ def test_a_run_with_few_updates_has_shares_too():
 
 
 def test_a_run_reports_where_its_time_went(dltrain):
-    outcome = dltrain("data=iris", "model=mlp", "epochs=20", "data.batch_size=8")
+    outcome = dltrain("data=iris", "model=mlp", "epochs=60", "data.batch_size=8")
     seconds = outcome.summary["seconds"]
     assert list(seconds) == list(PARTS)
     assert all(value >= 0 for value in seconds.values())

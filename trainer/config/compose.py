@@ -65,7 +65,7 @@ class _Files(FileConfigSource):
 
 @contextmanager
 def _checked_files() -> Iterator[None]:
-    """Have Hydra read files by `_Files`, for now: a launcher hands the registry to workers, which refuse a changed one."""
+    """Have Hydra read files by `_Files` for now: launchers hand its registry to workers, which refuse a changed one."""
     Plugins.instance()  # registers Hydra's own source
     types = SourcesRegistry.instance().types
     before, types["file"] = types["file"], _Files
