@@ -55,7 +55,9 @@ class Launcher:
         self.tick()
         objective = self.objective(key_values(overrides))
         event = "failed" if math.isnan(objective) else "finished"
-        self.ledger.append(event, job=number, **({} if event == "failed" else {"objective": objective}))
+        self.ledger.append(
+            event, job=number, **({} if event == "failed" else {"objective": objective, "metric": "mse"})
+        )
         self.tick()
 
 
@@ -112,7 +114,7 @@ def test_what_failed_and_is_tried_again_is_known_to_the_trials_after_it(tmp_path
     folder = started(tmp_path / "sweep")
     before = run(folder, "tpe", Launcher(folder, lambda values: math.nan), n_trials=4)
     assert [t.state for t in trials(folder)] == [TrialState.FAIL] * 4
-    Ledger(folder).append("finished", job=2, objective=0.5)
+    Ledger(folder).append("finished", job=2, objective=0.5, metric="mse")
     assert run(folder, "tpe", Launcher(folder, loss), n_trials=6)[:4] == before
     assert [t.value for t in trials(folder)][:3] == [None, None, 0.5]
 

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from trainer.errors import ConfigError, DataError, check_new, naming
 from trainer.files import replacing
 from trainer.trained.model import Trained
 from trainer.trained.new_data import encoder_of, how
+from trainer.view import streams
 
 TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 ENDING = r"(\.csv|\.tsv|\.txt)?(\.gz)?$"  # of a table's name
@@ -116,7 +117,7 @@ def _texts_of(inputs: list[str]) -> list[str]:
         texts = sys.stdin.read().splitlines()
     elif not word:
         texts = inputs
-    elif Path(word).is_file():
+    elif _is_file(word):
         if word.lower().endswith((*TABLES, *SUFFIXES)):
             cure = "pass one text per line, as in: cut -d, -f1 FILE | dltrain predict input=-"
             raise DataError(f"{word}: this model reads texts; {cure}")
@@ -132,6 +133,13 @@ def _texts_of(inputs: list[str]) -> list[str]:
     if not texts:
         raise DataError("dltrain predict: the input has no text")
     return texts
+
+
+def _is_file(word: str) -> bool:
+    """Whether a word names a file; a text may be longer than any name."""
+    with suppress(OSError, ValueError):
+        return Path(word).is_file()
+    return False
 
 
 def _print_or_write(model: Trained, inputs: Sequence[str], batches: Iterable[Tensor], output: str) -> None:
@@ -182,7 +190,7 @@ def _as_file(path: str) -> Iterator[str]:
 def _written(output: str) -> Iterator[Any]:
     """Open a new file that appears whole or not at all; `-` is standard output."""
     if output == "-":
-        yield sys.stdout
+        yield sys.stdout if sys.stdout.isatty() else streams.unescaped()  # a program gets all as it is
         return
     path = Path(output).expanduser()
     check_new(path)
