@@ -384,8 +384,11 @@ def watched() -> None:
 
 
 def harmless(folder: Path) -> bool:
-    """Return whether nothing ran and no canary was left."""
-    return not (folder / "ran").exists() and not list(folder.rglob("canary"))
+    """Return whether nothing ran but what a run asks for its commit and the machine, and no canary was left."""
+    ran = (folder / "ran").read_text().splitlines() if (folder / "ran").exists() else []
+    return all(
+        line.startswith(("subprocess.Popen ('git',", "subprocess.Popen ('uname',")) for line in ran
+    ) and not list(folder.rglob("canary"))
 
 
 class Evil:
@@ -461,8 +464,8 @@ def test_a_hostile_config_or_command_in_a_run_folder_runs_nothing(bench, stopped
             ]
             file.write_text(json.dumps(about))
         code = forked(folder, ["resume=run"], watched)
-        results.append(code in (2, 4) and harmless(folder))
-    bench.row("a hostile config or command in a run folder: refused, nothing ran", results)
+        results.append(code == (4 if change == "config" else 0) and harmless(folder))
+    bench.row("a hostile config or command in a run folder: refused or passed over, nothing ran", results)
 
 
 def test_checkpoints_add_little_to_an_epoch(bench, real_data):

@@ -147,6 +147,7 @@ def _check_plain(folder: Path) -> None:
             entries = [*os.scandir(place)] if place.is_dir() else []
         for entry in entries:
             is_ours = place == run.checkpoints and entry.name in ("last", "best")
+            is_ours |= entry.name.startswith(PART)  # left by a kill, and deleted
             if not (is_ours or entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
                 raise FileSystemError(
                     f"{Path(entry).absolute()} is a link or a device, and nothing is written through it; "
