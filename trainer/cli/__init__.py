@@ -35,6 +35,7 @@ def main() -> None:
     for number in stops():
         if number != signal.SIGINT:  # raises KeyboardInterrupt
             signal.signal(number, _stop)
+    os.environ["PYTHONSAFEPATH"] = "1"  # no process that is started imports a user's own random.py
     logging.raiseExceptions = False  # the console reports a log that cannot be written, once
     threading.excepthook = _log_thread
     code = run(sys.argv[1:])
@@ -55,7 +56,6 @@ def _stop(number: int, *_: object) -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Execute a command line and return its exit code; an error prints one line on stderr."""
-    os.environ["PYTHONSAFEPATH"] = "1"  # no process that is started imports a user's own random.py
     try:
         _dispatch(list(arguments))
     except (DltrainError, Stopped) as error:

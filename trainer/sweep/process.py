@@ -48,11 +48,14 @@ def context() -> ForkServerContext:
     made = multiprocessing.get_context("forkserver")
     made.set_forkserver_preload(["trainer.sweep.preload"])
     resource_tracker.ensure_running()  # otherwise the server starts it, and unblocks the signals
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    before, is_safe = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS), os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"  # as the command line has it, where Python calls this
     try:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if is_safe is None:
+            del os.environ["PYTHONSAFEPATH"]
     atexit.unregister(_end_server)
     atexit.register(_end_server)
     return made
