@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from trainer.data._table.encoder import Blame, TableEncoder, fit_column, flaw_of, infer_target, moments, refuse, settled
+from trainer.data._table.encoder import Blame, TableEncoder, fit_column, flaw_of, moments, refuse, settled
 from trainer.data._table.file import TableFile
+from trainer.data._table.target import infer_target
 from trainer.data._textfile import cleaned, listed
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, split, splits_of
 from trainer.errors import DataError
