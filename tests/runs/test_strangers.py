@@ -274,6 +274,18 @@ def test_a_state_that_does_not_fit_is_refused(dltrain, run, change):
     assert "the state does not fit this run" in outcome.err
 
 
+def test_a_state_of_another_implementation_or_version_of_the_optimizer_is_taken(dltrain, run):
+    def change(state):
+        (group,) = state["update"]["optimizer"]["param_groups"]
+        group |= {"fused": None, "foreach": False, "from_the_future": 1}
+        del group["maximize"]
+
+    for checkpoint in run.checkpoints.glob("step-*"):
+        resealed(checkpoint, change)
+    outcome = dltrain("resume=run", "epochs=3")
+    assert outcome.code == 0, outcome.err
+
+
 def test_averages_that_are_laid_out_otherwise_are_laid_out_anew(dltrain, tmp_path, run):
     shutil.copytree(run.path, tmp_path / "other", symlinks=True)
     for checkpoint in (tmp_path / "other" / "checkpoints").glob("step-*"):
