@@ -76,7 +76,7 @@ def say(*lines: str) -> None:
     """
     for line in lines:
         text, own = _encoded(line), streams.unescaped()
-        parts = re.split(r"(\x1b\[\d*m)", text) if own.isatty() else [text]
+        parts = re.split(r"(\x1b\[[\d;]*m)", text) if own.isatty() else [text]
         own.write("".join(part if number % 2 else printable(part) for number, part in enumerate(parts)) + "\n")
 
 
