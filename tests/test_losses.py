@@ -29,6 +29,17 @@ def test_unweighted_losses_equal_torchs():
     )
 
 
+def test_smoothing_one_logit_is_smoothing_two_classes_and_the_default_loss_takes_it():
+    two = torch.cat([torch.zeros(45, 1), LOGITS[:, :1]], 1)
+    expected = nn.CrossEntropyLoss(label_smoothing=0.2)(two, YES.flatten().long()).item()
+    assert BCE([30, 15], label_smoothing=0.2)(LOGITS[:, :1], YES).item() == pytest.approx(expected, rel=1e-6)
+    assert auto("binary", [30, 15], label_smoothing=0.2)(LOGITS[:, :1], YES).item() == pytest.approx(expected, rel=1e-6)
+    given = auto("multiclass", COUNTS, "balanced", 0.1)(LOGITS, LABELS)
+    assert given == CrossEntropy(COUNTS, "balanced", 0.1)(LOGITS, LABELS)
+    with pytest.raises(ValueError, match="apply to classes"):
+        auto("regression", [], "balanced")
+
+
 def test_nll_accepts_logits_and_log_probabilities():
     loss = NLL(COUNTS, weight=[1, 2, 3])
     assert loss(LOGITS, LABELS).item() == pytest.approx(loss(LOGITS.log_softmax(1), LABELS).item(), rel=1e-6)

@@ -16,6 +16,7 @@ try. Any other exception exits with 1 and leaves its traceback in the run's log.
 """
 
 import difflib
+import re
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -121,12 +122,18 @@ def never(epoch: int, best: float) -> bool:
     return False
 
 
+def near(name: str, valid: Iterable[str]) -> list[str]:
+    """Return up to three valid names that have this one as a part or a beginning, or else are spelled like it."""
+    names, word = sorted(set(map(str, valid))), name.lower()
+    parts = [n for n in names if word in re.split(r"\W|_", n.lower()) or (len(word) > 2 and n.lower().startswith(word))]
+    return parts[:3] or difflib.get_close_matches(word, names, 3, cutoff=0.54)
+
+
 def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
     """Return the end of a message about an unknown name: the closest valid names, or else all of them."""
     names = sorted(set(map(str, valid)))
-    near = difflib.get_close_matches(name, names, 3, cutoff=0.54)
-    if near:
-        return f"did you mean {' or '.join(prefix + n for n in near)}?"
+    if found := near(name, names):
+        return f"did you mean {' or '.join(prefix + n for n in found)}?"
     return f"choose from {', '.join(prefix + n for n in names)}" if names else "none available"
 
 

@@ -38,6 +38,11 @@ def regular(path: str | Path, flags: int) -> int:
     return handle
 
 
+def expanded(path: str) -> str:
+    """Return a path with its `~` and `$VARIABLES` replaced."""
+    return os.path.expanduser(os.path.expandvars(path))
+
+
 def read(path: Path, most: int = BYTES) -> bytes:
     """Return the content of a regular file.
 

@@ -47,14 +47,18 @@ class _Classes(nn.Module):
         raise NotImplementedError
 
 
-class CrossEntropy(_Classes):
-    """Cross-entropy of the softmax of logits `(B, K)`, with label smoothing in [0, 1) (Szegedy et al. 2016)."""
+class _Smoothed(_Classes):
+    """With label smoothing in [0, 1): that share of each example's target is spread evenly (Szegedy et al. 2016)."""
 
     def __init__(self, class_counts: Sequence[int], weight: Weight = None, label_smoothing: float = 0.0) -> None:
         super().__init__(class_counts, weight)
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"label_smoothing={label_smoothing}: expected a number in [0, 1)")
         self.label_smoothing = label_smoothing
+
+
+class CrossEntropy(_Smoothed):
+    """Cross-entropy of the softmax of logits `(B, K)`, with label smoothing."""
 
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         return F.cross_entropy(outputs, targets, label_smoothing=self.label_smoothing, reduction=reduction)
@@ -72,10 +76,12 @@ class NLL(_Classes):
         return F.nll_loss(outputs.log_softmax(1), targets, reduction=reduction)
 
 
-class BCE(_Classes):
-    """Binary cross-entropy of the sigmoid of a logit `(B, 1)`, with targets `(B, 1)` of 0 and 1."""
+class BCE(_Smoothed):
+    """Binary cross-entropy of the sigmoid of a logit `(B, 1)`, with targets `(B, 1)` of 0 and 1 and label smoothing."""
 
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
+        if self.label_smoothing:
+            targets = targets + self.label_smoothing * (0.5 - targets)
         return F.binary_cross_entropy_with_logits(outputs, targets, reduction=reduction)
 
 
@@ -86,11 +92,17 @@ FITS: dict[str, tuple[type[nn.Module], ...]] = {
 }
 
 
-def auto(task: str, class_counts: Sequence[int]) -> nn.Module:
-    """Return the task's default loss: mean squared error, or the negative log-likelihood of the classes."""
+def auto(task: str, class_counts: Sequence[int], weight: Weight = None, label_smoothing: float = 0.0) -> nn.Module:
+    """Return the task's default loss: mean squared error, or the negative log-likelihood of the classes.
+
+    Raises:
+        ValueError: a weight or smoothing that is invalid, or has no classes to apply to.
+    """
     if task == "regression":
+        if weight is not None or label_smoothing:
+            raise ValueError("weight and label_smoothing apply to classes, and this data is regression")
         return nn.MSELoss()
-    return BCE(class_counts) if task == "binary" else CrossEntropy(class_counts)
+    return (BCE if task == "binary" else CrossEntropy)(class_counts, weight, label_smoothing)
 
 
 def check_fit(loss: Callable[..., object], task: str) -> None:

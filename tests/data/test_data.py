@@ -102,6 +102,21 @@ def test_a_last_batch_of_one_joins_the_one_before_it(num_examples, batch_size, s
     assert len(loader) == len(sizes)
 
 
+def test_balanced_draws_take_each_class_equally_often():
+    targets = torch.tensor([0.0] * 900 + [1.0] * 100)[:, None]
+    examples = Examples(torch.arange(1000.0)[:, None], targets)
+    loader = TensorLoader(examples, 100, prepare=lambda x: x, shuffle=True, seed=3, balance=True)
+    loader.set_epoch(1)
+    drawn, again = ([int(x) for inputs, _ in loader for x in inputs] for _ in range(2))
+    assert drawn == again
+    assert len(drawn) == 1000
+    rare = [n for n in drawn if n >= 900]
+    assert abs(len(rare) - 500) < 5 * 1000**0.5 / 2  # five standard deviations of a binomial
+    assert len({*rare}) > 90  # 1 - (1 - 1/100)^500 of the hundred
+    loader.set_epoch(2)
+    assert [int(x) for inputs, _ in loader for x in inputs] != drawn
+
+
 def test_inputs_stay_with_their_targets_and_evaluation_keeps_the_order():
     assert all(torch.equal(x[:, 0].long(), y) for x, y in numbers(50, 8, shuffle=True))
     assert order(numbers(21, 10)) == list(range(21))

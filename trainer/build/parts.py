@@ -107,9 +107,13 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
     spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
     if cfg.precision == "fp64":
         splits = replace(splits, **{part: in_double(getattr(splits, part)) for part in ("train", "val", "test")})
+    balance = cfg.data.get("balance", False)
+    if type(balance) is not bool or (balance and spec.task == "regression"):
+        raise ConfigError(f"data.balance={balance}: expected true or false, and true only for data with classes")
     common: dict[str, Any] = {"prepare": layout(cfg, spec, splits.prepare), "device": to, "limit": cfg.limit_batches}
+    drawn = {"shuffle": True, "seed": cfg.seed, "balance": balance, "augment": augmentation(cfg, spec)}
     loaders = Loaders(
-        train=splits.loader(splits.train, size, shuffle=True, seed=cfg.seed, augment=augmentation(cfg, spec), **common),
+        train=splits.loader(splits.train, size, **drawn, **common),
         val=splits.loader(splits.val, eval_size(spec, size), **common),
         test=splits.loader(splits.test, eval_size(spec, size), **common),
     )

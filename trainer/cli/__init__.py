@@ -8,6 +8,7 @@ import gc
 import importlib
 import logging
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -81,6 +82,10 @@ def _fail(code: int, message: str) -> int:
 
 def _dispatch(arguments: list[str]) -> None:
     name = arguments[0] if arguments else ""
+    if name in ("help", "train", "version", "-V"):
+        first = {"help": ["--help"], "train": []}.get(name, ["--version"])
+        arguments = [*arguments[1:], *first]
+        name = arguments[0] if arguments else ""
     if name in COMMANDS:
         module, about = COMMANDS[name]
         command = importlib.import_module(f"trainer.cli.commands.{module}")
@@ -94,18 +99,24 @@ def _dispatch(arguments: list[str]) -> None:
 
         print(usage(arguments))
         return
-    if parse_line(name).value is None and (near := get_close_matches(name, COMMANDS, 1)):
+    if parse_line(name).value is None and not os.path.exists(name) and (near := get_close_matches(name, COMMANDS, 1)):
         raise ConfigError(f"{name!r}: unknown command; did you mean dltrain {near[0]}?")
+    from trainer.cli.shorthand import spelled_out
     from trainer.cli.start import start
     from trainer.config import command_line
     from trainer.config.compose import show
 
     flags = command_line.parse(arguments)
+    lines, flags.config_dir = spelled_out(flags.overrides, flags.config_dir)
+    arguments = [*(["-m"] if flags.multirun else []), *command_line.again(flags), *lines]
+    flags.overrides, is_shorthand = lines, lines != flags.overrides
     if flags.hydra_help or flags.info or flags.shell_completion:
         show(flags)
     elif flags.cfg:
         show(command_line.of_one_run(flags))
     else:
+        if is_shorthand:
+            print(f"means  dltrain {shlex.join(arguments)}")
         if flags.multirun:
             from trainer.sweep.sweep import sweep
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from trainer.config.keys import parse_line
@@ -65,6 +66,7 @@ def parse(command: str, usage: Usage, arguments: Sequence[str]) -> Settings:
     for word in left:
         if word.startswith("--") and word[2:] in known and "true" in known[word[2:]].choices:
             word = f"{word[2:]}=true"
+        word = _with_key(word, known, arguments)
         _, key, value = parse_line(word)
         if key == "--config-dir" and usage.overrides:
             found = found._replace(config_dir=next(left, "") if value is None else value)
@@ -82,6 +84,16 @@ def parse(command: str, usage: Usage, arguments: Sequence[str]) -> Settings:
     if missing := [key for key in known if key not in found.values]:
         raise ConfigError(f"dltrain {command}: {missing[0]}= is needed: {known[missing[0]].about}")
     return found
+
+
+def _with_key(word: str, known: Mapping[str, Setting], arguments: Sequence[str]) -> str:
+    """Return `last` as `run=last`, and `onnx` as `format=onnx`; other words as they are."""
+    missing = [key for key in known if not any(given.startswith(f"{key}=") for given in arguments)]
+    is_run = word in ("last", "best") or any(Path(word, file).is_file() for file in ("config.yaml", "sweep.jsonl"))
+    if "run" in missing and is_run:
+        return f"run={word}"
+    named = [key for key in missing if word in known[key].choices and word not in ("true", "false")]
+    return f"{named[0]}={word}" if named else word
 
 
 def help_of(command: str, about: str, usage: Usage) -> str:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from trainer.config.command_line import again, checked_flags
 from trainer.config.compose import run_config
-from trainer.config.keys import key_of, merged, without
+from trainer.config.keys import key_of, key_values, merged, unquoted, without
 from trainer.config.schema import names_of
 from trainer.config.user_modules import allow_all, chosen_by
 from trainer.errors import CheckpointError, ConfigError
@@ -27,9 +27,14 @@ def start(flags: Namespace, command: list[str]) -> None:
     Raises:
         DltrainError: an error that the user can fix.
     """
+    given = key_values(flags.overrides)
+    asked = unquoted(given.get("resume", "null"))
+    if asked not in ("null", "auto"):  # its keys are those of the run, whose components this line need not name
+        _resume(asked, flags, given.get("trust") == "true")
+        return
     cfg = checked_flags(flags)
-    if cfg.resume is not None and (resumed := _to_resume(cfg)):
-        _resume(resumed, flags, cfg.trust)
+    if cfg.resume and (found := resume.unfinished(cfg) if cfg.resume == "auto" else cfg.resume):
+        _resume(str(found), flags, cfg.trust)
         return
     if cfg.dry_run:
         cfg.epochs = cfg.limit_batches = 1
@@ -52,23 +57,19 @@ def run_in(folder: Path, cfg: DictConfig, command: list[str]) -> None:
         run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command], composed=cfg)
 
 
-def _to_resume(cfg: DictConfig) -> Path | None:
-    """Return the run that `resume` names; `auto` may find none."""
-    if cfg.dry_run:
-        raise ConfigError("resume= and dry_run=true exclude each other; leave one out")
-    if index.is_sweep(Path(str(cfg.resume))):
-        raise ConfigError(f"{cfg.resume} is a sweep; resume it with dltrain -m resume={cfg.resume}")
-    return resume.unfinished(cfg) if cfg.resume == "auto" else index.find(str(cfg.resume), key="resume")
-
-
-def _resume(folder: Path, flags: Namespace, trust: bool) -> None:
+def _resume(name: str, flags: Namespace, trust: bool) -> None:
     """Resume a run: its original settings plus the new overrides, where those may change."""
+    if index.is_sweep(Path(name)):
+        raise ConfigError(f"{name} is a sweep; resume it with dltrain -m resume={name}")
+    folder = index.find(name, key="resume")
     started = resume.recorded(folder)
     started.config_dir = flags.config_dir or started.config_dir
     started.overrides = merged(started.overrides, without(flags.overrides, "resume", "trust", FOLDER))
     with chosen_by(None if trust else stranger(folder)):
         cfg = checked_flags(started)
         allow_all(cfg)
+    if cfg.dry_run:
+        raise ConfigError("resume= and dry_run=true exclude each other; leave one out")
     changed = resume.differences(folder, cfg)
     if fixed := [line for key, line in changed.items() if key not in resume.FREE]:
         free = ", ".join(sorted(resume.FREE))

@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from hydra.core.object_type import ObjectType
@@ -17,8 +18,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from trainer.config.compose import composed, in_one_line, loader, open_hydra, parse_all, set_values
 from trainer.config.foreign import check_yaml
 from trainer.config.keys import SLOTS, is_of_hydra, value_of
-from trainer.config.schema import KNOBS, LARGEST
-from trainer.errors import ConfigError, nearest
+from trainer.config.schema import CONF, KNOBS, LARGEST
+from trainer.errors import ConfigError, near, nearest
 
 Checked = tuple[DictConfig, list[str]]
 
@@ -33,8 +34,15 @@ class Checker:
 
     def check(self, overrides: Sequence[str]) -> Checked:
         """Compose and check one run, like `checked`."""
+        ignored = Path(self.config_dir or CONF, f"{self.config_name}.yaml")
+        if self.config_name == "config" and ignored.exists() and ignored.parent.resolve() != CONF.resolve():
+            raise ConfigError(
+                f"{ignored} would be ignored, since dltrain has a config of that name; rename it, and pass "
+                "--config-name with the new name"
+            )
         with open_hydra(self.config_dir), in_one_line():
             parsed = parse_all(overrides)
+            parsed = [_settled(override) for override in parsed]
             choices = [override for override in parsed if _is_choice(override)]
             lines = tuple(f"~{o.key_or_group}" if o.value() is None else str(o.input_line) for o in choices)
             if lines not in self.composed:
@@ -69,11 +77,22 @@ def checked_all(
     return [checker.check(overrides) for overrides in runs]
 
 
+def _settled(override: Override) -> Override:
+    """Return a choice with the option's own spelling: names ignore case, and hyphens are underscores."""
+    group, value = override.key_or_group, override.value()
+    if override.is_sweep_override():
+        raise ConfigError(f"{override.input_line}: several values make a sweep; add -m")
+    if not isinstance(value, str) or not loader().repository.group_exists(group):
+        return override
+    options, name = loader().repository.get_group_options(group, ObjectType.CONFIG), value.lower().replace("-", "_")
+    if value in options or name not in options:
+        return override
+    return replace(override, _value=name, input_line=f"{group}={name}")
+
+
 def _is_choice(override: Override) -> bool:
     """Whether an override chooses an option of a group. Raise ConfigError if that option does not exist."""
     group, line = override.key_or_group, override.input_line
-    if override.is_sweep_override():
-        raise ConfigError(f"{line}: several values make a sweep; add -m")
     repository = loader().repository  # its own functions of these names copy it at each call
     if not repository.group_exists(group):
         return False
@@ -102,12 +121,18 @@ def _checked_value(override: Override, cfg: DictConfig) -> Override:
             _check_kind(line, key, override.value(), node[name])
         return replace(override, type=OverrideType.CHANGE, input_line=f"{key}={value_of(line)}")
     if parent in SLOTS:
-        from trainer.config.targets import parameters_of
-
-        known += parameters_of(parent, cfg[parent].get("_target_"))
+        known += _settings_of(cfg, parent)
         if name in known:
             return replace(override, type=OverrideType.FORCE_ADD, input_line=f"++{key}={value_of(line)}")
+    if not near(name, known) and (meant := [f"{slot}.{name}" for slot in SLOTS if name in _settings_of(cfg, slot)]):
+        raise ConfigError(f"{line}: unknown key {key}; did you mean {meant[0]}={value_of(line)}?")
     raise ConfigError(f"{line}: unknown key {key}; {nearest(name, known, f'{parent}.' if parent else '')}")
+
+
+def _settings_of(cfg: DictConfig, slot: str) -> list[str]:
+    from trainer.config.targets import parameters_of
+
+    return parameters_of(slot, cfg[slot].get("_target_"))
 
 
 def _check_kind(line: str, key: str, value: Any, present: Any) -> None:

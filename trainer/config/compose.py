@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from trainer.config.keys import SLOTS, literal, parse_line, quoted, unquoted
+from trainer.config.keys import PATHS, SLOTS, literal, parse_line, quoted, unquoted
 from trainer.config.launchers import use_presets
 from trainer.config.schema import CONF, KNOBS, Config, groups
 from trainer.errors import ConfigError, nearest
@@ -119,9 +119,15 @@ def parse_all(overrides: Sequence[str]) -> list[Override]:
             line = f"{prefix}{key}={quoted(unquoted(value))}"  # a path: no syntax in it
         if value is None and prefix != "~":
             meant = [f"{group}={line}" for group, options in groups().items() if line in options]
+            meant += [f"{line}=..."] if line in KEYS else []
             raise ConfigError(f"{line!r}: expected key=value{f'; did you mean {meant[0]}?' if meant else ''}")
         try:
-            found += parser.parse_overrides([line])
+            try:
+                found += parser.parse_overrides([line])
+            except HydraException:
+                if key not in PATHS:
+                    raise
+                found += parser.parse_overrides([f"{prefix}{key}={quoted(value or '')}"])  # ~/x.csv, a (1).csv
         except HydraException as error:
             raise ConfigError(f"{line}: invalid syntax; quote the value, as in \"{prefix}{key}='...'\"") from error
     return found

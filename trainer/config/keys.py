@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+PATHS = ("data.root", "data.path", "data.test_path")  # settings that name a file or a folder
 SLOTS = ("data", "model", "loss", "optim", "scheduler")  # groups that build one component each
 
 

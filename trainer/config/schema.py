@@ -5,6 +5,7 @@ Only the standard library is imported here, so that help does not wait for Hydra
 
 import math
 from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,13 +126,22 @@ def names_of(hydra: Any) -> dict[str, str]:
 
 def groups(config_dir: str | None = None) -> dict[str, dict[str, str]]:
     """Map group and option to the first comment of its file, built-in files first, then those in `config_dir`."""
-    found: dict[str, dict[str, str]] = {}
-    for group in (*SLOTS, "experiment"):
-        for root in [CONF, *([Path(config_dir)] if config_dir else [])]:
-            for file in sorted((root / group).glob("*.yaml")):
-                if not file.is_file():
-                    continue  # nor does Hydra list it
-                lines = read(file).decode(errors="replace").splitlines()
-                comments = (line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line)
-                found.setdefault(group, {})[file.stem] = next(comments, "")
+    own = _options(Path(config_dir)) if config_dir else {}
+    return {group: found | own.get(group, {}) for group, found in _built_in().items()}
+
+
+@cache
+def _built_in() -> dict[str, dict[str, str]]:
+    return _options(CONF)
+
+
+def _options(root: Path) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {group: {} for group in (*SLOTS, "experiment")}
+    for group, options in found.items():
+        for file in sorted((root / group).glob("*.yaml")):
+            if not file.is_file():
+                continue  # nor does Hydra list it
+            lines = read(file).decode(errors="replace").splitlines()
+            comments = (line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line)
+            options[file.stem] = next(comments, "")
     return found

@@ -16,8 +16,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from trainer.config.keys import PATHS
 from trainer.config.user_modules import allow, file_of
 from trainer.errors import ConfigError, DltrainError, is_out_of_memory, nearest, reason
+from trainer.files import expanded
 
 MODULES = {  # slot -> where its targets may be defined, besides the working folder
     "data": ("trainer.data",),
@@ -26,7 +28,7 @@ MODULES = {  # slot -> where its targets may be defined, besides the working fol
     "optim": ("trainer.optim", "torch.optim"),
     "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
 }
-LOADER_KEYS = ("batch_size",)  # keys of the data node for the loader, not the dataset
+LOADER_KEYS = ("batch_size", "balance")  # keys of the data node for the loader, not the dataset
 
 
 @cache
@@ -139,6 +141,8 @@ def component(cfg: DictConfig, slot: str, **known: Any) -> Any:
     names = [*inspect.signature(call).parameters, *(["num_classes"] if _takes_any(call) else [])]  # as in torchvision
     given = {key: value for key, value in given.items() if slot != "data" or key not in LOADER_KEYS}
     try:
+        if slot == "data":
+            given = {k: expanded(v) if f"data.{k}" in PATHS and isinstance(v, str) else v for k, v in given.items()}
         given = {key: value for key, value in known.items() if key in names} | given
         if slot == "optim":
             from trainer.optim._plain import create

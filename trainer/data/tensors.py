@@ -37,7 +37,8 @@ class BatchLoader:
     """Iterate over a split on the device, in at most `limit` batches of at most `batch_size` examples.
 
     With `shuffle`, the order is a pure function of seed and epoch, and a last batch of one example joins the one before
-    it, because batch norm needs two.
+    it, because batch norm needs two. With `balance`, a pass draws as many examples with replacement, each class as
+    often as any other on average (class-aware sampling, Shen et al. 2016).
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class BatchLoader:
         device: torch.device | str = "cpu",
         shuffle: bool = False,
         seed: int = 0,
+        balance: bool = False,
         limit: float = math.inf,
         augment: Augmentation | None = None,
     ) -> None:
         self.targets, self.augment = targets.to(device), augment
-        self.prepare, self.shuffle, self.seed, self.epoch = prepare, shuffle, seed, 0
+        self.prepare, self.shuffle, self.balance, self.seed, self.epoch = prepare, shuffle, balance, seed, 0
         ends = [*range(batch_size, len(targets), batch_size), len(targets)]
         if shuffle and len(ends) > 1 and ends[-1] - ends[-2] == 1:
             del ends[-2]
@@ -76,10 +78,18 @@ class BatchLoader:
         if self.shuffle:
             # torch uses 32 bits of a seed, so both numbers are mixed into them.
             mixed = np.random.SeedSequence((self.seed, self.epoch)).generate_state(1).item()
-            order = torch.randperm(len(self.targets), generator=torch.Generator().manual_seed(mixed))
+            generator = torch.Generator().manual_seed(mixed)
+            order = self._drawn(generator) if self.balance else torch.randperm(len(self.targets), generator=generator)
         else:
             order = torch.arange(len(self.targets))
         return order[sum(self.sizes[:start]) : self.num_examples], self.sizes[start:]
+
+    def _drawn(self, generator: torch.Generator) -> Tensor:
+        labels = self.targets.flatten().cpu()
+        members, counts = labels.argsort(stable=True), labels.unique(return_counts=True)[1]
+        chosen = torch.randint(len(counts), labels.shape, generator=generator)
+        place = torch.rand(labels.shape, generator=generator, dtype=torch.float64) * counts[chosen]
+        return members[(counts.cumsum(0) - counts)[chosen] + place.long()]
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield inputs `(B, *in_shape)` and targets of each batch, augmented if requested."""

@@ -5,7 +5,6 @@ Nothing here prints or imports torch.
 
 import math
 import statistics
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -114,8 +113,12 @@ def leaderboard(folder: Path) -> Leaderboard:
     events = ledger.jobs()
     values = {number: key_values(event["overrides"]) for number, event in events.items()}
     every = dict.fromkeys(key for found in values.values() for key in found)
-    keys = [key for key in every if key != "seed" and len({found.get(key) for found in values.values()}) > 1]
-    num_started = Counter(_chosen(found, keys) for found in values.values())
+    keys = [
+        key for key in every if key != "seed" and len({_plain(found.get(key, "")) for found in values.values()}) > 1
+    ]
+    started: dict[tuple[str, ...], set[str]] = {}  # values -> seeds
+    for found in values.values():
+        started.setdefault(_chosen(found, keys), set()).add(_seed(found))
     comparable: dict[tuple[str, ...], list[Job]] = {}
     for number, event in events.items():
         if event["event"] in ("finished", "pruned"):
@@ -124,7 +127,7 @@ def leaderboard(folder: Path) -> Leaderboard:
     return Leaderboard(
         folder,
         keys,
-        [_group(jobs, keys, num_started) for jobs in comparable.values()],
+        [_group(jobs, keys, started) for jobs in comparable.values()],
         {n: event for n, event in events.items() if event["event"] == "failed"},
         {n: event for n, event in events.items() if event["event"] not in ENDED},
         ledger.num_jobs(),
@@ -164,18 +167,31 @@ def _scale(job: Job) -> tuple[str, ...]:
 
 
 def _chosen(values: Mapping[str, str], keys: Sequence[str]) -> tuple[str, ...]:
-    return tuple(values.get(key, "") for key in keys)
+    return tuple(_plain(values.get(key, "")) for key in keys)
 
 
-def _group(jobs: Sequence[Job], keys: Sequence[str], num_started: Mapping[tuple[str, ...], int]) -> Group:
+def _plain(value: str) -> str:
+    """Return one spelling of a value: 0.001 of 1e-3, and no spaces."""
+    try:
+        return f"{float(value):.15g}"
+    except ValueError:
+        return value.replace(" ", "")
+
+
+def _seed(values: Mapping[str, str]) -> str:
+    return _plain(values.get("seed", "0"))
+
+
+def _group(jobs: Sequence[Job], keys: Sequence[str], started: Mapping[tuple[str, ...], set[str]]) -> Group:
     metric, data = jobs[0].metric, jobs[0].data
-    same: dict[tuple[Any, ...], list[Job]] = {}
+    same: dict[tuple[Any, ...], dict[str, Job]] = {}  # values and pruned after -> jobs by seed; a repeated one is one
     for job in jobs:
-        same.setdefault((_chosen(job.values, keys), job.pruned_after), []).append(job)
-    rows = [
-        Row(dict(zip(keys, chosen, strict=True)), found, num_started[chosen] - len(found))
-        for (chosen, _), found in same.items()
-    ]
+        same.setdefault((_chosen(job.values, keys), job.pruned_after), {}).setdefault(_seed(job.values), job)
+    rows = []
+    for (chosen, _), found in same.items():
+        first = next(iter(found.values()))
+        shown = {key: first.values.get(key, "") for key in keys}
+        rows.append(Row(shown, [*found.values()], len(started[chosen]) - len(found)))
     sign = -1 if HIGHER_IS_BETTER.get(metric) else 1
 
     def order(row: Row) -> tuple[bool, bool, int, float]:

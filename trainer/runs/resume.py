@@ -9,12 +9,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.command_line import parse
-from trainer.config.keys import flat, is_of_hydra, key_of
+from trainer.config.keys import PATHS, flat, is_of_hydra, key_of
 from trainer.config.schema import KNOBS
 from trainer.errors import CheckpointError, DataError
 from trainer.runs.index import ROOT, Run, every, started
 
-PATHS = ("data.root", "data.path", "data.test_path")  # of data that `check_data` compares
 FREE = {  # keys that may change on resume: how long a run trains and what it reports, not what it computes
     "epochs",
     "max_steps",
@@ -23,7 +22,7 @@ FREE = {  # keys that may change on resume: how long a run trains and what it re
     "log_every",
     "device",
     "compile",
-    *PATHS,
+    *PATHS,  # `check_data` compares the data
     "data.workers",
     "checkpoint.every_minutes",
     "checkpoint.every_steps",

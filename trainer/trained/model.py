@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainer.build import parts
 from trainer.build.training import metrics
-from trainer.config.keys import literal
+from trainer.config.keys import PATHS, literal
 from trainer.config.schema import MISSING, Config
 from trainer.config.user_modules import allow_all, chosen_by
 from trainer.data import description
@@ -24,12 +24,12 @@ from trainer.engine.loop import Loss, full
 from trainer.engine.meter import Meter
 from trainer.engine.numerics import choose_precision, seed_everything, settle_memory
 from trainer.errors import CheckpointError, ConfigError
+from trainer.files import expanded
 from trainer.runs import checkpoints
 from trainer.runs.index import Run, find
 from trainer.runs.trust import stranger
 
 LONGEST_NAME = 100
-PATHS = ("root", "path", "test_path")  # settings of data that name a file or a folder
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,9 @@ def config_of(folder: Path) -> DictConfig:
         raise CheckpointError(f"{run.files.config}: cannot be read: {' '.join(str(error).split())}") from error
     started_in = Path(str(run.latest.get("folder", "")))
     for key in PATHS:
-        if isinstance(cfg.data.get(key), str) and started_in.is_dir():
-            cfg.data[key] = str(started_in / Path(cfg.data[key]).expanduser())
+        path = OmegaConf.select(cfg, key)
+        if isinstance(path, str) and path != MISSING and started_in.is_dir():
+            OmegaConf.update(cfg, key, literal(str(started_in / expanded(path))))
     return cfg
 
 

@@ -9,7 +9,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.build import parts
-from trainer.config.keys import key_of, value_of
+from trainer.config.keys import PATHS, key_of, value_of
 from trainer.config.targets import component, parameters_of
 from trainer.data import description
 from trainer.data._image.encoder import ImageEncoder
@@ -24,7 +24,7 @@ from trainer.data.tensors import BatchLoader, DataSpec, Examples, Splits, Tensor
 from trainer.data.text import other_texts
 from trainer.errors import ConfigError, DataError, nearest
 from trainer.runs.index import Run
-from trainer.trained.model import PATHS, Trained
+from trainer.trained.model import Trained
 
 READS = {"features": "csv", "image": "image_folder", "tokens": "text"}  # kind -> dataset that reads its files
 FILES = {  # dataset that reads files -> kind
@@ -80,7 +80,7 @@ def _with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
         key, value = key_of(line).removeprefix("data."), value_of(line)
         if key not in known:
             raise ConfigError(f"{line}: the run's data, {cfg.data['_target_']}, has no {key}; {nearest(key, known)}")
-        cfg.data[key] = value if key in PATHS else yaml.safe_load(value)
+        cfg.data[key] = value if key_of(line) in PATHS else yaml.safe_load(value)
     return cfg
 
 

@@ -27,9 +27,10 @@ ROWS = 60  # larger graphs are folded
 def main(given: Settings) -> None:
     """Print the table with its legend, and draw graph.png."""
     if not given.values["run"]:
+        from trainer.cli.shorthand import spelled_out
         from trainer.config.check import checked
 
-        cfg, _ = checked(given.overrides, given.config_dir)
+        cfg, _ = checked(*spelled_out(given.overrides, given.config_dir))
         explain(cfg, names_of(cfg.hydra))
     elif given.overrides:
         raise ConfigError(f"dltrain explain: run= has a config of its own; leave out {' '.join(given.overrides)}")

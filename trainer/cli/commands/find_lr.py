@@ -41,10 +41,11 @@ def main(given: Settings) -> None:
         )
     from trainer.build import parts
     from trainer.build.update import FULL_BATCH, update
+    from trainer.cli.shorthand import spelled_out
     from trainer.config.check import checked
     from trainer.engine.lr_range import range_test
 
-    cfg, _ = checked(given.overrides, given.config_dir)
+    cfg, _ = checked(*spelled_out(given.overrides, given.config_dir))
     made, names = parts.assemble(cfg), names_of(cfg.hydra)
     changes = update(cfg, made.model, int(steps), made.scaler)
     optimizer = changes.optimizer

@@ -1,0 +1,161 @@
+"""Spell out what people type: `titanic.csv target=Survived` means `data=csv data.path=titanic.csv data.target=...`.
+
+What comes out is what a run records, so that resuming and reproducing know nothing of this.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from pathlib import Path
+
+from trainer.config.keys import key_of, key_values, parse_line, quoted, unquoted
+from trainer.config.schema import CONF, groups
+from trainer.errors import ConfigError, DataError
+from trainer.files import expanded, read
+
+ALIASES = {  # short form -> key
+    "target": "data.target",
+    "text": "data.text",
+    "label": "data.label",
+    "path": "data.path",
+    "batch_size": "data.batch_size",
+    "lr": "optim.lr",
+    "learning_rate": "optim.lr",
+    "weight_decay": "optim.weight_decay",
+    "momentum": "optim.momentum",
+    "dropout": "model.dropout",
+    "hidden": "model.hidden",
+    "dataset": "data",
+    "optimizer": "optim",
+}
+TABLES, TEXTS, IMAGES = (
+    (".csv", ".tsv", ".data"),
+    (".txt", ".jsonl"),
+    (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif"),
+)
+OTHERS = (
+    ".json",
+    ".zip",
+    ".gz",
+    ".tar",
+    ".tgz",
+    ".7z",
+    ".rar",
+    ".xlsx",
+    ".xls",
+    ".ods",
+    ".parquet",
+    ".feather",
+    ".npz",
+)
+MODELS = {"trainer.data.tabular": "mlp", "trainer.data.text": "gru", "trainer.data.synthetic": "mlp"}
+MODELS |= {"trainer.data.points": "mlp"}  # module of the data -> model that reads it; simple_cnn, the default, if none
+LONG = 15  # characters of a text, on average; labels and categories are shorter
+OWN = Path("conf")  # the folder of a user's own configs
+
+
+def spelled_out(overrides: Sequence[str], config_dir: str | None) -> tuple[list[str], str | None]:
+    """Return the overrides and the config folder that these words mean.
+
+    Raises:
+        ConfigError: a path that cannot be data.
+        DataError: a path that does not exist.
+    """
+    lines = [_full(line) for line in _joined(overrides)]
+    given = key_values(lines)
+    lines = [found for line in lines for found in _with_data(line, given)]
+    given = key_values(lines)
+    if config_dir is None and any(_is_own(group, name) for group, name in given.items()):
+        config_dir = str(OWN)
+    if not {"model", "experiment", "resume"} & {*map(key_of, lines)} and "data" in given:
+        models = {_model_for(name, config_dir) for name in unquoted(given["data"]).split(",")}
+        if len(models) == 1 and (model := models.pop()):
+            lines.append(f"model={model}")
+    return lines, config_dir
+
+
+def _joined(words: Iterable[str]) -> list[str]:
+    """Join what spaces around a `=` have torn apart."""
+    joined: list[str] = []
+    for word in words:
+        before = joined[-1] if joined else ""
+        is_open = before.endswith("=") and before.count("=") == 1
+        if (is_open and "=" not in word) or (word.startswith("=") and before and "=" not in before):
+            joined[-1] += word
+        else:
+            joined.append(word)
+    return joined
+
+
+def _full(line: str) -> str:
+    prefix, key, value = parse_line(line)
+    return line if value is None or key not in ALIASES else f"{prefix}{ALIASES[key]}={value}"
+
+
+def _is_own(group: str, name: str) -> bool:
+    """Whether an option is not built in, and lies in ./conf."""
+    return any(
+        option not in groups()[group] and (OWN / group / f"{option}.yaml").is_file()
+        for option in (unquoted(name).split(",") if group in groups() else ())
+    )
+
+
+def _model_for(data: str, config_dir: str | None) -> str | None:
+    for root in (CONF, *([Path(config_dir)] if config_dir else [])):
+        file = root / "data" / f"{data.lower()}.yaml"
+        if file.is_file() and (found := re.search(rb"^_target_: *([\w.]+)\.\w+", read(file), re.MULTILINE)):
+            return MODELS.get(found[1].decode())
+    return None
+
+
+def _with_data(line: str, given: dict[str, str]) -> list[str]:
+    """Turn a path, or `data=` a path, into the data that it holds."""
+    prefix, key, value = parse_line(line)
+    if key == "data" and value:
+        name = unquoted(value)
+    elif value is None and (not prefix or line.startswith("~/")):
+        name = line
+    else:
+        return [line]
+    path = Path(expanded(name))
+    is_option = any(name in options for options in groups().values())
+    looks_like_one = "/" in name or path.suffix.lower() in (*TABLES, *TEXTS, *IMAGES, *OTHERS)
+    if not looks_like_one and (is_option or not path.exists()):
+        return [line]
+    if "://" in name:
+        raise ConfigError(f"{name}: download it first, and name the file")
+    if not path.exists():
+        raise DataError(f"{name}: no such file or folder ({path.absolute()})")
+    plain = re.fullmatch(r"[\w./+-]+", name, re.ASCII)
+    return [f"data={_kind(path, given)}", f"data.path={name if plain else quoted(name)}"]
+
+
+def _kind(path: Path, given: dict[str, str]) -> str:
+    """Return the option of `data` that reads a file or folder."""
+    suffix = path.suffix.lower()
+    if path.is_dir():
+        return "image_folder"
+    if suffix in IMAGES:
+        raise ConfigError(f"{path}: one image; name the folder that has a folder of images per class")
+    if suffix in OTHERS:
+        cure = "unpack it first" if suffix in OTHERS[1:7] else "save it as a .csv file"
+        raise ConfigError(f"{path}: cannot be read as data; {cure}")
+    if "data.target" in given or "data.features" in given:
+        return "csv"
+    if suffix in TEXTS or "data.text" in given or "data.label" in given or _holds_texts(path):
+        return "text"
+    return "csv"
+
+
+def _holds_texts(path: Path) -> bool:
+    """Whether a file has two columns, one of which holds texts of several words."""
+    import csv
+
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        lines = [line for line in islice(file, 51) if line.strip()]
+    separator = max("\t;,|", key=lambda mark: lines[0].count(mark)) if lines else ","
+    rows = list(csv.reader(lines[1:], delimiter=separator))
+    if not rows or {len(row) for row in rows} != {2}:
+        return False
+    lengths = [sum(map(len, column)) / len(rows) for column in zip(*rows, strict=True)]
+    return max(lengths) >= LONG and any(" " in cell or not cell.isascii() for cell in rows[0])
