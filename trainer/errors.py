@@ -28,6 +28,7 @@ from unicodedata import category
 UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode's categories of control characters, surrogates and separators
 JOINERS = "\u200c\u200d"  # of letters and emoji
 OF_CONFIGS = ("hydra", "omegaconf", "yaml")  # libraries whose errors are about what a config says
+MOST_NAMES = 20  # to choose from, in a message
 NO_MEMORY = ("can't allocate memory", "failed to map segment", "Cannot allocate memory", "std::bad_alloc")
 
 
@@ -134,7 +135,8 @@ def nearest(name: str, valid: Iterable[str], prefix: str = "") -> str:
     names = sorted(set(map(str, valid)))
     if found := near(name, names):
         return f"did you mean {' or '.join(prefix + n for n in found)}?"
-    return f"choose from {', '.join(prefix + n for n in names)}" if names else "none available"
+    more = f", ... ({len(names)} in all)" if len(names) > MOST_NAMES else ""
+    return f"choose from {', '.join(prefix + n for n in names[:MOST_NAMES])}{more}" if names else "none available"
 
 
 def printable(text: str) -> str:

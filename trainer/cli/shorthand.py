@@ -78,6 +78,7 @@ def _joined(words: Iterable[str]) -> list[str]:
     """Join what spaces around a `=` have torn apart."""
     joined: list[str] = []
     for word in words:
+        word = re.sub(r"^([\w.+~]+) += *", r"\1=", word)
         before = joined[-1] if joined else ""
         is_open = before.endswith("=") and before.count("=") == 1
         if (is_open and "=" not in word) or (word.startswith("=") and before and "=" not in before):

@@ -62,10 +62,10 @@ def _resume(name: str, flags: Namespace, trust: bool) -> None:
     if index.is_sweep(Path(name)):
         raise ConfigError(f"{name} is a sweep; resume it with dltrain -m resume={name}")
     folder = index.find(name, key="resume")
-    started = resume.recorded(folder)
+    run, started = index.Run(folder), resume.recorded(folder)
     started.config_dir = flags.config_dir or started.config_dir
     started.overrides = merged(started.overrides, without(flags.overrides, "resume", "trust", FOLDER))
-    with chosen_by(None if trust else stranger(folder)):
+    with chosen_by(None if trust else stranger(folder)), resume.from_elsewhere(run):
         cfg = checked_flags(started)
         allow_all(cfg)
     if cfg.dry_run:
@@ -76,9 +76,9 @@ def _resume(name: str, flags: Namespace, trust: bool) -> None:
         raise CheckpointError(
             f"{folder} cannot be resumed with other settings: {'; '.join(fixed)}; only {free} may change"
         )
-    summary = index.Run(folder).summary
-    if summary.get("status") == "finished" and not changed:
-        print(f"{folder} has already finished; pass epochs={summary.get('epochs', 0) * 2} to train longer")
+    if run.summary.get("status") == "finished" and not changed:
+        print(f"{folder} has already finished; pass epochs={run.summary.get('epochs', 0) * 2} to train longer")
         return
     print(*(f"changed  {line}" for line in changed.values()), sep="\n", end="\n" if changed else "")
-    run_in(folder, cfg, [*again(started), *started.overrides])
+    with resume.from_elsewhere(run):
+        run_in(folder, cfg, [*again(started), *started.overrides])

@@ -28,6 +28,7 @@ MODULES = {  # slot -> where its targets may be defined, besides the working fol
     "optim": ("trainer.optim", "torch.optim"),
     "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
 }
+ROOTS = ("trainer", "torch", "torchvision")  # of these modules
 LOADER_KEYS = ("batch_size", "balance")  # keys of the data node for the loader, not the dataset
 
 
@@ -75,6 +76,9 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
     if len(words) < 2 or not all(word.isidentifier() and not word.startswith("_") for word in words):
         raise refusal
     module = ".".join(words[:-1])
+    own = Path.cwd() / f"{words[0]}.py"
+    if own.is_file() and words[0] not in ROOTS and not file_of(words[0]):
+        raise ConfigError(f"{slot}._target_={target}: another module is called {words[0]} too; rename {own}")
     if not belongs(module) and not file_of(words[0]):
         raise refusal
     allow(target)

@@ -54,14 +54,20 @@ def file_of(name: str) -> Path | None:
     root = name.split(".")[0]
     if root in _NOT_FROM_HERE or root in sys.stdlib_module_names:
         return None
-    cwd = Path.cwd()
-    if name not in sys.modules:
-        place = cwd.joinpath(*name.split("."))
-        return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
-    file = Path(getattr(sys.modules[name], "__file__", None) or "/").resolve()
-    # Python itself may lie inside the working folder: in `/`, a home, or a project with its environment.
-    is_own = cwd in file.parents and not any(Path(p).resolve() in file.parents for p in (sys.prefix, sys.base_prefix))
-    return file if is_own else None
+    place = Path.cwd().joinpath(*name.split("."))
+    if name in sys.modules:
+        file = getattr(sys.modules[name], "__file__", None)
+        return Path(file) if file and _is_own(file) else None
+    installed = PathFinder.find_spec(root)  # is found first
+    if installed and installed.origin and not _is_own(installed.origin):
+        return None
+    return next((file for file in (place.with_suffix(".py"), place / "__init__.py") if file.is_file()), None)
+
+
+def _is_own(file: str) -> bool:
+    """Whether a file is the working folder's; Python itself may lie in it: in `/`, a home, or with a project."""
+    parents = Path(file).resolve().parents
+    return Path.cwd() in parents and not any(Path(p).resolve() in parents for p in (sys.prefix, sys.base_prefix))
 
 
 def allow(target: Any) -> None:

@@ -1,8 +1,8 @@
 """Resume a run: which one, its command line, and what may change. Nothing here imports torch."""
 
 from argparse import Namespace
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from trainer.config.command_line import parse
 from trainer.config.keys import PATHS, flat, is_of_hydra, key_of
 from trainer.config.schema import KNOBS
-from trainer.errors import CheckpointError, DataError
+from trainer.errors import CheckpointError, ConfigError, DataError
 from trainer.runs.index import ROOT, Run, every, started
 
 FREE = {  # keys that may change on resume: how long a run trains and what it reports, not what it computes
@@ -68,6 +68,19 @@ def recorded(folder: Path) -> Namespace:
     overrides = list({key_of(line): line for line in own}.values())  # the last one of each key
     where = {"config_dir": flags.config_dir, "config_name": flags.config_name}
     return Namespace(**vars(parse([])) | where | {"overrides": overrides})
+
+
+@contextmanager
+def from_elsewhere(run: Run) -> Iterator[None]:
+    """Add to an error where the run was started, if that was in another folder."""
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        folder = run.latest.get("folder")
+        if folder in (None, str(Path.cwd())):
+            raise
+        where = f"the run was started in {folder}, where its relative paths and modules lie: cd there"
+        raise type(error)(f"{error}; {where}") from error
 
 
 def check_data(folder: Path, found: Mapping[str, str], changed_data: str) -> None:

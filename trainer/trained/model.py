@@ -27,6 +27,7 @@ from trainer.errors import CheckpointError, ConfigError
 from trainer.files import expanded
 from trainer.runs import checkpoints
 from trainer.runs.index import Run, find
+from trainer.runs.resume import from_elsewhere
 from trainer.runs.trust import stranger
 
 LONGEST_NAME = 100
@@ -123,12 +124,14 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
         cfg.precision = "fp32"
     autocast, _ = choose_precision(cfg.precision, where)
     seed_everything(cfg.seed, cfg.deterministic)
-    model = parts.model(cfg, spec, blank(cfg, spec).to(where))
+    with from_elsewhere(found):
+        model = parts.model(cfg, spec, blank(cfg, spec).to(where))
     checkpoints.load_weights(model, saved.weights["model"], store.folder / "best")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in model.parameters()):
         raise CheckpointError(f"{store.folder / 'best'}: a weight is not finite, and predictions would not be either")
     targets = described.targets().to(where)
-    loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
+    with from_elsewhere(found):
+        loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
     _, meter, _ = metrics(cfg, spec, found.f1)
     built = model.eval(), loss, meter, where, autocast
     return Trained(found.folder, cfg, spec, *built, saved.data, found.summary, notes)

@@ -33,6 +33,7 @@ FILES = {  # dataset that reads files -> kind
     "trainer.data.text.text": "tokens",
 }
 HOW = ("separator", "decimal", "encoding", "header")  # settings of how a table is written
+USED = ("path", "missing", "workers", *HOW)  # settings of files that may differ from the run's
 Read = tuple[Examples, Callable[..., BatchLoader], list[str]]  # stored examples, the loader for them, notes to print
 
 
@@ -68,8 +69,21 @@ def other_data(model: Trained, overrides: list[str], config_dir: str | None) -> 
         cfg.data = checked(overrides, config_dir)[0].data
     else:
         cfg = _with_data(model.cfg, overrides)
+    if cfg.data["_target_"] in FILES:
+        _check_used(overrides, cfg, model.cfg)
     examples, kind, notes = _read(cfg, model.spec)
     return model.loader(examples, kind), notes
+
+
+def _check_used(overrides: list[str], cfg: DictConfig, own: DictConfig) -> None:
+    """Raise ConfigError for a setting that would be ignored: the run's encoder decides it."""
+    for line in overrides:
+        name = key_of(line).removeprefix("data.")
+        if name not in ("data", *USED) and cfg.data[name] != own.data.get(name):
+            raise ConfigError(
+                f"{line}: the run has {name}={own.data.get(name)}, and other data is read in the same way; only "
+                f"{', '.join(f'data.{key}' for key in USED)} may differ"
+            )
 
 
 def _with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
