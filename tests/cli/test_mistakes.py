@@ -69,7 +69,7 @@ ANSWERED = {  # typed -> exit code, part of the answer, a command that works
     "data=my2.csv": (3, "my2.csv: no such file or folder", "data=csv data.path=my.csv data.target=y model=mlp"),
     "nowhere/": (3, "no such file or folder", None),
     "data.path=my.csv": (2, "unknown key data.path", "data=csv data.path=my.csv data.target=y model=mlp"),
-    "my.csv": (2, "data.target is needed; set data.target=...", None),
+    "my.csv": (2, "add target=COLUMN; choose from x, y", None),
     "my.csv target=Y": (3, "no column 'Y'; did you mean y?", None),
     "a.zip": (2, "unpack it first", None),
     "a.xlsx": (2, "save it as a .csv file", None),

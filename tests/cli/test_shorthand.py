@@ -30,7 +30,7 @@ def place(tmp_path, monkeypatch):
         ("~/titanic.csv target=Age", "data=csv data.path='~/titanic.csv' data.target=Age model=mlp"),
         ("my\\ table\\ (1).csv target=y", "data=csv data.path='my table (1).csv' data.target=y model=mlp"),
         ("reviews.tsv", "data=text data.path=reviews.tsv model=gru"),
-        ("towns.csv", "data=csv data.path=towns.csv model=mlp"),
+        ("towns.csv resume=r", "data=csv data.path=towns.csv resume=r"),
         ("photos", "data=image_folder data.path=photos"),
         ("photos/ model=resnet", "data=image_folder data.path=photos/ model=resnet"),
         ("data=iris", "data=iris model=mlp"),

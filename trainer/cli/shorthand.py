@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainer.config.keys import key_of, key_values, parse_line, quoted, unquoted
 from trainer.config.schema import CONF, groups
-from trainer.errors import ConfigError, DataError
+from trainer.errors import ConfigError, DataError, nearest
 from trainer.files import expanded, read
 
 ALIASES = {  # short form -> key
@@ -127,8 +127,14 @@ def _with_data(line: str, given: dict[str, str]) -> list[str]:
         raise ConfigError(f"{name}: download it first, and name the file")
     if not path.exists():
         raise DataError(f"{name}: no such file or folder ({path.absolute()})")
+    kind = _kind(path, given)
+    if kind == "csv" and not {"data.target", "experiment", "resume"} & given.keys():
+        from trainer.data._table.file import open_table
+
+        columns = nearest("", open_table(str(path)).names)
+        raise ConfigError(f"{name}: which column should be predicted? add target=COLUMN; {columns}")
     plain = re.fullmatch(r"[\w./+-]+", name, re.ASCII)
-    return [f"data={_kind(path, given)}", f"data.path={name if plain else quoted(name)}"]
+    return [f"data={kind}", f"data.path={name if plain else quoted(name)}"]
 
 
 def _kind(path: Path, given: dict[str, str]) -> str:
