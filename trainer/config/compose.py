@@ -34,7 +34,7 @@ from trainer.config.keys import PATHS, SLOTS, literal, parse_line, quoted, unquo
 from trainer.config.launchers import use_presets
 from trainer.config.schema import CONF, KNOBS, Config, groups
 from trainer.errors import ConfigError, nearest
-from trainer.files import read_yaml
+from trainer.files import read, read_yaml
 
 KEYS = (*KNOBS, *SLOTS)
 VERSION = "1.3"  # of Hydra's behaviour
@@ -60,6 +60,8 @@ class _Files(FileConfigSource):
                 raise ConfigError(f"{file}: {getattr(error, 'strerror', None) or error}") from error
             if not isinstance(content, (dict, type(None))):
                 raise ConfigError(f"{file}: expected keys and values, got {str(content)[:40]}")
+            if file.parent.name == "experiment" and b"@package" not in read(file, BYTES):
+                raise ConfigError(f"{file}: its first line must be # @package _global_, because it sets whole configs")
         return super().load_config(config_path)
 
 
@@ -129,7 +131,10 @@ def parse_all(overrides: Sequence[str]) -> list[Override]:
                     raise
                 found += parser.parse_overrides([f"{prefix}{key}={quoted(value or '')}"])  # ~/x.csv, a (1).csv
         except HydraException as error:
-            raise ConfigError(f"{line}: invalid syntax; quote the value, as in \"{prefix}{key}='...'\"") from error
+            cure = f"the value, as in \"{prefix}{key}='...'\""
+            if value and value.startswith("["):
+                cure = f"the words in the list, as in \"{prefix}{key}=['...']\""
+            raise ConfigError(f"{line}: invalid syntax; quote {cure}") from error
     return found
 
 
