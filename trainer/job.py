@@ -61,6 +61,7 @@ def _train(cfg: DictConfig, run: RunFolder, halt: Halt) -> float:
                     "status": "failed" if isinstance(error, Exception) else "interrupted",
                     "error": str(shown) if isinstance(shown, (DltrainError, Stopped)) else repr(shown),
                     "run_dir": str(run.path.absolute()),
+                    "names": dict(run.names),
                 }
                 write_json(run.summary, end)
         if not isinstance(shown, DltrainError):

@@ -108,6 +108,11 @@ def _few(labels: list[str]) -> str:
     return " ".join(labels) if len(labels) <= 6 else f"{len(labels)} runs"
 
 
+def plain(value: Any) -> str:
+    """Return a setting's value, numbers with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def _cell(value: Any) -> str:
     return cut(f"{value:g}" if isinstance(value, float) else str(value), WIDEST)
 

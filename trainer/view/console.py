@@ -27,6 +27,8 @@ from trainer.view.words import number, shown
 log = logging.getLogger("dltrain")
 REFRESH_S = 0.1
 ROWS = 25
+WIDTH = 78  # columns of a row
+MOST_PARAMETERS = 20  # of a linear model, to print
 
 
 class Console:
@@ -37,12 +39,13 @@ class Console:
 
     def __init__(self, epochs: int, total_steps: int, metric: str) -> None:
         self.terminal = Terminal(width=None if sys.stdout.isatty() else 120)
+        self.is_narrow = self.terminal.width < WIDTH
         self.epochs, self.metric, self.value, self.has_title = epochs, metric, "", False
         self.progress = Progress(
             TextColumn(f"epoch {{task.fields[epoch]}}/{epochs}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]} {task.fields[metric]} {task.fields[speed]} samples/s"),
+            *([] if self.is_narrow else [BarColumn(20), MofNCompleteColumn()]),
+            TextColumn("loss {task.fields[loss]} {task.fields[metric]}"),
+            *([] if self.is_narrow else [TextColumn("{task.fields[speed]} samples/s")]),
             TimeRemainingColumn(compact=True),
             console=self.terminal,
             auto_refresh=False,
@@ -99,16 +102,21 @@ class Console:
         self.value = f"{self.metric} {number(report.val[self.metric])}"
         if report.epoch % max(1, self.epochs // ROWS) and self.has_title and report.epoch < self.epochs:
             return
-        if not self.has_title:
-            self.has_title = True
-            self.say(f"{'training':>28}{'validation':>22}")
-            self.say(f"   epoch {'loss':>9} {self.metric:>9}   {'loss':>9} {self.metric:>9}    samples/s  seconds")
+        is_first, self.has_title = not self.has_title, True
         rows = [[number(m[n]) if n in m else "" for n in ("loss", self.metric)] for m in (report.train, report.val)]
-        losses = "   ".join(f"{loss:>9} {metric:>9}" for loss, metric in rows)
         now, count, star = time.perf_counter(), f"{report.epoch}/{self.epochs}", "*" if best else " "
         seconds = now - self.epoch_start
         speed = (report.num_examples - self.counted) / seconds
-        self.say(f"{count:>8} {losses} {star} {speed:>11,.0f} {seconds:>8.1f}")
+        if self.is_narrow:
+            if is_first:
+                self.say(f"   epoch  val loss {self.metric:>9}")
+            self.say(f"{count:>8} {rows[1][0]:>9} {rows[1][1]:>9} {star}")
+        else:
+            if is_first:
+                self.say(f"{'training':>28}{'validation':>22}")
+                self.say(f"   epoch {'loss':>9} {self.metric:>9}   {'loss':>9} {self.metric:>9}    samples/s  seconds")
+            losses = "   ".join(f"{loss:>9} {metric:>9}" for loss, metric in rows)
+            self.say(f"{count:>8} {losses} {star} {speed:>11,.0f} {seconds:>8.1f}")
         self.counted, self.epoch_start = report.num_examples, now
 
 
@@ -172,6 +180,9 @@ def parameters_table(learned: Mapping[str, list[float]], spec: DataSpec) -> Tabl
         for index, row in enumerate(rows):
             title = f"{name}  {spec.feature_names[index]}" if name == "w" else name
             cells.append([title, *(f"{value:.5g}" for value in row if value is not None)])
+    if len(cells) > MOST_PARAMETERS:
+        largest = sorted(cells, key=lambda row: -abs(float(row[1])))[:MOST_PARAMETERS]
+        cells = [*(row for row in cells if row in largest), [f"and {len(cells) - MOST_PARAMETERS:,} smaller ones"]]
     return _table(["parameter", "learned", *(["true"] if spec.true_parameters else [])], cells, right=1)
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
 from trainer.errors import naming
 from trainer.view import style
-from trainer.view.comparison import Side, keys, monitor, telling
+from trainer.view.comparison import Side, keys, monitor, plain, telling
 from trainer.view.words import cut
 
 History = Sequence[Mapping[str, float]]  # per epoch, as in metrics.csv
@@ -21,15 +22,21 @@ FAR_ENDS, FAR_LOSSES = 5, 20  # ratios beyond which an axis is logarithmic
 AXES = (("step", "updates"), ("seconds", "seconds of training"))
 
 
-def draw(compared: Sequence[Side], path: Path) -> Path:
+def draw(compared: Sequence[Side], path: Path, dpi: int = 0, *, joins_seeds: bool = False) -> Path:
     """Draw the curves of the runs, the best 12 at most, labelled with the keys that differ.
+
+    With `joins_seeds`, runs that differ only in their seed are one line, their mean, in a band of a standard deviation.
 
     Raises:
         FileSystemError: the picture cannot be written.
     """
-    best = sorted(compared, key=lambda side: (math.isnan(side.run.objective), -side.run.objective))[:LINES]
-    drawn = [side for side in compared if side in best]
-    runs = {_label(side, telling(compared)): side.run.history for side in drawn}
+    telling_keys = [key for key in telling(compared) if not (joins_seeds and key == "seed")]
+    groups: dict[str, list[Side]] = {}
+    for side in compared:
+        groups.setdefault(_label(side, telling_keys, has_letter=not joins_seeds), []).append(side)
+    best = sorted(groups, key=lambda label: _rank(groups[label]))[:LINES]
+    drawn = [side for label, group in groups.items() if label in best for side in group]
+    runs = {label: _joined([side.run.history for side in group]) for label, group in groups.items() if label in best}
     measured = [key[4:] for side in drawn for row in side.run.history[:1] for key in row if key.startswith("val/")]
     names = list(dict.fromkeys(["loss", monitor(drawn), *measured]))[:2]
     with naming(path), style.look():
@@ -41,10 +48,11 @@ def draw(compared: Sequence[Side], path: Path) -> Path:
                 panel.set(title=f"{name} against {unit.split()[0]}", xlabel=unit)
             row[0].set_ylabel(name)
         lines, labels = panels[0][0].get_legend_handles_labels()
-        figure.text(0.99, 0.99, "validation —   training - -", ha="right", va="top")
+        band = "   band: standard deviation over seeds" if any(len(group) > 1 for group in groups.values()) else ""
+        figure.text(0.99, 0.99, f"validation —   training - -{band}", ha="right", va="top")
         figure.legend(lines, labels, loc="outside lower left", ncols=1 if max(map(len, labels)) > 50 else 2)
         path.parent.mkdir(parents=True, exist_ok=True)
-        style.save(figure, path)
+        style.save(figure, path, dpi)
     return path
 
 
@@ -54,9 +62,26 @@ def _title(compared: Sequence[Side], num_drawn: int) -> str:
     return f"{some}{len(compared)} runs: {', '.join(str(compared[0].config[slot]) for slot in same)}".rstrip(": ")
 
 
-def _label(side: Side, telling_keys: Sequence[str]) -> str:
-    values = (f"{key}={side.config[key]}" for key in telling_keys if key in side.config)
-    return cut("  ".join([side.label, *values]), WIDEST)
+def _label(side: Side, telling_keys: Sequence[str], has_letter: bool) -> str:
+    values = (f"{key}={plain(side.config[key])}" for key in telling_keys if key in side.config)
+    return cut("  ".join([*([side.label] if has_letter else []), *values]), WIDEST) or "all"
+
+
+def _rank(group: Sequence[Side]) -> tuple[bool, float]:
+    mean = fmean(side.run.objective for side in group)
+    return math.isnan(mean), -mean
+
+
+def _joined(histories: Sequence[History]) -> History:
+    """Return the mean of each value over runs, up to the shortest one's end, and its deviation as `key ±`."""
+    if len(histories) == 1:
+        return histories[0]
+    rows: list[dict[str, float]] = []
+    for same in zip(*histories, strict=False):
+        values = {key: [row[key] for row in same] for key in same[0] if all(key in row for row in same)}
+        rows.append({key: fmean(found) for key, found in values.items()})
+        rows[-1] |= {f"{key} ±": stdev(found) for key, found in values.items()}
+    return rows
 
 
 def _draw(panel: style.Axes, runs: Mapping[str, History], axis: str, name: str) -> None:
@@ -69,8 +94,12 @@ def _draw(panel: style.Axes, runs: Mapping[str, History], axis: str, name: str) 
         every = 1 if is_short else len(history) // SHORT
         marks: dict[str, Any] = {"marker": "s" if repeats else "o", "markevery": every} if is_short or repeats else {}
         panel.plot(*_points(history, axis, f"val/{name}"), "-", color=colour, label=label, **marks)
-    ends = [history[-1][axis] for history in runs.values() if history]
-    if ends and min(ends) > 0 and max(ends) > FAR_ENDS * min(ends):
+        band = [row for row in history if f"val/{name} ±" in row]
+        mean, std = ([row[f"val/{name}{end}"] for row in band] for end in ("", " ±"))
+        low, high = ([value + sign * by for value, by in zip(mean, std, strict=True)] for sign in (-1, 1))
+        panel.fill_between([row[axis] for row in band], low, high, color=colour, alpha=0.15, linewidth=0)
+    last = [history[-1][axis] for history in runs.values() if history]
+    if last and min(last) > 0 and max(last) > FAR_ENDS * min(last):
         style.logarithmic(panel.xaxis)
     losses = [loss for history in runs.values() for row in history if 0 < (loss := row.get("val/loss", 0)) < math.inf]
     if name == "loss" and losses and max(losses) > FAR_LOSSES * min(losses):

@@ -12,6 +12,12 @@ from trainer.errors import printable
 from trainer.view import streams
 
 
+def redraws() -> bool:
+    """Whether standard output is a terminal that redraws lines; notebooks and CI only add to them."""
+    only_adds = "JPY_PARENT_PID" in os.environ or "CI" in os.environ or os.environ.get("TERM") in ("dumb", "unknown")
+    return sys.stdout.isatty() and not only_adds
+
+
 class Terminal(Console):
     """Plain text and tables, whose control characters are shown; only rich's own reach the terminal.
 
@@ -19,6 +25,8 @@ class Terminal(Console):
     """
 
     def __init__(self, file: IO[str] | None = None, **options: Any) -> None:
+        if file is None and not redraws():
+            options["force_terminal"] = False
         super().__init__(file=file or streams.unescaped(), highlight=False, markup=False, **options)
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:

@@ -12,6 +12,7 @@ from trainer.runs.index import Run, every, find, find_sweep, is_sweep, jobs, new
 from trainer.runs.leaderboard import leaderboard
 from trainer.view.comparison import Side, columns, drift, fewer, keys, monitor, sides
 from trainer.view.overlay import draw
+from trainer.view.style import FORMATS
 from trainer.view.sweep.files import record
 from trainer.view.sweep.table import report
 from trainer.view.sweep.table import show as show_board
@@ -22,7 +23,8 @@ USAGE = Usage(
     settings={
         "sweep": Setting("the leaderboard of a sweep: its folder, or last", ""),
         "last": count("number of runs, the newest ones", "a number of runs, as in last=2"),
-        "output": Setting("a .png, or a folder for it; by default a new one in outputs, or the sweep's own", ""),
+        "output": Setting("a .png, .pdf or .svg, or a folder; by default a new one in outputs, or the sweep's own", ""),
+        "dpi": count("dots per inch of the picture", "a number of dots, as in dpi=300"),
         "json": Setting("true, or --json: print JSON, draw nothing", "false", ("true", "false")),
     },
     examples=(
@@ -48,7 +50,7 @@ def main(given: Settings) -> None:
     if values["sweep"]:
         folders.append(find_sweep(values["sweep"]))
     if len(folders) == 1 and is_sweep(folders[0]) and not values["last"]:
-        _compare_sweep(folders[0], values["output"], as_json)
+        _compare_sweep(folders[0], values["output"], int(float(values["dpi"] or 0)), as_json)
         return
     compared = sides(_chosen(folders, values["last"]))
     if as_json:
@@ -62,11 +64,12 @@ def main(given: Settings) -> None:
     if not any(side.run.history for side in compared):
         return
     path = Path(values["output"] or new_folder("compare")).expanduser()
-    say("", f"picture  {shown(draw(compared, path if path.suffix == '.png' else path / 'compare.png'))}")
+    picture = draw(compared, path if path.suffix in FORMATS else path / "compare.png", int(float(values["dpi"] or 0)))
+    say("", f"picture  {shown(picture)}")
 
 
-def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
-    """Print a sweep's leaderboard and differences between its jobs' environments; `output` is a .png or a folder."""
+def _compare_sweep(sweep: Path, output: str, dpi: int, as_json: bool) -> None:
+    """Print a sweep's leaderboard and differences between its jobs' environments; `output` is a picture or a folder."""
     from trainer.view.sweep import picture
 
     board, elsewhere = leaderboard(sweep), drift(sides(started(jobs(sweep))))
@@ -74,7 +77,7 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
         _say_json(record(board) | {"elsewhere": elsewhere})
         return
     path = Path(output).expanduser() if output else sweep
-    is_picture = path.suffix == ".png"
+    is_picture = path.suffix in FORMATS
     if is_picture:
         show_board(board)
         say("")
@@ -83,7 +86,7 @@ def _compare_sweep(sweep: Path, output: str, as_json: bool) -> None:
     if elsewhere:
         say("code, packages, machine or data differ too:", *(f"  {line}" for line in elsewhere), "")
     if is_picture:
-        picture.draw_board(board, path)
+        picture.draw_board(board, path, dpi)
     else:
         picture.draw_sweep(sweep, path)
 

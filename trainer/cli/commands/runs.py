@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.cli.settings import Setting, Settings, Usage, count
-from trainer.config.keys import SLOTS
+from trainer.config.keys import SLOTS, key_values, unquoted
 from trainer.errors import CheckpointError, FileSystemError
 from trainer.runs.index import ROOT, Run, every, find_sweep, jobs, sweeps
 from trainer.runs.run import STATES
@@ -58,7 +58,7 @@ def main(given: Settings) -> None:
         say(json.dumps([_record(run) for run in chosen], indent=2, ensure_ascii=False))
         return
     if chosen:
-        show(_columns(chosen))
+        show(_columns(chosen, bool(values["sweep"])))
     else:
         say(_none_of(found, root))
     if not values["sweep"] and (known := sweeps(root)):
@@ -78,15 +78,32 @@ def _none_of(found: list[Run], root: Path) -> str:
     return f"none of the {len(found):,} runs matches; models: {models}; data: {data}"
 
 
-def _columns(runs: list[Run]) -> list[Column]:
+def _given(run: Run) -> dict[str, str]:
+    """Return the settings of the run's command line."""
+    return key_values(map(str, run.latest.get("command", [])[1:]))
+
+
+def _data(run: Run, given: dict[str, str]) -> str:
+    """Return the name of the run's data or, if it is the user's own, of its file or folder."""
+    path = unquoted(given.get("data.path", ""))
+    return Path(path).name or str(run.names.get("data", ""))
+
+
+def _columns(runs: list[Run], of_sweep: bool) -> list[Column]:
     """Return the table; on a narrow terminal the path stays longest, as it says when and what too."""
-    names = [str(run.summary.get("monitor", "")) for run in runs]
+    names, given = [str(run.summary.get("monitor", "")) for run in runs], [_given(run) for run in runs]
+    swept = {key: [values.get(key, "") for values in given] for values in given for key in values} if of_sweep else {}
     best = [_cell(run.metric("best"), number) for run in runs]
     width = max(map(len, names))
     return [
         Column("when", [f"{run.started:%Y-%m-%d %H:%M}" for run in runs], keep=1),
         Column("model", [str(run.names.get("model", "")) for run in runs], keep=2),
-        Column("data", [str(run.names.get("data", "")) for run in runs], keep=2),
+        Column("data", [_data(run, values) for run, values in zip(runs, given, strict=True)], keep=2),
+        *(
+            Column(key, cells, keep=3)
+            for key, cells in swept.items()
+            if len({*cells}) > 1 and key not in ("model", "data")
+        ),
         Column("validation", [f"{n:{width}} {v}" if v else "" for n, v in zip(names, best, strict=True)], True, keep=6),
         Column("test", [_cell(run.metric("test"), number) for run in runs], right=True, keep=4),
         Column("time", [_cell(run.seconds, duration) for run in runs], right=True, keep=3),

@@ -30,10 +30,10 @@ def draw_sweep(sweep: Path, place: Path) -> None:
     draw_board(leaderboard(sweep), place / "leaderboard.png")
     drawn = [side for side in sides(started(jobs(sweep))) if side.run.history]
     if len(drawn) > 1:
-        say(f"picture      {shown(overlay.draw(drawn, place / 'compare.png'))}")
+        say(f"picture      {shown(overlay.draw(drawn, place / 'compare.png', joins_seeds=True))}")
 
 
-def draw_board(board: Leaderboard, path: Path) -> None:
+def draw_board(board: Leaderboard, path: Path, dpi: int = 0) -> None:
     """Draw the metric against the keys once a job has ended, and print where the picture is.
 
     Raises:
@@ -42,7 +42,7 @@ def draw_board(board: Leaderboard, path: Path) -> None:
     with naming(path), style.look():
         if picture := figure(board):
             path.parent.mkdir(parents=True, exist_ok=True)
-            style.save(picture, path)
+            style.save(picture, path, dpi)
             say(f"picture      {shown(path)}")
 
 
