@@ -123,7 +123,11 @@ def parse_all(overrides: Sequence[str]) -> list[Override]:
         try:
             found += parser.parse_overrides([line])
         except HydraException as error:
-            raise ConfigError(f"{line}: invalid syntax; quote the value, as in \"{prefix}{key}='...'\"") from error
+            cure = f"quote the value, as in \"{prefix}{key}='...'\""
+            if value and re.fullmatch(r"\[[^\[\]{}'\"]*\]", value):  # a list whose items hold such syntax
+                items = ",".join(i if re.fullmatch(r"[\w.-]+", i) else f"'{i}'" for i in re.split(" *, *", value[1:-1]))
+                cure = f'quote such names in the list: "{prefix}{key}=[{items}]"'
+            raise ConfigError(f"{line}: invalid syntax; {cure}") from error
     return found
 
 

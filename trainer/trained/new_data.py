@@ -32,7 +32,7 @@ FILES = {  # dataset that reads files -> kind
     "trainer.data.folder.image_folder": "image",
     "trainer.data.text.text": "tokens",
 }
-HOW = ("separator", "decimal", "encoding", "header")  # settings of how a table is written
+HOW = ("separator", "decimal", "thousands", "encoding", "header", "missing_marks")  # settings of how a table is written
 Read = tuple[Examples, Callable[..., BatchLoader], list[str]]  # stored examples, the loader for them, notes to print
 
 
@@ -94,7 +94,7 @@ def _read(cfg: DictConfig, spec: DataSpec) -> Read:
         raise ConfigError("data.path is required: pass data.path=...")
     if target in FILES and isinstance(encoder, TableEncoder):
         file = open_table(data["path"], **how(data))
-        examples, notes = other_rows(file, encoder, data.get("missing", "error"))
+        examples, notes = other_rows(file, encoder, data.get("missing", "error"), data.get("unknown", "note"))
         return examples, TensorLoader, notes
     if target in FILES and isinstance(encoder, Vocabulary):
         options = {key: data[key] for key in ("header", "missing", "encoding") if key in data}
