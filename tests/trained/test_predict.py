@@ -157,6 +157,7 @@ def houses(dltrain, tmp_path):
         "data=csv",
         "data.path=houses.csv",
         "data.target=price",
+        "data.missing=error",
         "model=linear",
         "optim=lbfgs",
         "data.batch_size=full",
@@ -185,6 +186,24 @@ def test_a_table_keeps_its_separator(houses, dltrain, monkeypatch):
     lines = dltrain("predict", "input=-").out.splitlines()
     assert lines[0] == "city;size;prediction"
     assert lines[1].startswith("Oslo;30;")
+
+
+def test_a_table_of_one_column_is_read_if_the_model_needs_no_other(dltrain, rows_of, tmp_path):
+    (tmp_path / "train.csv").write_text("x,y\n" + "".join(f"{i * 7 % 40},{2 * (i * 7 % 40)}\n" for i in range(40)))
+    run = ["data=csv", "data.path=train.csv", "data.target=y", "model=linear", "optim=lbfgs", "data.batch_size=full"]
+    assert dltrain(*run, "epochs=9").code == 0
+    (tmp_path / "new.csv").write_text("x\n3\n\n5\n")
+    rows = rows_of("input=new.csv")
+    assert [row["x"] for row in rows] == ["3", "", "5"]  # an empty line is a missing cell
+    assert [float(rows[i]["prediction"]) for i in (0, 2)] == pytest.approx([6, 10], abs=0.2)
+
+
+def test_words_that_training_did_not_know_are_said_or_refused(dltrain, houses):
+    (houses / "new.csv").write_text("city,size\noslo,30\nOslo,30\n")
+    outcome = dltrain("predict", "input=new.csv", "output=-")
+    assert "column city: 1 of 2 cells hold oslo, unknown in training; did you mean Oslo?" in outcome.err
+    outcome = dltrain("predict", "input=new.csv", "output=-", "unknown=error")
+    assert (outcome.code, outcome.out) == (3, "")
 
 
 def test_text_that_training_did_not_know_is_zero_in_all_its_categories(houses, rows_of, monkeypatch):

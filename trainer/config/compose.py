@@ -131,10 +131,11 @@ def parse_all(overrides: Sequence[str]) -> list[Override]:
                     raise
                 found += parser.parse_overrides([f"{prefix}{key}={quoted(value or '')}"])  # ~/x.csv, a (1).csv
         except HydraException as error:
-            cure = f"the value, as in \"{prefix}{key}='...'\""
-            if value and value.startswith("["):
-                cure = f"the words in the list, as in \"{prefix}{key}=['...']\""
-            raise ConfigError(f"{line}: invalid syntax; quote {cure}") from error
+            cure = f"quote the value, as in \"{prefix}{key}='...'\""
+            if value and re.fullmatch(r"\[[^\[\]{}'\"]*\]", value):  # a list whose items hold such syntax
+                items = ",".join(i if re.fullmatch(r"[\w.-]+", i) else f"'{i}'" for i in re.split(" *, *", value[1:-1]))
+                cure = f'quote such names in the list: "{prefix}{key}=[{items}]"'
+            raise ConfigError(f"{line}: invalid syntax; {cure}") from error
     return found
 
 

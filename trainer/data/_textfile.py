@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,12 @@ def cleaned(name: str, most: int = 60) -> str:
 def listed(items: Sequence[Any], most: int = 5, of: Callable[[Any], str] = str) -> str:
     """List the first items, and the number of the others."""
     return ", ".join(map(of, items[:most])) + (f" and {len(items) - most:,} more" if len(items) > most else "")
+
+
+def bracketed(items: Sequence[Any]) -> str:
+    """Write a list as the command line reads it, with quotes where they are needed."""
+    plain = re.compile(r"[A-Za-z_][\w-]*")
+    return f"[{','.join(item if plain.fullmatch(item) else repr(item) for item in map(str, items))}]"
 
 
 def rare(counts: Mapping[str, int], examples: str) -> list[str]:

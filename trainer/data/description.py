@@ -24,6 +24,7 @@ from trainer.data.tensors import DataSpec, Loaders, shaped
 from trainer.errors import DataError
 
 FORMAT = 1  # a later one is not guessed at
+LATER = {"median", "unit"}  # fields that older runs do not have; None there
 LARGEST = 2**28  # numbers in an example, and training examples: more is a mistake, or malice
 SAMPLE = 4 * 2**20  # bytes of the inputs of a split that are hashed
 FILES = 10_000  # of a split's that are looked at
@@ -55,13 +56,19 @@ def dumps(spec: DataSpec, targets: Tensor) -> bytes:
         num_classes = 2 if spec.task == "binary" else spec.out_features
         counts = torch.bincount(targets.flatten().long().cpu(), minlength=num_classes).tolist()
     try:
-        plain = {"format": FORMAT, **asdict(Description(replace(spec, notes=()), tuple(counts)))}
+        found = Description(replace(spec, notes=()), tuple(counts))
+        plain = {"format": FORMAT, **asdict(found, dict_factory=_without_later)}
         # A number of NumPy, or a tensor, is written as Python's numbers, which JSON keeps exactly.
         content = json.dumps(plain, allow_nan=False, default=lambda value: value.tolist()).encode()
         loads(content)
     except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"what the data says of itself cannot be kept: {error}") from error
     return content
+
+
+def _without_later(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Leave out fields that came later and say nothing, so that older runs' descriptions stay equal to new ones."""
+    return {name: value for name, value in items if name not in LATER or value is not None}
 
 
 def loads(content: bytes) -> Description:
@@ -125,6 +132,7 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
             return from_plain(one, plain, where)
     if is_dataclass(kind) and isinstance(plain, dict):
         hints = get_type_hints(kind)
+        plain = {**dict.fromkeys(LATER & hints.keys()), **plain}
         if plain.keys() != hints.keys():
             raise ValueError(f"{where}: has {', '.join(sorted(plain))}, expected {', '.join(sorted(hints))}")
         return kind(**{name: from_plain(hint, plain[name], f"{where}.{name}") for name, hint in hints.items()})  # type: ignore[operator]

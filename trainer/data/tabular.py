@@ -1,12 +1,15 @@
 """Tables of numbers and text, with one column to predict."""
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 from trainer.data._download import openml
+from trainer.data._table.columns import Table, read_table
+from trainer.data._table.encoder import is_number
 from trainer.data._table.file import open_table
-from trainer.data._table.splits import table
+from trainer.data._table.splits import check_options, table
 from trainer.data.tensors import DataSpec, Splits
 
 BOSTON = ("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat", "medv")
@@ -31,9 +34,13 @@ def csv(
     features: Sequence[str] | None = None,
     drop: Sequence[str] = (),
     text: Sequence[str] = (),
-    missing: str = "error",
+    keep: Sequence[str] = (),
+    missing: str = "auto",
+    missing_marks: Sequence[str] = (),
+    unknown: str = "note",
     separator: str = "auto",
     decimal: str = ".",
+    thousands: str = "auto",
     encoding: str = "utf-8",
     header: bool = True,
     test_path: str | None = None,
@@ -44,8 +51,10 @@ def csv(
     """Load a table from a text file (.csv, .tsv, with or without .gz); `target` is the column to predict.
 
     Numbers are standardised by the training rows. Text becomes one input, 1 or 0, for each category in them; other
-    categories are zero in all. Text with more than 100 categories or mostly distinct cells is left out, with a note.
-    True and false are 1 and 0.
+    categories are zero in all. Text with more than 100 categories or mostly distinct cells is left out, with a note,
+    as are numbers that count the rows, or a key such as id. True and false are 1 and 0. Percent, currencies, units and
+    thousands separators are read where all cells of a column agree. A column of numbers with more than a few words is
+    text. Rows without a target are left out.
 
     Args:
         path: The file.
@@ -56,10 +65,16 @@ def csv(
         features: The columns to use; all by default.
         drop: Columns to leave out.
         text: Columns that are text although most of their cells are numbers, such as codes.
-        missing: What to do about a missing cell (empty, NA, NaN, null, None, ?): error; mean fills in the mean of the
-            training rows, or zero in all categories; drop drops its row. A target is never filled in.
+        keep: Columns to use although they would be left out, such as an id.
+        missing: What to do about a missing cell: auto fills in the median of the training rows, with an input that
+            tells so, and makes missing text a category; error; mean fills in the mean, or zero in all categories; drop
+            drops its row. A target is never filled in.
+        missing_marks: Words that mark a missing cell in every column. An empty cell always does and, among numbers, so
+            do the usual marks: NA, N/A, nan, null, none, ?, -, ...
+        unknown: What to do about words of other files that training does not know: note or error.
         separator: auto, a character, or comma, semicolon, tab, pipe or space.
         decimal: The decimal sign: point or comma.
+        thousands: The thousands separator: auto, none, comma, point, space or apostrophe.
         encoding: The text encoding; a byte order mark is recognised.
         header: Whether the first line names the columns; otherwise they are named 1, 2, 3, ...
         test_path: A file with the same columns, in any order, that is the test split instead of test_fraction.
@@ -71,32 +86,43 @@ def csv(
         DataError: the file is invalid; names line, column and value.
         ValueError: an invalid option.
     """
-    how: dict[str, Any] = {"separator": separator, "decimal": decimal, "encoding": encoding, "header": header}
+    given = {name: value for name, value in locals().items() if name != "seed" and (value or None) != DEFAULTS[name]}
+    how: dict[str, Any] = {"separator": separator, "decimal": decimal, "thousands": thousands, "encoding": encoding}
+    how |= {"header": header, "missing_marks": missing_marks}
+    check_options(task=task, missing=missing, unknown=unknown)
     file = open_table(path, **how)
     test_file = open_table(test_path, **how) if test_path else None
-    target, out, words = file.column(target), {*file.columns(drop)}, file.columns(text)
+    target, out, words, keep = file.column(target), {*file.columns(drop)}, file.columns(text), file.columns(keep)
     left_out = {}
     if features is None:
-        left_out = {name: "no name" for name in file.unnamed if name != target and name not in out}
+        left_out = {name: "no name" for name in file.unnamed if name not in (target, *out, *keep)}
         used = [name for name in file.names if name != target and name not in out and name not in left_out]
     else:
         used = [name for name in file.columns(features) if name not in out]
     if target in used or target in out:
         raise ValueError(f"the target {target!r} is among the columns to use or to drop")
+    found = read_table(file, [*used, target], text=words)
+    if features is not None:  # chosen numbers are never keys
+        keep += [name for name in used if is_number(found.frame[name])]
     return table(
-        file.read(words),
+        found,
         target,
         used,
         left_out=left_out,
+        keep=keep,
         file=file,
         test_file=test_file,
-        text=words,
         task=task,
         missing=missing,
+        unknown=unknown,
+        given=given,
         val_fraction=val_fraction,
         test_fraction=test_fraction,
         seed=seed,
     )
+
+
+DEFAULTS = {name: parameter.default or None for name, parameter in signature(csv).parameters.items()}
 
 
 def boston(
@@ -189,7 +215,7 @@ def _embedded(
     frame = pd.DataFrame(data.data, columns=list(data.feature_names))
     frame[target] = pd.Categorical.from_codes(data.target, classes) if classes else data.target
     return table(
-        frame,
+        Table(frame),
         target,
         list(data.feature_names),
         task=task,

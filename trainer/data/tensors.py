@@ -222,7 +222,8 @@ def split(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return sorted indices of a seeded train / validation / test partition of `targets`.
 
-    With `stratify`, each class is divided in these fractions. A part with a fraction of 0 is the same object as the one
+    With `stratify`, each class is divided in these fractions, small classes so that the parts have their fractions of
+    all. A part with a fraction of 0 is the same object as the one
     before it. Without a `test_fraction`, the last part is empty because the test split lies elsewhere.
 
     Raises:
@@ -236,14 +237,23 @@ def split(
     if val_fraction + test_fraction >= 1:
         raise ValueError(f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on")
     order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
-    position = torch.empty(len(targets), dtype=torch.float64)  # in [0, 1), of an example within its class
     labels = targets.flatten() if stratify else torch.zeros(len(targets), dtype=torch.int64)
     members = order[labels[order].argsort(stable=True)]  # class by class; a loop over many classes takes too long
     counts = labels.unique(return_counts=True)[1]
-    first, size = (each.repeat_interleave(counts) for each in (counts.cumsum(0) - counts, counts))  # (N,)
-    position[members] = (torch.arange(len(members), dtype=torch.float64) - first + 0.5) / size
-    test = position < test_fraction
-    val = ~test & (position < test_fraction + val_fraction)
+    ranks = torch.arange(len(members)) - (counts.cumsum(0) - counts).repeat_interleave(counts)  # within the class, (N,)
+    rank, size, of_class = (torch.empty_like(ranks) for _ in range(3))  # of each example, (N,)
+    rank[members], size[members] = ranks, counts.repeat_interleave(counts)
+    of_class[members] = torch.arange(len(counts)).repeat_interleave(counts)
+    position = (rank.double() + 0.5) / size  # in (0, 1), within the class
+    for slack in (1, 0):  # a single row is only moved from class to class if a part would be empty
+        until_test, until_val = (
+            _evened(position < fraction, of_class, counts, fraction, slack)[of_class]
+            for fraction in (test_fraction, test_fraction + val_fraction)
+        )
+        test = rank < until_test
+        val = ~test & (rank < until_val)
+        if (test.any() or not test_fraction) and (val.any() or not val_fraction):
+            break
     train, val, test = (part.nonzero().flatten() for part in (~test & ~val, val, test))
     for name, part, fraction in [("train", train, 1), ("validation", val, val_fraction), ("test", test, test_fraction)]:
         if fraction and not len(part):
@@ -253,6 +263,24 @@ def split(
             )
     val = val if val_fraction else train
     return train, val, test if test_fraction or elsewhere else val
+
+
+def _evened(taken: Tensor, of_class: Tensor, counts: Tensor, fraction: float, slack: int) -> Tensor:
+    """Return how many examples of each class to take, `(K,)`, where `taken` `(N,)` rounds each class for itself.
+
+    If they are off the fraction of all examples by more than `slack`, the classes with the largest remainders take one
+    more, or those with the smallest one less; a class keeps one for training.
+    """
+    numbers = torch.bincount(of_class[taken], minlength=len(counts))  # (K,)
+    lacking = math.ceil(len(of_class) * fraction - 0.5) - int(numbers.sum())
+    if abs(lacking) > slack:
+        remainders = counts * fraction - numbers
+        order = remainders.argsort(descending=True, stable=True)
+        if lacking > 0:
+            numbers[order[numbers[order] < counts[order] - 1][:lacking]] += 1
+        else:
+            numbers[order[numbers[order] > 0][lacking:]] -= 1
+    return numbers
 
 
 def splits_of(inputs: Tensor, targets: Tensor, parts: tuple[Tensor, Tensor, Tensor]) -> Splits:

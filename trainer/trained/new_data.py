@@ -32,8 +32,8 @@ FILES = {  # dataset that reads files -> kind
     "trainer.data.folder.image_folder": "image",
     "trainer.data.text.text": "tokens",
 }
-HOW = ("separator", "decimal", "encoding", "header")  # settings of how a table is written
-USED = ("path", "missing", "workers", *HOW)  # settings of files that may differ from the run's
+HOW = ("separator", "decimal", "thousands", "encoding", "header", "missing_marks")  # settings of how a table is written
+USED = ("path", "missing", "unknown", "workers", *HOW)  # settings of files that may differ from the run's
 Read = tuple[Examples, Callable[..., BatchLoader], list[str]]  # stored examples, the loader for them, notes to print
 
 
@@ -108,7 +108,7 @@ def _read(cfg: DictConfig, spec: DataSpec) -> Read:
         raise ConfigError("data.path is required: pass data.path=...")
     if target in FILES and isinstance(encoder, TableEncoder):
         file = open_table(data["path"], **how(data))
-        examples, notes = other_rows(file, encoder, data.get("missing", "error"))
+        examples, notes = other_rows(file, encoder, data.get("missing", "error"), data.get("unknown", "note"))
         return examples, TensorLoader, notes
     if target in FILES and isinstance(encoder, Vocabulary):
         options = {key: data[key] for key in ("header", "missing", "encoding") if key in data}

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainer.data._image.file import SUFFIXES, printable
 from trainer.data._table.file import open_table
+from trainer.data._table.splits import like_training
 from trainer.data.folder import files_like_training, images_below
 from trainer.errors import ConfigError, DataError, check_new, naming
 from trainer.files import replacing
@@ -44,12 +45,12 @@ def of_table(model: Trained, inputs: list[str], output: str) -> None:
     path, encoder, titles = inputs[0], encoder_of(model.spec), _titles(model)
     output = output or ("-" if path == "-" else f"{re.sub(ENDING, '', Path(path).name)}-predictions.csv")
     with _as_file(path) as named:
-        file = open_table(named, **how(dict(model.cfg.data)))
+        file = open_table(named, **how(dict(model.cfg.data)), single=len(encoder.names) == 1)
         if taken := [title for title in titles if title in file.names]:
             raise DataError(f"{path}: already has a column {taken[0]!r}; drop or rename it")
-        names = [file.column(column.name) for column in encoder.columns]
-        text = [name for name in encoder.text if name in names]
-        rows = torch.from_numpy(encoder.encode(file.read(text)[names], file.error))
+        found, notes = like_training(file, encoder, encoder.names, model.cfg.data.get("unknown", "note"))
+        print(*(f"note   {note}" for note in notes), sep="\n", end="\n" if notes else "", file=sys.stderr)
+        rows = torch.from_numpy(encoder.encode(found.frame, file.error))
         cells = _cells(model, model.outputs(rows.split(AT_ONCE)), file.decimal)
         with _written(output) as target:
             writer = csv.writer(target, delimiter=file.separator, lineterminator="\n")

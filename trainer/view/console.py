@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import io
 import logging
 import sys
@@ -28,7 +29,7 @@ log = logging.getLogger("dltrain")
 REFRESH_S = 0.1
 ROWS = 25
 WIDTH = 78  # columns of a row
-MOST_PARAMETERS = 20  # of a linear model, to print
+MOST_PARAMETERS = 20  # of one name that are shown, the largest
 
 
 class Console:
@@ -176,13 +177,12 @@ def parameters_table(learned: Mapping[str, list[float]], spec: DataSpec) -> Tabl
     """Return a table of a linear model's parameters: the learned value and, where known, the true one."""
     cells = []
     for name, values in learned.items():
-        rows = zip(values, spec.true_parameters.get(name, [None] * len(values)), strict=True)
-        for index, row in enumerate(rows):
+        rows = enumerate(zip(values, spec.true_parameters.get(name, [None] * len(values)), strict=True))
+        for index, row in sorted(heapq.nlargest(MOST_PARAMETERS, rows, key=lambda item: abs(item[1][0]))):
             title = f"{name}  {spec.feature_names[index]}" if name == "w" else name
             cells.append([title, *(f"{value:.5g}" for value in row if value is not None)])
-    if len(cells) > MOST_PARAMETERS:
-        largest = sorted(cells, key=lambda row: -abs(float(row[1])))[:MOST_PARAMETERS]
-        cells = [*(row for row in cells if row in largest), [f"and {len(cells) - MOST_PARAMETERS:,} smaller ones"]]
+        if len(values) > MOST_PARAMETERS:
+            cells.append([f"{name}  {len(values) - MOST_PARAMETERS:,} smaller ones", ""])
     return _table(["parameter", "learned", *(["true"] if spec.true_parameters else [])], cells, right=1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
 from trainer.errors import naming
@@ -25,7 +25,7 @@ AXES = (("step", "updates"), ("seconds", "seconds of training"))
 def draw(compared: Sequence[Side], path: Path, dpi: int = 0, *, joins_seeds: bool = False) -> Path:
     """Draw the curves of the runs, the best 12 at most, labelled with the keys that differ.
 
-    With `joins_seeds`, runs that differ only in their seed are one line, their mean, in a band of a standard deviation.
+    With `joins_seeds`, runs that differ only in their seed are one line, their mean, in a band from lowest to highest.
 
     Raises:
         FileSystemError: the picture cannot be written.
@@ -48,7 +48,7 @@ def draw(compared: Sequence[Side], path: Path, dpi: int = 0, *, joins_seeds: boo
                 panel.set(title=f"{name} against {unit.split()[0]}", xlabel=unit)
             row[0].set_ylabel(name)
         lines, labels = panels[0][0].get_legend_handles_labels()
-        band = "   band: standard deviation over seeds" if any(len(group) > 1 for group in groups.values()) else ""
+        band = "   band: lowest to highest seed" if any(len(group) > 1 for group in groups.values()) else ""
         figure.text(0.99, 0.99, f"validation —   training - -{band}", ha="right", va="top")
         figure.legend(lines, labels, loc="outside lower left", ncols=1 if max(map(len, labels)) > 50 else 2)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,14 +73,14 @@ def _rank(group: Sequence[Side]) -> tuple[bool, float]:
 
 
 def _joined(histories: Sequence[History]) -> History:
-    """Return the mean of each value over runs, up to the shortest one's end, and its deviation as `key ±`."""
+    """Return the mean of each value over runs, up to the shortest one's end, and its ends as `key min` and `key max`."""
     if len(histories) == 1:
         return histories[0]
     rows: list[dict[str, float]] = []
     for same in zip(*histories, strict=False):
         values = {key: [row[key] for row in same] for key in same[0] if all(key in row for row in same)}
         rows.append({key: fmean(found) for key, found in values.items()})
-        rows[-1] |= {f"{key} ±": stdev(found) for key, found in values.items()}
+        rows[-1] |= {f"{key} {end.__name__}": end(found) for key, found in values.items() for end in (min, max)}
     return rows
 
 
@@ -94,9 +94,8 @@ def _draw(panel: style.Axes, runs: Mapping[str, History], axis: str, name: str) 
         every = 1 if is_short else len(history) // SHORT
         marks: dict[str, Any] = {"marker": "s" if repeats else "o", "markevery": every} if is_short or repeats else {}
         panel.plot(*_points(history, axis, f"val/{name}"), "-", color=colour, label=label, **marks)
-        band = [row for row in history if f"val/{name} ±" in row]
-        mean, std = ([row[f"val/{name}{end}"] for row in band] for end in ("", " ±"))
-        low, high = ([value + sign * by for value, by in zip(mean, std, strict=True)] for sign in (-1, 1))
+        band = [row for row in history if f"val/{name} min" in row]
+        low, high = ([row[f"val/{name} {end}"] for row in band] for end in ("min", "max"))
         panel.fill_between([row[axis] for row in band], low, high, color=colour, alpha=0.15, linewidth=0)
     last = [history[-1][axis] for history in runs.values() if history]
     if last and min(last) > 0 and max(last) > FAR_ENDS * min(last):

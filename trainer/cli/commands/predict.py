@@ -12,6 +12,7 @@ USAGE = Usage(
             "images: file, folder or glob; table: CSV file; texts: a,b or a file, one per line; - is stdin", ""
         ),
         "output": Setting("CSV file to write, - for the terminal; default for a table: <input>-predictions.csv", ""),
+        "unknown": Setting("words of a table that training does not know: note or error", "", ("", "note", "error")),
         "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
         "trust": TRUST,
     },
@@ -44,6 +45,8 @@ def main(given: Settings) -> None:
 
     model = trained.load(given.values["run"], given.values["device"], trust=given.values["trust"] == "true")
     encoder_of(model.spec)
+    if given.values["unknown"]:
+        model.cfg.data.unknown = given.values["unknown"]
     print(*(f"note   {note}" for note in model.notes), sep="\n", end="\n" if model.notes else "", file=sys.stderr)
     predict = {"features": predictions.of_table, "image": predictions.of_images, "tokens": predictions.of_texts}
     predict[model.spec.kind](model, given.words or [asked], given.values["output"])

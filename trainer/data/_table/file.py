@@ -8,10 +8,11 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.data._table.encoder import is_number
+from trainer.data._table.numerals import GROUPS, MARKS, Style, written
 from trainer.data._textfile import cleaned, data_errors, head, is_numeral, listed, open_text, shown
 from trainer.errors import DataError, nearest
 
@@ -27,8 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LARGE, ROWS = 2**24, 2**17  # bytes from which a file is read in parts, and rows of a part
-CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "point": "."}
-MISSING = ["?"]  # marks a missing cell, besides an empty one and pandas' own: NA, NaN, null, None, ...
+CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "point": ".", "apostrophe": "'"}
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,36 @@ class TableFile:
 
     path: Path
     encoding: str
-    separator: str
-    decimal: str
     header: bool
-    names: tuple[str, ...]
+    style: Style
+    marks: tuple[str, ...] = ()  # of missing cells in all columns, besides empty ones
+    names: tuple[str, ...] = ()
+    preamble: int = 0  # lines above the header
+    has_units: bool = False  # whether a line of units follows the header
+
+    @property
+    def separator(self) -> str:
+        """Return what separates columns."""
+        return self.style.separator
+
+    @property
+    def decimal(self) -> str:
+        """Return the decimal sign."""
+        return self.style.decimal
+
+    @property
+    def skipped(self) -> str:
+        """Return a note on lines that are neither header nor rows; empty if there is none."""
+        lines = [f"{self.preamble} above the header"] if self.preamble else []
+        return f"lines left out: {' and '.join([*lines, *(['units below it'] if self.has_units else [])])}" * bool(
+            self.preamble or self.has_units
+        )
 
     def read(self, text: Sequence[str] = ()) -> pd.DataFrame:
         """Read all rows, numbered from 0; missing cells are NaN.
 
-        A column holds numbers (true and false are 1 and 0) or else, as all in `text` do, categories: its words.
+        A column holds numbers (true and false are 1 and 0) or, if any cell is no plain number and in `text`, its words
+        as categories.
         """
         import pandas as pd
 
@@ -54,8 +76,9 @@ class TableFile:
             try:
                 # Reading numbers in parts saves a third of the memory. A part does not show all categories of a text.
                 in_parts = not text and self.path.stat().st_size > LARGE
-                frame = self._parsed((), chunksize=ROWS) if in_parts else None
-                frame = self._parsed(text) if frame is None else frame
+                frame = self._in_parts() if in_parts else None
+                if frame is None:
+                    [frame] = self._parsed(text)
             except pd.errors.ParserError as error:
                 if "out of memory" in str(error):  # nothing is wrong with the file, and reading it again takes minutes
                     raise MemoryError(str(error)) from error
@@ -69,32 +92,47 @@ class TableFile:
                 frame[name] = self._settled(frame[name])
         return frame
 
-    def _parsed(self, text: Sequence[str], **options: Any) -> Any:
-        """Parse all rows or, given a `chunksize`, parts of them; return None if a part holds more than numbers."""
+    def spellings(self, column: str) -> Counter[str]:
+        """Count the cells of a column as they are written."""
+        counts: Counter[str] = Counter()
+        for part in self._parsed((column,), usecols=[column], chunksize=ROWS):
+            counts.update(part[column].dropna().str.strip().value_counts().to_dict())
+        return counts
+
+    def _parsed(self, text: Sequence[str], marks: Iterable[str] = (), **options: Any) -> Iterator[pd.DataFrame]:
+        """Yield all rows at once or, given a `chunksize`, in parts."""
         import pandas as pd
 
         with open_text(self.path, self.encoding) as file:
+            for _ in range(self._above):
+                file.readline()
             read = pd.read_csv(
                 file,
                 sep=self.separator,
                 decimal=self.decimal,
-                header=0 if self.header else None,
+                header=None,
                 names=list(self.names),
                 index_col=False,
                 dtype={name: str for name in text if name in self._places},
-                na_values=MISSING,
+                keep_default_na=False,
+                na_values=["", *self.marks, *marks],
                 skipinitialspace=True,
+                skip_blank_lines=len(self.names) > 1,
                 low_memory=False,
                 **options,
             )
-            if isinstance(read, pd.DataFrame):
-                return read
-            parts = []
-            for part in read:
-                if not all(is_number(part[name]) for name in self.names):
-                    return None
-                parts.append(part)
-            return pd.concat(parts, ignore_index=True) if parts else None
+            yield from [read] if isinstance(read, pd.DataFrame) else read
+
+    def _in_parts(self) -> pd.DataFrame | None:
+        """Parse all rows in parts; return None if there is more than numbers."""
+        import pandas as pd
+
+        parts = []
+        for part in self._parsed((), written(MARKS), chunksize=ROWS):
+            if not all(is_number(part[name]) for name in self.names):
+                return None
+            parts.append(part)
+        return pd.concat(parts, ignore_index=True) if parts else None
 
     def _settled(self, cells: pd.Series) -> pd.Series | pd.Categorical:
         import pandas as pd
@@ -103,11 +141,17 @@ class TableFile:
         if pd.api.types.infer_dtype(values) not in ("string", "empty"):  # truth values, or very long integers
             numbers = [float(value) if abs(value) < 1e300 else math.inf for value in values]
             return pd.Series(np.append(numbers, np.nan)[codes])
-        words = pd.Series(values, dtype=object).str.strip().replace("", None)
-        if self.decimal == ",":
-            words = words.str.replace(r"^([-+]?\d*),(\d+)$", r"\1.\2", regex=True)
+        words = pd.Series(values, dtype=object).str.strip().replace("", None).str.normalize("NFC")
         again, categories = pd.factorize(words)
         return pd.Categorical.from_codes(np.append(again, -1)[codes], categories)
+
+    @cached_property
+    def _above(self) -> int:
+        """Return the number of lines above the first row."""
+        rows = self.records()
+        if self.header:
+            next(rows)
+        return next(rows, (self.preamble + 2, []))[0] - 1
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -152,21 +196,35 @@ class TableFile:
 
     def error(self, row: int, column: str, problem: str) -> DataError:
         """Return an error about a cell of a frame's row, with its line, column and content."""
+        return DataError(f"{self.path}: {self.place(row, column, problem)}")
+
+    def place(self, row: int, column: str, problem: str) -> str:
+        """Return what is wrong with a cell, with its line, column and content."""
+        line, cell = self.cell(row, column)
+        found = shown(cell) if cell.strip() else "an empty cell"
+        return f"line {line}, column {column!r}: {found} {problem}"
+
+    def cell(self, row: int, column: str) -> tuple[int, str]:
+        """Return the line of a frame's row, and its cell in the column as it is written."""
         with data_errors(self.path, self.encoding):
             line, fields = next(islice(self.records(), row + self.header, None))
-        cell = fields[self._places[column]]
-        found = shown(cell) if cell.strip() else "an empty cell"
-        return DataError(f"{self.path}: line {line}, column {column!r}: {found} {problem}")
+        return line, fields[self._places[column]]
 
     def records(self) -> Iterator[tuple[int, list[str]]]:
-        """Yield the first line, from 1, and the fields of each record, including the header."""
+        """Yield the first line, from 1, and the fields of each record: the header, if there is one, and the rows."""
         csv.field_size_limit(2**31 - 1)
         with open_text(self.path, self.encoding) as file:
-            reader, line = csv.reader(file, delimiter=self.separator, skipinitialspace=True), 1
+            for _ in range(self.preamble):
+                file.readline()
+            reader, line = csv.reader(file, delimiter=self.separator, skipinitialspace=True), self.preamble + 1
+            number = 0
             for fields in reader:
-                if len(fields) > 1 or "".join(fields).strip():  # pandas skips blank lines
-                    yield line, fields
-                line = reader.line_num + 1
+                # pandas skips blank lines, but for those of a single column, which are cells.
+                if len(fields) > 1 or "".join(fields).strip() or (len(self.names) == 1 and number):
+                    if number != 1 or not self.has_units:
+                        yield line, fields or [""]
+                    number += 1
+                line = self.preamble + reader.line_num + 1
 
     def _check_widths(self, until: float = math.inf) -> None:
         """Raise a DataError if a row up to `until` has too few or too many fields."""
@@ -190,26 +248,43 @@ class TableFile:
 
 
 def open_table(
-    path: str, *, separator: str = "auto", encoding: str = "utf-8", header: bool = True, decimal: str = "."
+    path: str,
+    *,
+    separator: str = "auto",
+    encoding: str = "utf-8",
+    header: bool = True,
+    decimal: str = ".",
+    thousands: str = "auto",
+    missing_marks: Sequence[Any] = (),
+    single: bool = False,
 ) -> TableFile:
     """Detect a file's separator and encoding, and the names of its columns.
 
-    Without a header, columns are named 1, 2, 3, ...; a column without a name is `column 3`, by its position.
+    Without a header, columns are named 1, 2, 3, ...; a column without a name is `column 3`, by its position. Only a
+    `single` column may be all there is.
     """
     separator, decimal = CHARACTERS.get(separator, separator), CHARACTERS.get(decimal, decimal)
+    thousands = {"none": "", **CHARACTERS}.get(thousands, thousands)
     if (separator != "auto" and len(separator) != 1) or decimal not in (".", ","):
         raise ValueError(
             f"separator={separator!r}, decimal={decimal!r}: expected auto, a character or one of {[*CHARACTERS]}"
         )
-    file = Path(path)
+    if thousands not in ("auto", "", *GROUPS) or thousands == decimal:
+        same = ", the decimal sign; set data.decimal, too" if thousands == decimal else ""
+        raise ValueError(f"thousands={thousands!r}: expected auto, none, comma, point, apostrophe or space{same}")
+    file = Path(path).expanduser()
     text, encoding = head(file, encoding)
     if not text.strip():
         raise DataError(f"{path}: the file is empty")
+    preamble, told = _preamble(text) if header else (0, "")
+    text = "".join(text.splitlines(keepends=True)[preamble:]) or text
     if separator == "auto":
-        separator = _sniffed(text, "\t,;|" if ".tsv" in file.suffixes else ",;\t|")
-    unnamed = TableFile(file, encoding, separator, decimal, header, ())
+        separator = told or _sniffed(text, "\t,;|" if ".tsv" in file.suffixes else ",;\t|", decimal)
+    style = Style(decimal, thousands, separator)
+    unnamed = TableFile(file, encoding, header, style, tuple(map(str, missing_marks)), preamble=preamble)
     with data_errors(file, encoding):
-        line, fields = next(unnamed.records())
+        line, fields = next(rows := unnamed.records())
+        has_units = header and _are_units(next(rows, (0, []))[1])
     names = [cleaned(name, most=1000) or f"column {at}" if header else str(at) for at, name in enumerate(fields, 1)]
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
@@ -218,20 +293,39 @@ def open_table(
         raise DataError(f"{path}: line {line}: {count} columns are called {name!r}, columns {places}{hint}")
     if len(names) == 1 and "\n" in fields[0]:
         raise DataError(f"{path}: line {line}: a quote opens here and is never closed")
-    if len(names) == 1:
+    if len(names) == 1 and not single:
         raise DataError(
             f"{path}: line {line} has one column, {shown(fields[0])}; if {shown(separator)} is not the separator, "
             "set data.separator=space, tab, ..."
         )
-    return TableFile(file, encoding, separator, decimal, header, tuple(names))
+    return replace(unnamed, names=tuple(names), has_units=has_units)
 
 
-def _sniffed(text: str, candidates: str) -> str:
+def _preamble(text: str) -> tuple[int, str]:
+    """Return the number of lines above the header, and the separator if Excel's `sep=;` names it.
+
+    Lines that begin with # are left out unless numbers follow: then the last of them may be the header.
+    """
+    lines = text.splitlines()
+    if found := re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].strip("\ufeff"), re.IGNORECASE):
+        return 1, found[1]
+    number = next((n for n, line in enumerate(lines) if not line.startswith("#") and line.strip()), 0)
+    return (number, "") if number and not any(map(is_numeral, re.split(r"[,;\t|]", lines[number]))) else (0, "")
+
+
+def _are_units(fields: Sequence[str]) -> bool:
+    """Return whether a row holds units in brackets, such as [m], or nothing."""
+    return any(fields) and all(
+        re.fullmatch(r"[\[(](?![\d.,]+[\])])[^\[\]()]*[\])]|", field.strip()) for field in fields
+    )
+
+
+def _sniffed(text: str, candidates: str, decimal: str) -> str:
     """Return the separator that splits each of the first records into most fields."""
 
-    def score(separator: str) -> tuple[int, int]:
+    def score(separator: str) -> tuple[int, int, bool]:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
         widths = [len(fields) for fields in islice(reader, 10) if fields]
-        return min(widths), widths[0]
+        return min(widths), widths[0], separator != decimal
 
     return max(candidates, key=score)

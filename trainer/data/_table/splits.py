@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from trainer.data._table.encoder import Blame, TableEncoder, fit_column, flaw_of, moments, refuse, settled
+from trainer.data._table.columns import Problem, Table, read_table, refusal
+from trainer.data._table.encoder import TableEncoder, counts_rows, fit_column, flaw_of, is_number, moments
 from trainer.data._table.file import TableFile
-from trainer.data._table.target import infer_target
-from trainer.data._textfile import cleaned, listed
+from trainer.data._table.target import infer_target, variants
+from trainer.data._textfile import bracketed, cleaned, listed
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, split, splits_of
 from trainer.errors import DataError
 
@@ -24,52 +25,62 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TASKS = ("auto", "regression", "binary", "multiclass")
-POLICIES = ("error", "mean", "drop")
+POLICIES = ("auto", "error", "mean", "drop")
+UNKNOWN = ("note", "error")
 
 
 def table(
-    frame: pd.DataFrame,
+    found: Table,
     target: str,
     features: Sequence[str],
     *,
     left_out: Mapping[str, str] = MappingProxyType({}),
+    keep: Sequence[str] = (),
     file: TableFile | None = None,
     test_file: TableFile | None = None,
-    text: Sequence[str] = (),
     task: str = "auto",
     classes: Sequence[str] = (),
     missing: str = "error",
+    unknown: str = "note",
+    given: Mapping[str, Any] = MappingProxyType({}),
     val_fraction: float,
     test_fraction: float,
     seed: int,
 ) -> tuple[Splits, DataSpec]:
-    """Split a frame, whose test split may be another file; everything is fitted to the training rows only.
+    """Split a table, whose test split may be another file; everything is fitted to the training rows only.
 
     Inputs are `(N, F)` float32; targets `(N, 1)` float32 or, for three classes or more, `(N,)` int64. `left_out` maps
-    unused columns to the reason. `classes` are the target's values in the order of their numbers, by default sorted.
+    unused columns to the reason; those in `keep` are used in any case. `classes` are the target's values in the order
+    of their numbers, by default sorted. An error ends in a command line of the `given` settings and its cures.
     """
-    for name, value, valid in [("task", task, TASKS), ("missing", missing, POLICIES)]:
-        if value not in valid:
-            raise ValueError(f"{name}={value} is not one of {', '.join(valid)}")
+    check_options(task=task, missing=missing, unknown=unknown)
     where = f"{file.path}: " if file else ""
     blame = file.error if file else _of_memory
-    frame = frame[[*features, target]].copy(deep=False)
-    for name in frame.columns:
-        if name not in text:
-            frame[name] = settled(frame[name], blame)
-    unusable = {**left_out, **{name: why for name in features if (why := flaw_of(frame[name]))}}
+    frame = found.frame
+    unusable = {**left_out, **{name: why for name in features if (why := flaw_of(frame[name], name in keep))}}
+    if features and all(name in unusable for name in features):  # rather a key than nothing
+        unusable = {name: why for name, why in unusable.items() if name not in features or not is_number(frame[name])}
     features = [name for name in features if name not in unusable]
     out = [f"left out: {listed([f'{name} ({why})' for name, why in unusable.items()])}"] if unusable else []
+    counting = [name for name in features if name not in keep and is_number(frame[name]) and counts_rows(frame[name])]
+    if counting and len(features) > 1:
+        out.append(f"counts the rows: {listed(counting)}; data.drop={bracketed(counting[:5])} leaves it out")
     if not features:
         raise DataError(f"{where}no feature besides the target {target!r}{'; '.join(['', *out])}")
-    frame, gaps = _without_missing(frame[[*features, target]], target, missing, blame)
+    frame, gaps, problems = _without_missing(frame[[*features, target]], target, missing, file)
+    problems |= found.problems
+    if file and problems:
+        raise refusal(file.path, problems.values(), given)
     if len(frame) < 2:
         rest = " without a missing cell" if gaps else ""
-        raise DataError(f"{where}{len(frame)} row{'' if len(frame) else 's'}{rest}: too few to split")
-    kind, notes = infer_target(frame[target], task, classes, blame, where)
-    notes += [*out, *gaps]
-
+        raise DataError(f"{where}{len(frame)} row{'' if len(frame) == 1 else 's'}{rest}: too few to split")
+    kind, names, notes = infer_target(frame[target], task, classes, blame, where, file)
     codes = torch.from_numpy(TableEncoder((), kind, fill=False).encode_target(frame, blame))  # (N,)
+    kind = replace(kind, classes=names)
+    notes += [file.skipped] if file and file.skipped else []
+    notes += [*found.notes([*features, target]), *out, *gaps]
+    notes += [note for name in features if not is_number(frame[name]) for note in variants(frame[name])]
+
     parts = split(
         codes,
         val_fraction=val_fraction,
@@ -81,21 +92,31 @@ def table(
     if kind.task == "regression":
         mean, std = moments(codes.numpy()[rows])
         kind, codes = replace(kind, mean=mean, std=std), (codes - mean) / std
-    encoder = TableEncoder(tuple(fit_column(frame[name], rows) for name in features), kind, fill=missing == "mean")
+    fitted = [fit_column(frame[name], rows, found.units.get(name), auto=missing == "auto") for name in features]
+    columns = tuple(column for parts_of in fitted for column in parts_of)
+    encoder = TableEncoder(columns, kind, fill=missing in ("auto", "mean"))
     splits = splits_of(torch.from_numpy(encoder.encode(frame, blame)), shaped(codes, kind.task), parts)
     if test_file:
-        examples, gaps = other_rows(test_file, encoder, missing)
-        splits, notes = replace(splits, test=examples), [*notes, *gaps]
+        examples, more = other_rows(test_file, encoder, missing, unknown)
+        splits, notes = replace(splits, test=examples), [*notes, *more]
     constant = _constant(encoder, splits.train.inputs)
     notes += [f"constant in training: {listed(constant)}"] if constant else []
     return splits, _spec(encoder, tuple(notes))
+
+
+def check_options(**options: str) -> None:
+    """Raise a ValueError for an option without such a value."""
+    valid = {"task": TASKS, "missing": POLICIES, "unknown": UNKNOWN}
+    for name, value in options.items():
+        if value not in valid[name]:
+            raise ValueError(f"{name}={value} is not one of {', '.join(valid[name])}")
 
 
 def _constant(encoder: TableEncoder, inputs: Tensor) -> list[str]:
     """Return the columns with one value in all training rows: numbers that became zero, or text of one category."""
     varies, start, found = inputs.any(0).tolist(), 0, []  # (F,)
     for column in encoder.columns:
-        if not varies[start] if column.categories is None else len(column.categories) < 2:
+        if not varies[start] if not column.is_text else len(column.categories or ()) < 2:
             found.append(column.name)
         start += len(column.inputs)
     return found
@@ -121,38 +142,90 @@ def _spec(encoder: TableEncoder, notes: tuple[str, ...]) -> DataSpec:
     )
 
 
-def other_rows(file: TableFile, encoder: TableEncoder, missing: str) -> tuple[Examples, list[str]]:
+def other_rows(
+    file: TableFile, encoder: TableEncoder, missing: str, unknown: str = "note"
+) -> tuple[Examples, list[str]]:
     """Return the rows of another file, encoded like the training rows, and notes for the user.
 
     Columns are found by name, in any order; other columns are ignored.
     """
-    names = [column.name for column in encoder.columns]
-    frame = file.read(text=encoder.text)[[file.column(name) for name in (*names, encoder.target.name)]]
-    frame, notes = _without_missing(frame, encoder.target.name, missing, file.error)
+    found, notes = like_training(file, encoder, [*encoder.names, encoder.target.name], unknown)
+    frame, gaps, problems = _without_missing(found.frame, encoder.target.name, missing, file)
+    if problems:
+        raise refusal(file.path, problems.values())
+    if not len(frame):
+        raise DataError(f"{file.path}: 0 rows without a missing cell")
     inputs = torch.from_numpy(encoder.encode(frame, file.error))
     codes = torch.from_numpy(encoder.encode_target(frame, file.error))
-    return Examples(inputs, shaped(codes, encoder.target.task)), [
-        f"{cleaned(file.path.name)}: {note}" for note in notes
-    ]
+    examples = Examples(inputs, shaped(codes, encoder.target.task))
+    return examples, [f"{cleaned(file.path.name)}: {note}" for note in (*notes, *gaps)]
 
 
-def _without_missing(frame: pd.DataFrame, target: str, missing: str, blame: Blame) -> tuple[pd.DataFrame, list[str]]:
-    """Return the rows to use, and notes on missing cells; refuse one that `missing` says nothing about."""
+def like_training(
+    file: TableFile, encoder: TableEncoder, columns: Sequence[str], unknown: str = "note"
+) -> tuple[Table, list[str]]:
+    """Read columns as those of the training file, and return notes on what differs.
+
+    Raises:
+        DataError: a cell does not fit, a column has another unit or, with `unknown=error`, words unknown in training.
+    """
+    check_options(unknown=unknown)
+    text = [name for name in encoder.text if name in columns]
+    found = read_table(file, [file.column(name) for name in columns], text=text, numbers=encoder.numbers)
+    if found.problems:
+        raise refusal(file.path, found.problems.values())
+    notes, gaps = encoder.unknown(found.frame), found.frame[[*encoder.names]].isna().sum()
+    if notes and unknown == "error":
+        raise DataError(f"{file.path}: {'; '.join(notes)}; unknown=note goes on with a note")
+    for column in encoder.columns:
+        here, there = found.units.get(column.name, ""), column.unit or ""
+        if column.categories is None and here != there:
+            said = f"column {column.name}: {here or 'no unit'}, in training {there or 'no unit'}"
+            if here and there:
+                raise DataError(f"{file.path}: {said}")
+            notes.append(said)
+    if encoder.fill and encoder.target.name not in columns and gaps.any():
+        notes.append(
+            f"filled in missing cells: {listed([f'{name} {count:,}' for name, count in gaps.items() if count])}"
+        )
+    return found, notes
+
+
+def _without_missing(
+    frame: pd.DataFrame, target: str, missing: str, file: TableFile | None
+) -> tuple[pd.DataFrame, list[str], dict[str, Problem]]:
+    """Return the rows to use, notes on missing cells, and a problem for each column with any, if they are errors.
+
+    Rows without a target are left out in any case.
+    """
+    notes = []
     gaps = frame.isna()
     if missing == "drop":
         whole = ~gaps.any(axis=1)
         note = f"dropped for missing cells: {(~whole).sum():,} of {len(frame):,} rows"
-        return (frame, []) if whole.all() else (frame[whole], [note])
-    refuse(frame[target], gaps[target], "in the target; data.missing=drop drops such rows", blame)
+        return (frame, [], {}) if whole.all() else (frame[whole], [note], {})
+    lost = gaps[target]
+    if lost.any():
+        notes.append(f"left out without a target: {lost.sum():,} of {len(frame):,} rows")
+        frame, gaps = frame[~lost], gaps[~lost]
     counts = gaps.sum()
     counts = counts[counts > 0]
-    if missing == "error" and len(counts):
-        row = int(gaps.any(axis=1).to_numpy().argmax())
-        name = frame.columns[gaps.iloc[row].argmax()]
-        cure = "data.missing=mean fills it in, data.missing=drop drops such rows"
-        raise blame(int(frame.index[row]), name, f"where a value was expected; {cure}")
+    if not len(counts):
+        return frame, notes, {}
+    if missing == "error":
+        cure = "data.missing=auto fills it in, data.missing=drop drops such rows"
+        problem = f"where a value was expected; {cure}"
+        rows = {str(name): int(frame.index[gaps[name].to_numpy().argmax()]) for name in counts.index}
+        if file is None:
+            raise _of_memory(*next((row, name, problem) for name, row in rows.items()))
+        ordered = sorted(rows.items(), key=lambda item: item[1])
+        return frame, notes, {name: Problem(file.place(row, name, problem), "missing", "auto") for name, row in ordered}
     filled = [f"{name} {count:,}" for name, count in counts.items()]
-    return frame, [f"filled in missing cells: {listed(filled)}"] if filled else []
+    how = {
+        "mean": "filled in missing cells",
+        "auto": "filled in missing cells with the median, or a category of their own",
+    }
+    return frame, [*notes, f"{how[missing]}: {listed(filled, 10)}"], {}
 
 
 def _of_memory(row: int, column: str, problem: str) -> DataError:

@@ -1,0 +1,292 @@
+"""Tables as people have them: the right value of each kind of trouble, and what is said about it."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from trainer.data import tabular
+from trainer.data._table.numerals import Style, read_numbers
+from trainer.data.tensors import DataSpec, split
+from trainer.errors import DataError
+from trainer.view.console import parameters_table
+
+N = 60
+X = [0.126 + n * 37 % 101 / 7 for n in range(N)]
+
+
+def lines(header, rows):
+    return "\n".join([header, *rows]) + "\n"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write text to a file, and read it."""
+
+    def read(content, target="y", *, name="table.csv", **options):
+        path = tmp_path / name
+        path.write_text(content, encoding="utf-8")
+        return tabular.csv(path=str(path), target=target, **options)
+
+    return read
+
+
+def column(made, name):
+    """Return a column of the training rows, in the units of the file."""
+    splits, spec = made
+    at = spec.feature_names.index(name)
+    return (splits.train.inputs[:, at].double() * spec.feature_std[at] + spec.feature_mean[at]).tolist()
+
+
+def said(made, words):
+    return any(words in note for note in made[1].notes)
+
+
+# Numbers.
+
+
+@pytest.mark.parametrize(
+    ("words", "style", "values"),
+    [
+        (["4,297", "492", "1,234,567"], Style(), [4297, 492, 1234567]),
+        (["4.297", "492"], Style(decimal=","), [4297, 492]),
+        (["1.234,5", "0,25"], Style(decimal=","), [1234.5, 0.25]),
+        (["1.234.567", "1.234.568"], Style(), [1234567, 1234568]),
+        (["1'234.5", "12"], Style(), [1234.5, 12]),
+        (["1 234", "1\N{NO-BREAK SPACE}235", "1\N{NARROW NO-BREAK SPACE}236"], Style(), [1234, 1235, 1236]),
+        (["90%", "12.5 %", "0"], Style(), [90, 12.5, 0]),
+        (["$5,500", "-$3", "$-4", "($2)"], Style(), [5500, -3, -4, -2]),
+        (["12 €", "3 €"], Style(), [12, 3]),
+        (["EUR 12", "EUR 1,200.50"], Style(), [12, 1200.5]),
+        (["12 kg", "3.5kg"], Style(), [12, 3.5]),
+        (["12 m²", "3 m²"], Style(), [12, 3]),
+        (["\N{MINUS SIGN}5", "5"], Style(), [-5, 5]),
+        (["True", "FALSE", "NA"], Style(), [1, 0, np.nan]),
+        (["5", "?", "-", "None", "n/a", "NULL"], Style(), [5, *[np.nan] * 5]),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(words, style, values):
+    found = read_numbers(words, np.ones(len(words), int), style)
+    assert not found.bad.any()
+    assert not found.cure
+    np.testing.assert_array_equal(found.values, values)
+
+
+@pytest.mark.parametrize(
+    ("words", "bad"),
+    [
+        (["5 kg", "6 kg", "500 g"], [False, False, True]),
+        (["$5", "$6", "€7"], [False, False, True]),
+        (["1,500", "2,500", "3,50"], [False, False, True]),
+        (["4,297", "1,23,456"], [False, True]),
+        (["0,297", "1"], [True, False]),
+        (["12:30", "2026-01-01", "A5", "1.2.3"], [True] * 4),
+    ],
+)
+def test_words_that_differ_from_the_others_are_no_numbers(words, bad):
+    found = read_numbers(words, np.array([2, *[1] * (len(words) - 1)]), Style())
+    assert found.bad.tolist() == bad
+
+
+def test_thousands_are_read_and_said(table):
+    rows = [f'"{n * 997 % 9000 + 1000:,}",{n * 997 % 9000 + 1000}' for n in range(N)]
+    made = table(lines("area,y", rows))
+    assert column(made, "area") == pytest.approx(made[1].in_units(made[0].train.targets)[:, 0].tolist(), rel=1e-5)
+    assert said(made, "read as numbers: area (")
+    rows = [f"{n * 997 % 9000 + 1000:,}".replace(",", ".") + f";{n},5" for n in range(N)]
+    made = table(lines("area;y", rows), decimal="comma")
+    areas = sorted(n * 997 % 9000 + 1000 for n in range(N))
+    assert set(np.round(column(made, "area"))) <= set(areas)
+
+
+def test_a_column_that_may_be_thousands_or_fractions_is_not_guessed(table):
+    content = lines("a;y", [f"{n % 9 + 1},{n % 899 + 100};{n}" for n in range(N)])
+    with pytest.raises(DataError, match=r"data.thousands=comma.*data.decimal=comma"):
+        table(content)
+    assert min(column(table(content, thousands="comma"), "a")) >= 1000
+    assert max(column(table(content, decimal="comma"), "a")) < 10
+
+
+def test_a_unit_other_than_in_training_is_refused(table, tmp_path):
+    (tmp_path / "test.csv").write_text("w,y\n500 g,1\n")
+    content = lines("w,y", [f"{n % 9 + 1} kg,{n % 7}" for n in range(N)])
+    with pytest.raises(DataError, match="test.csv: column w: g, in training kg"):
+        table(content, test_path=str(tmp_path / "test.csv"))
+
+
+# Missing cells.
+
+
+def test_marks_are_missing_among_numbers_and_words_among_words(table):
+    made = table(lines("a,c,y", [f"{'-' if n % 6 == 0 else n % 13},{['NA', 'EU'][n % 2]},{n % 2}" for n in range(N)]))
+    assert made[1].feature_names == ("a", "a=(missing)", "c=EU", "c=NA")
+    assert said(made, "filled in missing cells with the median, or a category of their own: a 10")
+    assert said(made, "words, not missing cells: c (NA 30); data.missing_marks=[NA]")
+    made = table(lines("a,y", [f"{n},{['None', 'Mild', 'Severe'][n % 3]}" for n in range(N)]))
+    assert made[1].class_names == ("Mild", "None", "Severe")
+    assert said(made, "y (None 20)")
+    made = table(lines("a,y", [f"{n},{['None', 'Mild', 'Severe'][n % 3]}" for n in range(N)]), missing_marks=["None"])
+    assert made[1].class_names == ("Mild", "Severe")
+    assert said(made, "left out without a target: 20 of 60 rows")
+
+
+def test_missing_numbers_are_the_median_with_an_input_that_says_so(table):
+    values = [None if n % 5 == 0 else (1000.0 if n % 7 == 0 else n % 13) for n in range(N)]
+    rows = [f"{'' if value is None else value},{n}" for n, value in enumerate(values)]
+    splits, spec = table(lines("a,y", rows), task="regression")
+    at = spec.in_units(splits.train.targets)[:, 0].round().long().tolist()
+    inputs = splits.train.inputs.double() * spec.feature_std + spec.feature_mean
+    median = np.median([values[n] for n in at if values[n] is not None])
+    expected = [median if values[n] is None else values[n] for n in at]
+    assert inputs[:, 0].tolist() == pytest.approx(expected, abs=1e-3)
+    assert inputs[:, 1].tolist() == [values[n] is None for n in at]
+
+
+def test_a_target_with_gaps_loses_those_rows_only(table):
+    rows = [f"{'' if n % 4 == 0 else n},{'' if n % 5 == 0 else n % 2}" for n in range(N)]
+    splits, spec = table(lines("a,y", rows), missing="mean")
+    assert sum(len(part.targets) for part in (splits.train, splits.val, splits.test)) == 48
+    assert "left out without a target: 12 of 60 rows" in spec.notes
+
+
+# Columns.
+
+
+def test_a_mixed_column_is_text_and_a_stray_word_is_an_error(table):
+    rows = [f"{n % 5},{f'PC {n % 3}' if n % 4 == 0 else n % 10},{n % 2}" for n in range(N * 2)]
+    rows = [row.replace("PC 0", f"A/5 {n % 9}") for n, row in enumerate(rows)]
+    made = table(lines("a,ticket,y", rows))
+    assert said(made, "read as text: ticket (30 of 120 cells are not numbers)")
+    with pytest.raises(DataError, match=r"line 62, column 'a': 'unknown' is not a number; data.missing_marks=\[unknown"):
+        table(lines("a,b,y", [*(f"{n % 7},{n % 3},{n % 2}" for n in range(N)), "unknown,1,1"]))
+
+
+def test_all_problems_are_told_at_once_with_a_command_that_works(table, tmp_path):
+    rows = [f"{'low' if n == 3 else n % 7},{'n.k.' if n == 9 else n % 5},{'so what?' if n == 5 else n % 2}" for n in range(N)]
+    with pytest.raises(DataError) as refusal:
+        table(lines("a,b,y", rows))
+    message = str(refusal.value)
+    for place in ("line 5, column 'a': 'low'", "line 11, column 'b': 'n.k.'", "line 7, column 'y': 'so what?'"):
+        assert place in message
+    rows = [row.replace("so what?", "1").replace("n.k.", "1") for row in rows]
+    with pytest.raises(DataError, match=rf"; dltrain data=csv data.path={tmp_path}/table.csv data.target=y 'data.mis.*low"):
+        table(lines("a,b,y", rows))
+    made = table(lines("a,b,y", rows), missing_marks=["low"])
+    assert said(made, "or a category of their own: a 1")
+
+
+@pytest.mark.parametrize("name", ["id", "PassengerId", "index", "Unnamed: 0", "row_number"])
+def test_keys_are_left_out_unless_kept(table, name):
+    content = lines(f"{name},a,y", [f"{n + 1},{n % 7},{n % 2}" for n in range(N)])
+    made = table(content)
+    assert made[1].feature_names == ("a",)
+    assert said(made, f"left out: {name} (unique key; data.keep=[")
+    assert table(content, keep=[name])[1].feature_names == (name, "a")
+    assert table(content, features=[name])[1].feature_names == (name,)
+
+
+def test_a_number_that_counts_the_rows_is_said(table):
+    made = table(lines("t,a,y", [f"{n},{n % 7},{n % 2}" for n in range(N)]))
+    assert said(made, "counts the rows: t; data.drop=[t] leaves it out")
+
+
+# Labels and words.
+
+
+@pytest.mark.parametrize("words", [("FALSE", "TRUE"), ("007", "010"), ("1.10", "1.20"), ("no", "yes")])
+def test_labels_are_as_they_were_written(table, words, tmp_path):
+    (tmp_path / "test.csv").write_text(lines("a,y", [f"1,{words[1]}", f"1,{words[0]}"]))
+    splits, spec = table(lines("a,y", [f"{n},{words[n % 2]}" for n in range(N)]), test_path=str(tmp_path / "test.csv"))
+    assert spec.class_names == words
+    assert splits.test.targets[:, 0].tolist() == [1, 0]
+
+
+def test_labels_that_differ_in_case_are_said(table):
+    made = table(lines("a,y", [f"{n},{['Yes', 'no', 'YES', 'No'][n % 4]}" for n in range(N)]))
+    assert said(made, "y: differ in case or blanks only: Yes and YES, no and No")
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        ("ZÃ¼rich", "the encoding is another than in training"),
+        ("ZÜRICH", "did you mean Zürich?"),
+        ("Zurich", "did you mean Zürich?"),
+        ("Qwxj", "unknown in training$"),
+    ],
+)
+def test_unknown_words_are_counted_and_said_or_refused(table, tmp_path, cell, hint):
+    (tmp_path / "test.csv").write_text(f"c,y\n{cell},1\nBasel,0\n", encoding="utf-8")
+    content = lines("c,y", [f"{['Basel', 'Zürich'][n % 2]},{n % 2}" for n in range(N)])
+    options = {"test_path": str(tmp_path / "test.csv")}
+    with pytest.raises(DataError, match=f"test.csv: column c: 1 of 2 cells hold {cell}, unknown in training"):
+        table(content, unknown="error", **options)
+    notes = table(content, **options)[1].notes
+    assert any(re.search(hint, note) and f"1 of 2 cells hold {cell}" in note for note in notes)
+
+
+def test_composed_and_decomposed_letters_are_one_word(table, tmp_path):
+    (tmp_path / "test.csv").write_text("c,y\nZu\N{COMBINING DIAERESIS}rich,1\n", encoding="utf-8")
+    content = lines("c,y", [f"{['Basel', 'Zürich'][n % 2]},{n % 2}" for n in range(N)])
+    splits, _ = table(content, test_path=str(tmp_path / "test.csv"), unknown="error")
+    assert splits.test.inputs.tolist() == [[0, 1]]
+
+
+# Files.
+
+
+@pytest.mark.parametrize("above", ["sep=;", "# exported 2026-05-01; sensor 3", "# a\n# b"])
+def test_lines_above_the_header_are_left_out(table, above):
+    content = lines("a;y", [f"{n};{n % 2}" for n in range(N)])
+    made = table(f"{above}\n{content}")
+    assert torch.equal(made[0].train.inputs, table(content)[0].train.inputs)
+    assert said(made, "above the header")
+    with pytest.raises(DataError, match=rf"line {63 + above.count(chr(10))}, column 'a': 'high'"):
+        table(f"{above}\n{content}high;1\n")
+
+
+def test_a_line_of_units_is_left_out(table):
+    rows = [f"{n},{n % 2}" for n in range(N)]
+    made = table(lines("a,y", ["[m],[-]", *rows]))
+    assert torch.equal(made[0].train.inputs, table(lines("a,y", rows))[0].train.inputs)
+    assert said(made, "units below it")
+
+
+# Splits.
+
+
+@pytest.mark.parametrize(("each", "sizes"), [(8, (280, 40, 80)), (6, (210, 30, 60)), (10, (350, 50, 100))])
+def test_small_classes_share_the_rounding(each, sizes):
+    targets = torch.arange(50).repeat(each)
+    parts = split(targets, val_fraction=0.1, test_fraction=0.2, seed=0, stratify=True)
+    assert tuple(map(len, parts)) == sizes
+    assert torch.cat(parts).sort().values.tolist() == list(range(50 * each))
+    exact = (0.7, 0.1, 0.2)
+    for part, fraction in zip(parts, exact, strict=True):
+        assert (torch.bincount(targets[part], minlength=50) - each * fraction).abs().max() < 1
+
+
+def test_a_class_of_one_row_is_trained_on():
+    targets = torch.tensor([*range(40), *[40] * 60])
+    train, *_ = split(targets, val_fraction=0.1, test_fraction=0.2, seed=0, stratify=True)
+    assert set(range(40)) <= set(targets[train].tolist())
+
+
+# The command line.
+
+
+def test_a_wide_linear_model_shows_its_largest_parameters():
+    names = tuple(f"g{n}" for n in range(2000))
+    table = parameters_table({"w": [float(n) for n in range(2000)]}, DataSpec("binary", (2000,), feature_names=names))
+    assert [*table.columns[0].cells] == [*(f"w  g{n}" for n in range(1980, 2000)), "w  1,980 smaller ones"]
+
+
+def test_names_in_a_list_are_quoted_by_the_cure(dltrain, tmp_path):
+    (tmp_path / "t.csv").write_text(lines("size (m2),x,y", [f"{n % 9},{n % 7},{n % 2}" for n in range(N)]))
+    command = ["data=csv", "data.path=t.csv", "data.target=y", "model=mlp", "dry_run=true"]
+    outcome = dltrain(*command, "data.features=[size (m2),x]")
+    assert outcome.code == 2
+    cure = outcome.err.split('"')[1]
+    assert cure == "data.features=['size (m2)',x]"
+    assert dltrain(*command, cure).code == 0
