@@ -68,6 +68,8 @@ def _resume(name: str, flags: Namespace, trust: bool) -> None:
     with chosen_by(None if trust else stranger(folder)), resume.from_elsewhere(run):
         cfg = checked_flags(started)
         allow_all(cfg)
+    for line in resume.keep_defaults(cfg, run, {*map(key_of, started.overrides)}):
+        print(f"kept     {line}")
     if cfg.dry_run:
         raise ConfigError("resume= and dry_run=true exclude each other; leave one out")
     changed = resume.differences(folder, cfg)

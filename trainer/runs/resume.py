@@ -9,7 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.command_line import parse
-from trainer.config.keys import PATHS, flat, is_of_hydra, key_of
+from trainer.config.keys import PATHS, SLOTS, flat, is_of_hydra, key_of
 from trainer.config.schema import KNOBS
 from trainer.errors import CheckpointError, ConfigError, DataError
 from trainer.runs.index import ROOT, Run, every, started
@@ -99,16 +99,34 @@ def check_data(folder: Path, found: Mapping[str, str], changed_data: str) -> Non
         )
 
 
+def keep_defaults(cfg: DictConfig, run: Run, chosen: Collection[str]) -> list[str]:
+    """Give our own components the values that the run has, where defaults have changed since; return what was kept."""
+    saved, kept = flat(run.config), []
+    for key, now in values_of(cfg).items():
+        if key in saved and saved[key] != now and key not in chosen and _is_ours(cfg, key):
+            OmegaConf.update(cfg, key, saved[key])
+            kept.append(f"{key}={saved[key]}, which the run has; the default is now {now}")
+    return kept
+
+
+def _is_ours(cfg: DictConfig, key: str) -> bool:
+    """Whether a key sets an argument of a component of ours."""
+    slot, _, name = key.partition(".")
+    return slot in SLOTS and not name.startswith("_") and str(cfg[slot].get("_target_")).startswith("trainer.")
+
+
 def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dict[str, str]:
     """Return key -> `key: saved -> now` for each difference between a run's config, read as plain data, and `cfg`.
 
-    A knob that the run's config lacks, because an older version wrote it, has its default.
+    A knob, or an argument of a component of ours, that the run's config lacks, because an older version wrote it, has
+    its default.
 
     Raises:
         CheckpointError: the config of the run cannot be read.
     """
-    saved = {name: knob.default for name, knob in KNOBS.items()} | flat(Run(folder).config)
     now = values_of(cfg)
+    saved = {name: knob.default for name, knob in KNOBS.items()} | {k: v for k, v in now.items() if _is_ours(cfg, k)}
+    saved |= flat(Run(folder).config)
     keys = [key for key in {**saved, **now} if key not in ("resume", "changed_data", *but)]
     return {key: f"{key}: {saved.get(key)} -> {now.get(key)}" for key in keys if saved.get(key) != now.get(key)}
 

@@ -73,7 +73,7 @@ def _rank(group: Sequence[Side]) -> tuple[bool, float]:
 
 
 def _joined(histories: Sequence[History]) -> History:
-    """Return the mean of each value over runs, up to the shortest one's end, and its ends as `key min` and `key max`."""
+    """Return the mean over runs, up to the shortest one's end, and each value's ends as `key min` and `key max`."""
     if len(histories) == 1:
         return histories[0]
     rows: list[dict[str, float]] = []

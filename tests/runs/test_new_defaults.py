@@ -1,0 +1,20 @@
+from omegaconf import OmegaConf
+
+
+def test_defaults_that_have_changed_since_are_kept_on_resume(dltrain, tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(40)))
+    dltrain("data=csv", "data.path=t.csv", "data.target=y", "model=mlp", "epochs=1", "hydra.run.dir=r")
+    config = OmegaConf.load("r/config.yaml")
+    lr = config.optim.lr
+    config.data.missing, config.model.dropout = "error", 0.125  # an older version's defaults
+    del config.data["header"], config.optim["lr"]  # settings that it did not have
+    OmegaConf.save(config, "r/config.yaml")
+    outcome = dltrain("resume=r", "epochs=2")
+    assert outcome.code == 4
+    assert "optim.lr: None" in outcome.err  # torch's own, about whose earlier defaults nothing is known
+    config.optim.lr = lr
+    OmegaConf.save(config, "r/config.yaml")
+    outcome = dltrain("resume=r", "epochs=2")
+    assert outcome.code == 0, outcome.err
+    assert "kept     data.missing=error, which the run has; the default is now auto" in outcome.out
+    assert OmegaConf.load("r/config.yaml").model.dropout == 0.125
