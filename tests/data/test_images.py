@@ -463,7 +463,7 @@ def test_two_classes_are_one_logit(tmp_path):
 )
 def test_images_of_one_size_keep_it_unless_another_is_set(tmp_path, options, in_shape, notes):
     splits, spec = folder.image_folder(path=str(draw(tmp_path)), **options)
-    assert (spec.in_shape, spec.notes) == (in_shape, notes)
+    assert (spec.in_shape, spec.notes) == (in_shape, ("classes: cat 10, dog 10, emu 10", *notes))
     assert splits.train.inputs.read([0, 1]).shape == (2, *in_shape)
 
 
@@ -533,6 +533,10 @@ def test_folders_for_parts_are_the_parts(tmp_path):
     assert splits.test.targets.tolist() == [0, 0, 0, 2, 2, 2]
     assert "ignored next to train/: valid" in spec.notes
     shutil.rmtree(tmp_path / "val")
+    splits, spec = folder.image_folder(path=str(tmp_path))
+    assert [len(part.targets) for part in (splits.train, splits.val, splits.test)] == [30, 3, 6]
+    assert "splits: train in train/, val in valid/, test in test/" in spec.notes
+    shutil.rmtree(tmp_path / "valid")
     splits, _ = folder.image_folder(path=str(tmp_path))
     assert [len(part.targets) for part in (splits.train, splits.val, splits.test)] == [27, 3, 6]
 
@@ -569,7 +573,7 @@ def test_files_that_are_not_images_are_ignored_with_a_note(tmp_path):
     splits, spec = folder.image_folder(path=str(tmp_path))
     assert len(splits.train.targets) + len(splits.val.targets) + len(splits.test.targets) == 30
     assert spec.class_names == ("cat", "dog", "emu")
-    assert spec.notes[0].startswith("ignored, not images of a class: 2 files, such as ")
+    assert spec.notes[1].startswith("ignored, not images of a class: 2 files, such as ")
 
 
 def nothing(path):

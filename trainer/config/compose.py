@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from trainer.config.keys import SLOTS, literal, parse_line, quoted, unquoted
+from trainer.config.keys import AS_TYPED, SLOTS, literal, parse_line, quoted, unquoted
 from trainer.config.launchers import use_presets
 from trainer.config.schema import CONF, KNOBS, Config, groups
 from trainer.errors import ConfigError, nearest
@@ -124,6 +124,8 @@ def parse_all(overrides: Sequence[str]) -> list[Override]:
             found += parser.parse_overrides([line])
         except HydraException as error:
             raise ConfigError(f"{line}: invalid syntax; quote the value, as in \"{prefix}{key}='...'\"") from error
+        if key in AS_TYPED and isinstance(found[-1].value(), int | float):  # a folder 2024, a column 1e3
+            found[-1:] = parser.parse_overrides([f"{prefix}{key}={quoted(value or '')}"])
     return found
 
 

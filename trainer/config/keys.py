@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 SLOTS = ("data", "model", "loss", "optim", "scheduler")  # groups that build one component each
 
+AS_TYPED = ("data.path", "data.test_path", "data.root", "data.target", "data.text", "data.label")  # never numbers
+
 
 class Line(NamedTuple):
     """The parts of an override line."""

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from trainer.data._image.file import SUFFIXES, printable
+from trainer.data._image.folders import contents
 from trainer.data._table.file import open_table
-from trainer.data.folder import files_like_training, images_below
+from trainer.data.folder import files_like_training
 from trainer.errors import ConfigError, DataError, check_new, naming
 from trainer.files import replacing
 from trainer.trained.model import Trained
@@ -95,7 +96,7 @@ def _image_paths(inputs: list[str]) -> list[str]:
     for given in inputs:
         path = Path(given).expanduser()
         if path.is_dir():
-            if not (found := images_below(str(path))):
+            if not (found := contents(str(path)).images):
                 raise DataError(f"{path.absolute()}: this folder has no images ({', '.join(SUFFIXES)})")
         elif path.is_file():
             if given.lower().endswith(TABLES):
