@@ -234,8 +234,8 @@ def texts(dltrain, tmp_path):
 
 def test_texts_are_words_lines_or_separated_by_commas(dltrain, texts, monkeypatch):
     expected = ["a", "first", "bbb", "second"]
-    (texts / "lines.txt").write_text("a\n\nbbb\n")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a\nbbb\n"))
+    (texts / "lines.txt").write_text("a\nbbb\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\nbbb\n")))
     for words in (["input=a,bbb"], ["a", "bbb"], ["input=lines.txt"], ["input=-"]):
         lines = dltrain("predict", *words).out.splitlines()
         assert [cell for line in lines for cell in line.split()[:2]] == expected, words
@@ -246,8 +246,14 @@ def test_texts_are_words_lines_or_separated_by_commas(dltrain, texts, monkeypatc
     ("arguments", "message"),
     [
         ([], "input= is needed"),
-        (["input=texts.csv"], "this model reads texts"),
         (["input=x.png"], "no such file; this model reads texts"),
+        (["input=reviws.txt"], "reviws.txt: no such file; this model reads texts; as a text: echo 'reviws.txt' |"),
+        (["input=old/texts"], "old/texts: no such file"),
+        (["reviews.txt", "more.txt"], "reviews.txt: no such file"),
+        (["input=https://a.org/b.csv"], "a URL; download it first: curl -LO https://a.org/b.csv"),
+        (["input=."], ".: a folder, not a file"),
+        (["input=a", "data.val_fraction=0.5"], "data has no val_fraction"),
+        (["input=a", "top=0"], "top=0: expected a whole number of at least 1"),
         (["input=,,"], "the input has no text"),
         (["input=a", "b"], "give one of the two"),
         (["inptu=a"], "did you mean input"),

@@ -1,6 +1,6 @@
 """Read a run's own data again, or new data the way its training data was read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.build import parts
-from trainer.config.keys import key_of, value_of
+from trainer.config.keys import AS_TYPED, key_of, value_of
 from trainer.config.targets import component, parameters_of
 from trainer.data import description
 from trainer.data._image.encoder import ImageEncoder
@@ -24,7 +24,7 @@ from trainer.data.tensors import BatchLoader, DataSpec, Examples, Splits, Tensor
 from trainer.data.text import other_texts
 from trainer.errors import ConfigError, DataError, nearest
 from trainer.runs.index import Run
-from trainer.trained.model import PATHS, Trained
+from trainer.trained.model import Trained
 
 READS = {"features": "csv", "image": "image_folder", "tokens": "text"}  # kind -> dataset that reads its files
 FILES = {  # dataset that reads files -> kind
@@ -32,6 +32,7 @@ FILES = {  # dataset that reads files -> kind
     "trainer.data.folder.image_folder": "image",
     "trainer.data.text.text": "tokens",
 }
+OF_TEXTS = ("text", "separator", "encoding", "header")
 HOW = ("separator", "decimal", "encoding", "header")  # settings of how a table is written
 Read = tuple[Examples, Callable[..., BatchLoader], list[str]]  # stored examples, the loader for them, notes to print
 
@@ -67,20 +68,36 @@ def other_data(model: Trained, overrides: list[str], config_dir: str | None) -> 
         cfg = model.cfg.copy()
         cfg.data = checked(overrides, config_dir)[0].data
     else:
-        cfg = _with_data(model.cfg, overrides)
+        cfg = with_data(model, overrides)
     examples, kind, notes = _read(cfg, model.spec)
     return model.loader(examples, kind), notes
 
 
-def _with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
+def with_data(model: Trained, overrides: Sequence[str], known: Sequence[str] | None = None) -> DictConfig:
+    """Return the run's config for other data: texts and labels are in the columns of training, if nothing is said.
+
+    Raises:
+        ConfigError: a setting is not among the `known`, by default those of the run's data.
+    """
+    cfg = model.cfg.copy()
+    if isinstance(model.spec.encoder, Vocabulary):
+        cfg.data.text = cfg.data.label = None
+    return _with_data(cfg, overrides, known)
+
+
+def _with_data(cfg: DictConfig, overrides: Sequence[str], known: Sequence[str] | None = None) -> DictConfig:
     """Return the config with other data settings, such as `data.path=other.csv`."""
     cfg = cfg.copy()
-    known = parameters_of("data", cfg.data["_target_"])
+    of_data = f"the run's data, {cfg.data['_target_']}, has"
+    of_data, known = (
+        (of_data, parameters_of("data", cfg.data["_target_"])) if known is None else ("here, data has", known)
+    )
     for line in overrides:
         key, value = key_of(line).removeprefix("data."), value_of(line)
         if key not in known:
-            raise ConfigError(f"{line}: the run's data, {cfg.data['_target_']}, has no {key}; {nearest(key, known)}")
-        cfg.data[key] = value if key in PATHS else yaml.safe_load(value)
+            raise ConfigError(f"{line}: {of_data} no {key}; {nearest(key, known)}")
+        is_typed = f"data.{key}" in AS_TYPED and not value.startswith("[")
+        cfg.data[key] = value if is_typed else yaml.safe_load(value)
     return cfg
 
 
@@ -97,7 +114,7 @@ def _read(cfg: DictConfig, spec: DataSpec) -> Read:
         examples, notes = other_rows(file, encoder, data.get("missing", "error"))
         return examples, TensorLoader, notes
     if target in FILES and isinstance(encoder, Vocabulary):
-        options = {key: data[key] for key in ("header", "missing", "encoding") if key in data}
+        options = how(data, (*OF_TEXTS, "label", "missing", "unknown"))
         examples, notes = other_texts(data["path"], encoder, spec.class_names, **options)
         return examples, TensorLoader, notes
     if target in FILES and isinstance(encoder, ImageEncoder):
@@ -119,9 +136,9 @@ def encoder_of(spec: DataSpec) -> Any:
     return spec.encoder
 
 
-def how(data: dict[str, Any]) -> dict[str, Any]:
+def how(data: Mapping[str, Any], keys: Sequence[str] = HOW) -> dict[str, Any]:
     """Return the settings that say how a table is written."""
-    return {key: data[key] for key in HOW if key in data}
+    return {key: data[key] for key in keys if key in data}
 
 
 def _other_images(made: tuple[Splits, DataSpec], encoder: ImageEncoder, spec: DataSpec, cure: str) -> Read:
