@@ -105,8 +105,13 @@ def text(
     if header == "auto" and not table.header and sum(row.label == rows[0].label for row in rows) == 1:
         notes.append(f"only line 1 has the label {shown(rows[0].label)}: if it is a header, set data.header=true")
 
-    counts = Counter(row.label for row in rows)
-    notes += rare({cleaned(label): count for label, count in counts.items()}, "texts")
+    sizes = Counter(cleaned(row.label) for row in rows)
+    notes.append(f"labels: {listed([f'{cleaned(label)} {sizes[cleaned(label)]:,}' for label in labels], 20)}")
+    if alike := [
+        label for label in labels if label.casefold() in {other.casefold() for other in labels if other != label}
+    ]:
+        notes.append(f"labels that differ in case alone: {listed([*map(shown, alike)])}")
+    notes += rare(sizes, "texts")
 
     elsewhere = None if test_path else test_fraction
     parts = split(targets, val_fraction=val_fraction, test_fraction=elsewhere, seed=seed, stratify=True)
