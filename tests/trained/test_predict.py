@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -263,6 +264,56 @@ def test_texts_that_do_not_fit_are_one_line(dltrain, texts, arguments, message):
     outcome = dltrain("predict", *arguments)
     assert outcome.code in (2, 3)
     assert message in outcome.err
+
+
+def test_a_row_comes_out_for_each_line(dltrain, texts):
+    given = ["a", "", "bbb\u2028b", "  ", "ab\x0cb"]
+    (texts / "lines.txt").write_text("\r\n".join(given) + "\n", newline="")
+    outcome = dltrain("predict", "input=lines.txt", "output=p.csv")
+    assert "note   without a prediction: 2 of 5 texts, which are empty" in outcome.err
+    rows = list(csv.reader(io.StringIO((texts / "p.csv").read_bytes().decode(), newline="")))
+    assert rows[0] == ["input", "prediction", "probability first", "probability second"]
+    assert [row[0] for row in rows[1:]] == given
+    assert rows[2][1:] == rows[4][1:] == ["", "", ""]
+    assert [row[1] for row in rows[1:4:2]] == ["first", "second"]
+    assert dltrain("predict", "input=lines.txt", "output=p.jsonl").code == 0
+    made = [json.loads(line) for line in (texts / "p.jsonl").read_text().split("\n")[:-1]]
+    assert [row["input"] for row in made] == given
+    assert [row["prediction"] for row in made] == [row[1] or None for row in rows[1:]]
+    assert [f"{row['probabilities']['first']:.6f}" for row in made[::2]] == [row[2] for row in rows[1::2]]
+
+
+def test_a_table_of_texts_comes_back_with_predictions(dltrain, texts):
+    (texts / "new.csv").write_text('id;text\n7;"a; a"\n8;bbb\n')
+    assert dltrain("predict", "input=new.csv", "data.text=text", "output=p.tsv").code == 0
+    rows = list(csv.reader((texts / "p.tsv").read_text().splitlines(), delimiter="\t"))
+    assert [row[:3] for row in rows] == [["id", "text", "prediction"], ["7", "a; a", "first"], ["8", "bbb", "second"]]
+    lines = dltrain("predict", "input=texts.csv").out.splitlines()  # written as the training file
+    assert len(lines) == 80
+    assert lines[0].split()[:2] == ["a", "first"]
+
+
+def test_the_likeliest_classes_and_json_go_to_the_terminal(dltrain, texts):
+    (made,) = map(json.loads, dltrain("predict", "input=a", "--json", "top=1").out.splitlines())
+    assert (made["input"], made["prediction"], list(made["probabilities"])) == ("a", "first", ["first"])
+    assert dltrain("predict", "input=a", "top=1").out.count("%") == 1
+    rows = list(csv.DictReader(dltrain("predict", "a", "bbb", "output=-", "top=2").out.splitlines()))
+    assert [(row["prediction"], row["prediction 2"]) for row in rows] == [("first", "second"), ("second", "first")]
+    dltrain("predict", "a", "bbb", "output=p.json")
+    assert [row["prediction"] for row in json.loads((texts / "p.json").read_text())] == ["first", "second"]
+
+
+def test_unknown_characters_are_said_or_refused(dltrain, texts):
+    assert "note   input: 2 of 3 characters are unknown in training: 'x'\n" in dltrain("predict", "input=axx").err
+    outcome = dltrain("predict", "input=axx", "unknown=error")
+    assert (outcome.code, outcome.out) == (3, "")
+    assert "2 of 3 characters are unknown in training" in outcome.err
+
+
+def test_a_file_in_another_encoding_is_read_as_the_error_says(dltrain, texts):
+    (texts / "latin.txt").write_bytes("a\nbü\n".encode("latin-1"))
+    assert "set it: data.encoding=latin-1" in dltrain("predict", "input=latin.txt").err
+    assert "bü" in dltrain("predict", "input=latin.txt", "data.encoding=latin-1").out
 
 
 @pytest.mark.parametrize(
