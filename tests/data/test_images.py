@@ -463,7 +463,7 @@ def test_two_classes_are_one_logit(tmp_path):
 )
 def test_images_of_one_size_keep_it_unless_another_is_set(tmp_path, options, in_shape, notes):
     splits, spec = folder.image_folder(path=str(draw(tmp_path)), **options)
-    assert (spec.in_shape, spec.notes) == (in_shape, notes)
+    assert (spec.in_shape, spec.notes) == (in_shape, ("classes: cat 10, dog 10, emu 10", *notes))
     assert splits.train.inputs.read([0, 1]).shape == (2, *in_shape)
 
 
@@ -533,6 +533,10 @@ def test_folders_for_parts_are_the_parts(tmp_path):
     assert splits.test.targets.tolist() == [0, 0, 0, 2, 2, 2]
     assert "ignored next to train/: valid" in spec.notes
     shutil.rmtree(tmp_path / "val")
+    splits, spec = folder.image_folder(path=str(tmp_path))
+    assert [len(part.targets) for part in (splits.train, splits.val, splits.test)] == [30, 3, 6]
+    assert "splits: train in train/, val in valid/, test in test/" in spec.notes
+    shutil.rmtree(tmp_path / "valid")
     splits, _ = folder.image_folder(path=str(tmp_path))
     assert [len(part.targets) for part in (splits.train, splits.val, splits.test)] == [27, 3, 6]
 
@@ -569,7 +573,7 @@ def test_files_that_are_not_images_are_ignored_with_a_note(tmp_path):
     splits, spec = folder.image_folder(path=str(tmp_path))
     assert len(splits.train.targets) + len(splits.val.targets) + len(splits.test.targets) == 30
     assert spec.class_names == ("cat", "dog", "emu")
-    assert spec.notes[0].startswith("ignored, not images of a class: 2 files, such as ")
+    assert spec.notes[1].startswith("ignored, not images of a class: 2 files, such as ")
 
 
 def nothing(path):
@@ -839,3 +843,140 @@ def test_batches_arrive_on_the_device(tmp_path):
 
 def test_names_of_files_and_classes_are_shown_without_control_characters():
     assert printable("cat\x1b]0;owned\x07/\n.png") == r"cat\x1b]0;owned\x07/\n.png"
+
+
+# Folders of strangers
+
+
+def test_the_size_is_that_of_upright_photographs(tmp_path):
+    lying = Image.Exif()
+    lying[0x0112] = 6
+    for file in draw(tmp_path).glob("*/*.png"):
+        with Image.open(file) as image:
+            image.save(file.with_suffix(".jpg"), exif=lying)
+        file.unlink()
+    assert folder.image_folder(path=str(tmp_path))[1].in_shape == (3, 5, 7)  # stored as 7 high and 5 wide
+
+
+@pytest.mark.parametrize(
+    ("levels", "kind", "depth", "brightest"),
+    [
+        ((0, 189), np.uint16, (0, 8), 189),
+        ((0, 4095), np.uint16, (0, 12), 255),
+        ((0, 65535), np.uint16, (0, 16), 255),
+        ((30000, 30200), np.uint16, (30000, 8), 200),
+        ((-1000, 3000), np.int32, (-1000, 12), 250),
+        ((0, 2**24 - 1), np.int32, (0, 24), 255),
+    ],
+)
+def test_images_of_16_and_32_bits_are_scaled_by_their_range(tmp_path, levels, kind, depth, brightest):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        for i in range(10):
+            Image.fromarray(np.array([levels, levels], kind)).save(tmp_path / name / f"{i}.tif")
+    splits, spec = folder.image_folder(path=str(tmp_path), grey=True)
+    assert spec.encoder.depth == depth
+    assert splits.train.inputs.read([0])[0, 0, 0].tolist() == [0, brightest]
+    assert f"of 16 or 32 bits: {depth[0]:,} is black, {depth[0] + 2 ** depth[1] - 1:,} white" in spec.notes
+
+
+def test_images_of_one_shade_are_said_and_nothing_but_one_shade_is_refused(tmp_path):
+    draw(tmp_path, count=10)
+    Image.new("RGBA", (5, 7), (9, 9, 9, 0)).save(tmp_path / "cat" / "clear.png")
+    _, spec = folder.image_folder(path=str(tmp_path), val_fraction=0, test_fraction=0)
+    assert any(n.startswith("training images of one shade, or wholly transparent: 1 of 31") for n in spec.notes)
+    for file in tmp_path.glob("*/*.png"):
+        Image.new("RGB", (5, 7), "grey").save(file)
+    with pytest.raises(DataError, match="all training images are one and the same shade"):
+        folder.image_folder(path=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("Train", "Valid", "Test"),
+        ("training", "validation", "testing"),
+        ("TRAIN", "VAL", "TEST"),
+        ("seg_train/seg_train", "seg_dev", "seg_test/seg_test"),
+        ("train_images", "val_images", "test-set"),
+        ("TrainSet", "ValSet", "TestSet"),
+    ],
+)
+def test_splits_have_any_usual_name(tmp_path, train, val, test):
+    for name, count in ((train, 10), (val, 2), (test, 3)):
+        draw(tmp_path / name, count=count)
+    splits, spec = folder.image_folder(path=str(tmp_path))
+    assert spec.class_names == ("cat", "dog", "emu")
+    assert [len(part.targets) for part in (splits.train, splits.val, splits.test)] == [30, 6, 9]
+    assert any(note.startswith("splits: train in ") for note in spec.notes)
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    assert folder.image_folder(path=str(draw(tmp_path, ("bus", "train"))))[1].class_names == ("bus", "train")
+
+
+@pytest.mark.parametrize("names", [("2019", "2020"), ("Lernen", "Test")])
+def test_folders_that_hold_the_same_folders_are_no_classes(tmp_path, names):
+    for name in names:
+        draw(tmp_path / name)
+    with pytest.raises(DataError, match=rf"{names[0]} and {names[1]} hold the same folders, cat, dog, emu"):
+        folder.image_folder(path=str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "thumbnails", "Thumbs", "masks", "small"])
+def test_thumbnails_and_masks_are_skipped(tmp_path, name):
+    draw(tmp_path)
+    for kind in ("cat", "dog", "emu"):
+        shutil.copytree(tmp_path / kind, tmp_path / kind / name)
+    splits, spec = folder.image_folder(path=str(tmp_path))
+    assert sum(len(part.targets) for part in (splits.train, splits.val, splits.test)) == 30
+    assert any(n.startswith("skipped, thumbnails or masks of other images: 30 images in ") for n in spec.notes)
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "__MACOSX", "thumbnails", "masks"])
+def test_a_folder_of_thumbnails_or_masks_is_no_class(tmp_path, name):
+    draw(tmp_path, ("cat", "dog", name))
+    assert folder.image_folder(path=str(tmp_path))[1].class_names == ("cat", "dog")
+
+
+def test_with_and_without_a_mask_are_classes(tmp_path):
+    assert folder.image_folder(path=str(draw(tmp_path, ("mask", "none"))))[1].class_names == ("mask", "none")
+
+
+@pytest.mark.parametrize("deeper", ["", "unlabelled"])
+def test_a_flat_test_folder_does_not_stop_training(tmp_path, deeper):
+    draw(tmp_path / "train")
+    draw(tmp_path / "test", ("x",), count=6)
+    (tmp_path / "test" / "x").rename(tmp_path / "all")
+    shutil.rmtree(tmp_path / "test")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "all").rename(tmp_path / "test" / (deeper or "x"))
+    if not deeper:
+        for file in (tmp_path / "test" / "x").iterdir():
+            file.rename(tmp_path / "test" / file.name)
+        (tmp_path / "test" / "x").rmdir()
+    splits, spec = folder.image_folder(path=str(tmp_path))
+    assert [len(part.targets) for part in (splits.train, splits.val, splits.test)] == [21, 3, 6]
+    assert f"left out: 6 images without classes in {tmp_path}/test; predict reads them" in spec.notes
+
+
+def test_a_folder_without_classes_is_refused_with_the_cure(tmp_path):
+    draw(tmp_path / "data" / "pets")
+    with pytest.raises(DataError, match=r"the only class is 'pets'.*data.path=.*/data/pets makes classes"):
+        folder.image_folder(path=str(tmp_path / "data"))
+    with pytest.raises(DataError, match=r"contains no folders, but 10 images; .*dltrain predict input=.*/cat"):
+        folder.image_folder(path=str(tmp_path / "data" / "pets" / "cat"))
+    (tmp_path / "pets.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(DataError, match=r"a file, not a folder; a zip archive; unpack it first: unzip .*pets.zip"):
+        folder.image_folder(path=str(tmp_path / "pets.zip"))
+    with pytest.raises(DataError, match="a URL; download it first: curl -LO https://a.org/pets"):
+        folder.image_folder(path="https://a.org/pets")
+
+
+def test_a_path_that_looks_like_a_number_is_a_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("2024", "1e3"):
+        draw(tmp_path / name)
+        cfg, _ = checked(["data=image_folder", f"data.path={name}"])
+        assert cfg.data.path == name
+        assert len(parts.data(cfg, torch.device("cpu"))[0].train.targets) == 21

@@ -101,7 +101,12 @@ def test_a_header_is_skipped_or_suspected(tmp_path):
     _, spec = text.text(path=path, header=True)
     assert spec.class_names == ("even", "odd")
     _, spec = text.text(path=path)
-    assert any("only line 1 has the label 'label'" in note for note in spec.notes)
+    assert spec.class_names == ("even", "odd")
+    assert "columns: text 'text' and label 'label' of 2; line 1 names the columns" in spec.notes
+    _, spec = text.text(path=path, header=False)
+    assert spec.class_names == ("even", "label", "odd")
+    _, spec = text.text(path=write(tmp_path, [("a first text of all", "unique"), *ROWS]))
+    assert any("only line 1 has the label 'unique'" in note for note in spec.notes)
 
 
 def test_quotes_commas_and_line_ends_in_a_text_are_read(tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -253,8 +254,8 @@ def texts(dltrain, tmp_path):
 
 def test_texts_are_words_lines_or_separated_by_commas(dltrain, texts, monkeypatch):
     expected = ["a", "first", "bbb", "second"]
-    (texts / "lines.txt").write_text("a\n\nbbb\n")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a\nbbb\n"))
+    (texts / "lines.txt").write_text("a\nbbb\n")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a\nbbb\n")))
     for words in (["input=a,bbb"], ["a", "bbb"], ["input=lines.txt"], ["input=-"]):
         lines = dltrain("predict", *words).out.splitlines()
         assert [cell for line in lines for cell in line.split()[:2]] == expected, words
@@ -265,8 +266,14 @@ def test_texts_are_words_lines_or_separated_by_commas(dltrain, texts, monkeypatc
     ("arguments", "message"),
     [
         ([], "input= is needed"),
-        (["input=texts.csv"], "this model reads texts"),
         (["input=x.png"], "no such file; this model reads texts"),
+        (["input=reviws.txt"], "reviws.txt: no such file; this model reads texts; as a text: echo 'reviws.txt' |"),
+        (["input=old/texts"], "old/texts: no such file"),
+        (["reviews.txt", "more.txt"], "reviews.txt: no such file"),
+        (["input=https://a.org/b.csv"], "a URL; download it first: curl -LO https://a.org/b.csv"),
+        (["input=."], ".: a folder, not a file"),
+        (["input=a", "data.val_fraction=0.5"], "data has no val_fraction"),
+        (["input=a", "top=0"], "top=0: expected a whole number of at least 1"),
         (["input=,,"], "the input has no text"),
         (["input=a", "b"], "give one of the two"),
         (["inptu=a"], "did you mean input"),
@@ -276,6 +283,56 @@ def test_texts_that_do_not_fit_are_one_line(dltrain, texts, arguments, message):
     outcome = dltrain("predict", *arguments)
     assert outcome.code in (2, 3)
     assert message in outcome.err
+
+
+def test_a_row_comes_out_for_each_line(dltrain, texts):
+    given = ["a", "", "bbb\u2028b", "  ", "ab\x0cb"]
+    (texts / "lines.txt").write_text("\r\n".join(given) + "\n", newline="")
+    outcome = dltrain("predict", "input=lines.txt", "output=p.csv")
+    assert "note   without a prediction: 2 of 5 texts, which are empty" in outcome.err
+    rows = list(csv.reader(io.StringIO((texts / "p.csv").read_bytes().decode(), newline="")))
+    assert rows[0] == ["input", "prediction", "probability first", "probability second"]
+    assert [row[0] for row in rows[1:]] == given
+    assert rows[2][1:] == rows[4][1:] == ["", "", ""]
+    assert rows[1][1] == "first"
+    assert dltrain("predict", "input=lines.txt", "output=p.jsonl").code == 0
+    made = [json.loads(line) for line in (texts / "p.jsonl").read_text().split("\n")[:-1]]
+    assert [row["input"] for row in made] == given
+    assert [row["prediction"] for row in made] == [row[1] or None for row in rows[1:]]
+    assert [f"{row['probabilities']['first']:.6f}" for row in made[::2]] == [row[2] for row in rows[1::2]]
+
+
+def test_a_table_of_texts_comes_back_with_predictions(dltrain, texts):
+    (texts / "new.csv").write_text('id;text\n7;"a; a"\n8;bbb\n')
+    assert dltrain("predict", "input=new.csv", "data.text=text", "output=p.tsv").code == 0
+    rows = list(csv.reader((texts / "p.tsv").read_text().splitlines(), delimiter="\t"))
+    assert [row[:3] for row in rows] == [["id", "text", "prediction"], ["7", "a; a", "first"], ["8", "bbb", "second"]]
+    lines = dltrain("predict", "input=texts.csv").out.splitlines()  # written as the training file
+    assert len(lines) == 80
+    assert lines[0].split()[:2] == ["a", "first"]
+
+
+def test_the_likeliest_classes_and_json_go_to_the_terminal(dltrain, texts):
+    (made,) = map(json.loads, dltrain("predict", "input=a", "--json", "top=1").out.splitlines())
+    assert (made["input"], made["prediction"], list(made["probabilities"])) == ("a", "first", ["first"])
+    assert dltrain("predict", "input=a", "top=1").out.count("%") == 1
+    rows = list(csv.DictReader(dltrain("predict", "a", "bbb", "output=-", "top=2").out.splitlines()))
+    assert [(row["prediction"], row["prediction 2"]) for row in rows] == [("first", "second"), ("second", "first")]
+    dltrain("predict", "a", "bbb", "output=p.json")
+    assert [row["prediction"] for row in json.loads((texts / "p.json").read_text())] == ["first", "second"]
+
+
+def test_unknown_characters_are_said_or_refused(dltrain, texts):
+    assert "note   input: 2 of 3 characters are unknown in training: 'x'\n" in dltrain("predict", "input=axx").err
+    outcome = dltrain("predict", "input=axx", "unknown=error")
+    assert (outcome.code, outcome.out) == (3, "")
+    assert "2 of 3 characters are unknown in training" in outcome.err
+
+
+def test_a_file_in_another_encoding_is_read_as_the_error_says(dltrain, texts):
+    (texts / "latin.txt").write_bytes("a\nbü\n".encode("latin-1"))
+    assert "set it: data.encoding=latin-1" in dltrain("predict", "input=latin.txt").err
+    assert "bü" in dltrain("predict", "input=latin.txt", "data.encoding=latin-1").out
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from trainer.config.keys import PATHS, SLOTS, literal, parse_line, quoted, unquoted
+from trainer.config.keys import AS_TYPED, PATHS, SLOTS, literal, parse_line, quoted, unquoted
 from trainer.config.launchers import use_presets
 from trainer.config.schema import CONF, KNOBS, Config, groups
 from trainer.errors import ConfigError, nearest
@@ -136,6 +136,8 @@ def parse_all(overrides: Sequence[str]) -> list[Override]:
                 items = ",".join(i if re.fullmatch(r"[\w.-]+", i) else f"'{i}'" for i in re.split(" *, *", value[1:-1]))
                 cure = f'quote such names in the list: "{prefix}{key}=[{items}]"'
             raise ConfigError(f"{line}: invalid syntax; {cure}") from error
+        if key in AS_TYPED and isinstance(found[-1].value(), int | float):  # a folder 2024, a column 1e3
+            found[-1:] = parser.parse_overrides([f"{prefix}{key}={quoted(value or '')}"])
     return found
 
 

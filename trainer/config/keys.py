@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 PATHS = ("data.root", "data.path", "data.test_path")  # settings that name a file or a folder
 SLOTS = ("data", "model", "loss", "optim", "scheduler")  # groups that build one component each
 
+AS_TYPED = (*PATHS, "data.target", "data.text", "data.label")  # never numbers
+
 
 class Line(NamedTuple):
     """The parts of an override line."""

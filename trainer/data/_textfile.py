@@ -14,6 +14,18 @@ from typing import Any
 from trainer.errors import DataError
 
 HEAD = 1 << 16  # bytes that are inspected first
+SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
+BINARY = {  # first bytes -> what such a file is, and how to get what it holds
+    b"PK\x03\x04": "a zip archive; unpack it first: unzip {name}",
+    b"PAR1": "a Parquet file; save it as .csv with pandas: read_parquet({name!r}).to_csv('data.csv', index=False)",
+    b"\xd0\xcf\x11\xe0": "a spreadsheet or document; save it as .csv first",
+    b"7z\xbc\xaf": "a 7z archive; unpack it first: 7z x {name}",
+    b"Rar!": "a rar archive; unpack it first: unrar x {name}",
+    b"SQLite f": "a database; save the table as .csv first",
+    b"%PDF": "a PDF; save its text or table as .csv first",
+    b"\x89PNG": "an image; data=image_folder reads folders of images",
+    b"\xff\xd8\xff": "an image; data=image_folder reads folders of images",
+}
 
 
 class Text(io.TextIOWrapper):
@@ -41,9 +53,13 @@ def head(path: Path, encoding: str) -> tuple[str, str]:
         "".encode(encoding)
     except LookupError as error:
         raise ValueError(f"encoding={encoding} is not known; try utf-8, latin-1, cp1252 or utf-16") from error
+    if is_url(str(path)):
+        raise DataError(f"{path}: {wrong_kind(path)}")
     if not path.is_file():
-        what = "a folder, not a file" if path.is_dir() else "not a file" if path.exists() else "no such file"
-        raise DataError(f"{path.absolute()}: {what}")
+        what = "a folder, not a file; data=image_folder reads a folder of images" if path.is_dir() else "no such file"
+        raise DataError(f"{path.absolute()}: {'not a file' if path.exists() and not path.is_dir() else what}")
+    if what := wrong_kind(path):
+        raise DataError(f"{path}: {what}")
     with data_errors(path, encoding):
         with open_text(path, encoding) as file:
             start = bytes(file.buffer.read(HEAD))
@@ -55,6 +71,35 @@ def head(path: Path, encoding: str) -> tuple[str, str]:
         if "\0" in text:
             raise UnicodeError
     return (text if len(start) < HEAD else text[: text.rfind("\n") + 1] or text), encoding
+
+
+def is_url(path: str) -> bool:
+    """Return whether a path is a URL, even one that lost a slash as a path."""
+    return bool(re.match(r"[a-z0-9]{2,}:/", path, re.IGNORECASE))
+
+
+def wrong_kind(path: Path) -> str:
+    """Say what a file is that is never read, and the way out; nothing if it may be text."""
+    name = str(path)
+    if is_url(name):
+        return f"a URL; download it first: curl -LO {re.sub(':/+', '://', name, count=1)}"
+    if name.lower().endswith(SPREADSHEETS):
+        return "a spreadsheet; save it as .csv first"
+    if name.lower().endswith((".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")):
+        return f"an archive; unpack it first: tar -xf {name}"
+    if not path.is_file():
+        return ""
+    with data_errors(path, ""), path.open("rb") as file:
+        start = file.read(8)
+    return next((what.format(name=name) for first, what in BINARY.items() if start.startswith(first)), "")
+
+
+def read_lines(path: Path, encoding: str) -> list[str]:
+    r"""Return all lines of a text file, split at \n and \r\n alone; blank ones count."""
+    _, encoding = head(path, encoding)
+    with data_errors(path, encoding), open_text(path, encoding) as file:
+        lines = re.split(r"\r?\n", file.read())
+    return lines if lines[-1] else lines[:-1]
 
 
 @contextmanager

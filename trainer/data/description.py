@@ -9,7 +9,7 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, is_dataclass, replace
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -24,7 +24,6 @@ from trainer.data.tensors import DataSpec, Loaders, shaped
 from trainer.errors import DataError
 
 FORMAT = 1  # a later one is not guessed at
-LATER = {"median", "unit"}  # fields that older runs do not have; None there
 LARGEST = 2**28  # numbers in an example, and training examples: more is a mistake, or malice
 SAMPLE = 4 * 2**20  # bytes of the inputs of a split that are hashed
 FILES = 10_000  # of a split's that are looked at
@@ -56,19 +55,17 @@ def dumps(spec: DataSpec, targets: Tensor) -> bytes:
         num_classes = 2 if spec.task == "binary" else spec.out_features
         counts = torch.bincount(targets.flatten().long().cpu(), minlength=num_classes).tolist()
     try:
-        found = Description(replace(spec, notes=()), tuple(counts))
-        plain = {"format": FORMAT, **asdict(found, dict_factory=_without_later)}
-        # A number of NumPy, or a tensor, is written as Python's numbers, which JSON keeps exactly.
-        content = json.dumps(plain, allow_nan=False, default=lambda value: value.tolist()).encode()
+        content = written(Description(replace(spec, notes=()), tuple(counts)))
         loads(content)
     except (TypeError, ValueError, AttributeError) as error:
         raise DataError(f"what the data says of itself cannot be kept: {error}") from error
     return content
 
 
-def _without_later(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Leave out fields that came later and say nothing, so that older runs' descriptions stay equal to new ones."""
-    return {name: value for name, value in items if name not in LATER or value is not None}
+def written(described: Description) -> bytes:
+    """Return it as JSON; a number of NumPy, or a tensor, as Python's numbers, which JSON keeps exactly."""
+    plain = {"format": FORMAT, **asdict(described)}
+    return json.dumps(plain, allow_nan=False, default=lambda value: value.tolist()).encode()
 
 
 def loads(content: bytes) -> Description:
@@ -111,6 +108,7 @@ def _check(spec: DataSpec) -> None:
     if isinstance(encoder, ImageEncoder):
         drawn = encoder.drawing
         wrong["largest"] = not 1 <= encoder.largest <= 255
+        wrong["depth"] = not (1 <= encoder.depth[1] <= 32 and abs(encoder.depth[0]) <= 2**32)
         wrong["drawing"] = drawn is not None and not (
             0 < drawn.side <= max(encoder.size) and 0 <= drawn.background <= 1 and 0 <= drawn.fill <= 1
         )
@@ -132,10 +130,10 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
             return from_plain(one, plain, where)
     if is_dataclass(kind) and isinstance(plain, dict):
         hints = get_type_hints(kind)
-        plain = {**dict.fromkeys(LATER & hints.keys()), **plain}
-        if plain.keys() != hints.keys():
+        added = {f.name for f in fields(kind) if f.default is not MISSING}  # since an older version wrote it, perhaps
+        if plain.keys() - hints.keys() or hints.keys() - added - plain.keys():
             raise ValueError(f"{where}: has {', '.join(sorted(plain))}, expected {', '.join(sorted(hints))}")
-        return kind(**{name: from_plain(hint, plain[name], f"{where}.{name}") for name, hint in hints.items()})  # type: ignore[operator]
+        return kind(**{name: from_plain(hints[name], item, f"{where}.{name}") for name, item in plain.items()})  # type: ignore[operator]
     if origin is Mapping and isinstance(plain, dict):
         return {key: from_plain(inner[1], item, f"{where}.{key}") for key, item in plain.items()}
     if origin in (list, tuple) and isinstance(plain, list):

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from trainer.data._textfile import cleaned, data_errors, head, open_text, rare, shown
-from trainer.data._vocabulary import CUTTERS, UNKNOWN, Vocabulary, cut
+from trainer.data._textfile import cleaned, listed, rare, shown
+from trainer.data._texts import TextTable, open_texts, text_and_label
+from trainer.data._vocabulary import UNKNOWN, Vocabulary, cut, unit_for
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
 from trainer.errors import DataError, nearest
 
@@ -33,64 +33,102 @@ def names(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tu
                 f"{file.absolute()}: no such file; expected lines of name,country; data.root= sets another folder, "
                 "and data=text reads your own texts"
             )
-    return text(path=str(path), test_path=str(test_path), val_fraction=val_fraction, seed=seed)
+    how: dict[str, Any] = {"separator": ",", "header": False, "text": "1", "label": "2"}
+    return text(path=str(path), test_path=str(test_path), val_fraction=val_fraction, seed=seed, **how)
 
 
 def text(
     *,
     path: str,
     test_path: str | None = None,
+    text: str | None = None,
+    label: str | None = None,
     tokens: str = "characters",
     max_length: int = 64,
     min_count: int = 2,
-    header: bool = False,
+    separator: str = "auto",
+    header: bool | str = "auto",
     missing: str = "error",
     encoding: str = "utf-8",
+    unknown: str = "note",
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
 ) -> tuple[Splits, DataSpec]:
-    """Load a CSV file of texts and labels (.csv, .csv.gz): inputs `(N, L)` int32, L at most `max_length` tokens.
+    """Load a table of texts and labels (.csv, .tsv, .jsonl, also .gz): inputs `(N, L)` int32.
 
-    A token is a character, or a word in lower case. Tokens with fewer than `min_count` occurrences in the training
-    split count as unknown, so that the model learns to handle those. `missing=drop` drops lines without text or label.
-    If `test_path` is given, that file is the test split, and `test_fraction` is not used.
+    L is at most `max_length` tokens. A token is a character, or a word in lower case; in scripts without spaces between
+    words, each character is one. Tokens with fewer than `min_count` occurrences in the training split count as unknown,
+    so that the model learns to handle those.
+
+    Args:
+        path: The file.
+        test_path: A file that is the test split instead of test_fraction.
+        text: The column of the texts, by name or number; by default that which is called so, or has more values.
+        label: The column of the labels.
+        tokens: characters or words.
+        max_length: Tokens to read of a text.
+        min_count: Occurrences of a known token.
+        separator: auto, a character, or comma, semicolon, tab or pipe.
+        header: Whether the first line names the columns: auto, true or false.
+        missing: What to do about a row without text or label: error, or drop it.
+        encoding: The text encoding; a byte order mark is recognised.
+        unknown: What to do about tokens of the test file that training does not know: note or error.
+        val_fraction: Fraction of rows for validation.
+        test_fraction: Fraction of rows for testing.
+        seed: The seed of the split.
 
     Raises:
-        DataError: no such file, a line without text and label, or a label unknown in training; names the line.
+        DataError: no such file, a row without text or label, or a label unknown in training; names the line.
         ValueError: an invalid option.
     """
-    if tokens not in CUTTERS or max_length < 1:
+    if tokens not in ("characters", "words") or max_length < 1:
         raise ValueError(f"tokens={tokens} max_length={max_length}: expected characters or words, and at least 1")
-    if missing not in ("error", "drop"):
-        raise ValueError(f"missing={missing}: expected error or drop")
+    _check(missing, unknown)
     notes: list[str] = []
-    rows, test_rows = (
-        _filled(Path(file), tokens, header, missing, encoding, notes) if file else [] for file in (path, test_path)
+    how: dict[str, Any] = {"separator": separator, "encoding": encoding, "header": header}
+    table = open_texts(path, columns=(text, label), **how)
+    at, of, chosen = text_and_label(table, text, label)
+    notes += chosen
+    names = table.names[at], table.names[of]
+    rows = _filled(table, at, of, tokens, missing, notes)
+    test_rows = (
+        _labelled(open_texts(test_path, columns=names, **how), *names, tokens, missing, notes) if test_path else []
     )
     labels = sorted({row.label for row in rows})
     if len(labels) < 2:
         raise DataError(f"{path}: the only label is {shown(labels[0])}; expected at least two")
+    if len(labels) > max(2, len(rows) / 2):
+        what = f"{len(rows):,} rows have {len(labels):,} labels, such as {shown(labels[0])}"
+        raise DataError(f"{path}: {what}: is that the column of the labels? data.text= and data.label= choose columns")
     targets, test_targets = _targets(path, rows, labels, path), _targets(str(test_path), test_rows, labels, path)
-    if not header and sum(row.label == rows[0].label for row in rows) == 1:
+    if header == "auto" and not table.header and sum(row.label == rows[0].label for row in rows) == 1:
         notes.append(f"only line 1 has the label {shown(rows[0].label)}: if it is a header, set data.header=true")
 
-    notes += rare({cleaned(label): count for label, count in Counter(row.label for row in rows).items()}, "texts")
+    sizes = Counter(cleaned(row.label) for row in rows)
+    notes.append(f"labels: {listed([f'{cleaned(label)} {sizes[cleaned(label)]:,}' for label in labels], 20)}")
+    if alike := [
+        label for label in labels if label.casefold() in {other.casefold() for other in labels if other != label}
+    ]:
+        notes.append(f"labels that differ in case alone: {listed([*map(shown, alike)])}")
+    notes += rare(sizes, "texts")
 
     elsewhere = None if test_path else test_fraction
     parts = split(targets, val_fraction=val_fraction, test_fraction=elsewhere, seed=seed, stratify=True)
     texts, test_texts = ([row.text for row in part] for part in (rows, test_rows))
-    counts = Counter(token for index in parts[0].tolist() for token in cut(texts[index], tokens))
-    lengths = [len(cut(text, tokens)) for text in (*texts, *test_texts)]
+    unit, more = unit_for([texts[index] for index in parts[0].tolist()], tokens)
+    counts = Counter(token for index in parts[0].tolist() for token in cut(texts[index], unit))
+    lengths = [len(cut(text, unit)) for text in (*texts, *test_texts)]
     known = tuple(sorted(token for token, count in counts.items() if count >= min_count))
-    vocabulary = Vocabulary(known, tokens, min(max_length, max(lengths)))
-    notes.append(f"{len(known)} {tokens} in the vocabulary, at most {vocabulary.max_length} read per text")
+    vocabulary = Vocabulary(known, unit, min(max_length, max(lengths)), *names)
+    notes += [f"{len(known)} {tokens} in the vocabulary, at most {vocabulary.max_length} read per text", *more]
     if max(lengths) > max_length:
         notes.append(f"longer and cut: {sum(n > max_length for n in lengths)} texts; data.max_length= reads more")
 
     splits = splits_of(vocabulary.encode(texts), targets, parts)
     if test_path:
         splits = replace(splits, test=Examples(vocabulary.encode(test_texts), test_targets))
+        notes += unknown_tokens(test_path, vocabulary, test_texts, unknown)
     about = {"vocab_size": len(known) + UNKNOWN + 1, "encoder": vocabulary, "notes": tuple(notes)}
     return splits, spec_of_classes(labels, vocabulary.in_shape, target_name="label", **about)
 
@@ -100,19 +138,50 @@ def other_texts(
     vocabulary: Vocabulary,
     labels: Sequence[str],
     *,
-    header: bool = False,
+    text: str | None = None,
+    label: str | None = None,
     missing: str = "error",
-    encoding: str = "utf-8",
+    unknown: str = "note",
+    **how: Any,
 ) -> tuple[Examples, list[str]]:
     """Return the texts of another file, encoded like the training texts, and notes for the user.
+
+    Columns are those of training unless they are given; `how` the file is written is as for `open_texts`.
 
     Raises:
         DataError: as for the training file, or a label unknown in training.
     """
+    _check(missing, unknown)
     notes: list[str] = []
-    rows = _filled(Path(path), vocabulary.unit, header, missing, encoding, notes)
+    names = text or vocabulary.text, label or vocabulary.label
+    rows = _labelled(open_texts(path, columns=names, **how), *names, vocabulary.unit, missing, notes)
     targets = _targets(path, rows, labels, "the training file")
-    return Examples(vocabulary.encode([row.text for row in rows]), targets), notes
+    texts = [row.text for row in rows]
+    return Examples(vocabulary.encode(texts), targets), notes + unknown_tokens(path, vocabulary, texts, unknown)
+
+
+def unknown_tokens(name: str, vocabulary: Vocabulary, texts: Sequence[str], unknown: str) -> list[str]:
+    """Return a note on tokens that training does not know, if there are any.
+
+    Raises:
+        DataError: there are, and `unknown` is error.
+    """
+    found, total = vocabulary.unknown(texts)
+    if not found:
+        return []
+    what = "characters" if vocabulary.unit == "characters" else "words"
+    most = listed([shown(token) for token, _ in found.most_common(5)], 5)
+    more = f" and {len(found) - 5:,} others" if len(found) > 5 else ""
+    note = f"{cleaned(Path(name).name)}: {found.total():,} of {total:,} {what} are unknown in training: {most}{more}"
+    if unknown == "error":
+        raise DataError(f"{note}; unknown=note takes them as unknown")
+    return [note]
+
+
+def _check(missing: str, unknown: str) -> None:
+    for name, value, valid in [("missing", missing, ("error", "drop")), ("unknown", unknown, ("note", "error"))]:
+        if value not in valid:
+            raise ValueError(f"{name}={value}: expected {' or '.join(valid)}")
 
 
 def _targets(path: str, rows: Sequence[Row], labels: Sequence[str], whose: str) -> Tensor:
@@ -133,36 +202,22 @@ class Row(NamedTuple):
     line: int
 
 
-def _filled(file: Path, unit: str, header: bool, missing: str, encoding: str, notes: list[str]) -> list[Row]:
+def _labelled(table: TextTable, text: str, label: str, unit: str, missing: str, notes: list[str]) -> list[Row]:
+    return _filled(table, table.place(text), table.place(label), unit, missing, notes)
+
+
+def _filled(table: TextTable, at: int, of: int, unit: str, missing: str, notes: list[str]) -> list[Row]:
     """Return a file's rows with text and label; raise a DataError if others may not be dropped."""
-    rows = list(_rows(file, encoding))[header:]
     kept: list[Row] = []
     empty: list[Row] = []
-    for row in rows:
+    for cells, line in table.rows:
+        row = Row(cells[at], cells[of].strip(), line)
         (kept if cut(row.text, unit) and row.label else empty).append(row)
     if empty and missing == "error":
         what = "label" if cut(empty[0].text, unit) else "text"
-        raise DataError(f"{file}: line {empty[0].line}: an empty {what}; data.missing=drop drops such lines")
+        raise DataError(f"{table.path}: line {empty[0].line}: an empty {what}; data.missing=drop drops such lines")
     if empty:
-        notes.append(f"left out: {len(empty)} lines of {cleaned(file.name)} without text or label")
+        notes.append(f"left out: {len(empty)} lines of {cleaned(table.path.name)} without text or label")
     if not kept:
-        raise DataError(f"{file}: no lines with a text and a label")
+        raise DataError(f"{table.path}: no lines with a text and a label")
     return kept
-
-
-def _rows(file: Path, encoding: str) -> Iterator[Row]:
-    """Yield the rows of a file, except blank lines."""
-    _, encoding = head(file, encoding)
-    csv.field_size_limit(1 << 24)
-    line = 1
-    with data_errors(file, encoding), open_text(file, encoding) as lines:
-        reader = csv.reader(iter(lines.readline, ""), strict=True, skipinitialspace=True)
-        try:
-            for fields in reader:
-                if len(fields) not in (0, 2):
-                    raise DataError(f"{file}: line {line} has {len(fields)} fields, expected 2: text and label")
-                if fields:
-                    yield Row(fields[0], fields[1].strip(), line)
-                line = reader.line_num + 1
-        except csv.Error as error:
-            raise DataError(f"{file}: the row that starts in line {line} cannot be read: {error}") from error

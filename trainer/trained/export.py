@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.build import parts
+from trainer.data._vocabulary import Vocabulary
 from trainer.errors import CheckpointError, ConfigError, DltrainError
 from trainer.models.rnn import PADDING, Recurrent
 from trainer.models.scratch import Scratch, Sigmoid
@@ -39,7 +40,7 @@ TOLERANCE = 1e-4  # absolute, or relative where outputs are larger than 1
 HOW = {  # how inputs are encoded
     "features": "one input per column, (value - mean) / std; a categorical column has one per category, 1 or 0",
     "image": "pixels from 0 to largest, channels first, grey or RGB, of this size: (pixel - mean) / std",
-    "tokens": "index of each token in tokens, plus 2; 1 for unknown tokens; padded with 0 to max_length",
+    "tokens": "cut as tokenizer says; index of each in tokens, plus 2; 1 for unknown ones; padded with 0 to max_length",
 }
 
 
@@ -142,6 +143,7 @@ def about(model: Trained, form: str, file: str, inputs: Tensor) -> dict[str, Any
         "multiclass": f"(batch, {spec.out_features}), logits: their softmax is the probability of each class",
     }
     described = json.loads(model.description)["spec"]
+    tokenizer = {"tokenizer": spec.encoder.tokenizer} if isinstance(spec.encoder, Vocabulary) else {}
     return {
         "file": file,
         "format": form,
@@ -151,7 +153,7 @@ def about(model: Trained, form: str, file: str, inputs: Tensor) -> dict[str, Any
         "task": spec.task,
         "class_names": list(spec.class_names),
         "target": {key: described[key] for key in ("target_name", "target_mean", "target_std")},
-        "preprocessing": {"how": HOW[spec.kind], **(described["encoder"] or {})},
+        "preprocessing": {"how": HOW[spec.kind], **(described["encoder"] or {}), **tokenizer},
         "use": [line.format(file=file) for line in USES[form]],
     }
 

@@ -134,7 +134,8 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
         loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
     _, meter, _ = metrics(cfg, spec, found.f1)
     built = model.eval(), loss, meter, where, autocast
-    return Trained(found.folder, cfg, spec, *built, saved.data, found.summary, notes)
+    now = description.written(described)  # of an older run, with what was added since
+    return Trained(found.folder, cfg, spec, *built, now, found.summary, notes)
 
 
 def config_of(folder: Path) -> DictConfig:

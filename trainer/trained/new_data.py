@@ -1,6 +1,6 @@
 """Read a run's own data again, or new data the way its training data was read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -9,7 +9,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.build import parts
-from trainer.config.keys import PATHS, key_of, value_of
+from trainer.config.keys import AS_TYPED, key_of, value_of
 from trainer.config.targets import component, parameters_of
 from trainer.data import description
 from trainer.data._image.encoder import ImageEncoder
@@ -33,7 +33,8 @@ FILES = {  # dataset that reads files -> kind
     "trainer.data.text.text": "tokens",
 }
 HOW = ("separator", "decimal", "thousands", "encoding", "header", "missing_marks")  # settings of how a table is written
-USED = ("path", "missing", "unknown", "workers", *HOW)  # settings of files that may differ from the run's
+OF_TEXTS = ("text", "separator", "encoding", "header")
+USED = ("path", "missing", "unknown", "workers", "text", "label")  # other settings of files that may differ
 Read = tuple[Examples, Callable[..., BatchLoader], list[str]]  # stored examples, the loader for them, notes to print
 
 
@@ -68,7 +69,7 @@ def other_data(model: Trained, overrides: list[str], config_dir: str | None) -> 
         cfg = model.cfg.copy()
         cfg.data = checked(overrides, config_dir)[0].data
     else:
-        cfg = _with_data(model.cfg, overrides)
+        cfg = with_data(model, overrides)
     if cfg.data["_target_"] in FILES:
         _check_used(overrides, cfg, model.cfg)
     examples, kind, notes = _read(cfg, model.spec)
@@ -77,24 +78,41 @@ def other_data(model: Trained, overrides: list[str], config_dir: str | None) -> 
 
 def _check_used(overrides: list[str], cfg: DictConfig, own: DictConfig) -> None:
     """Raise ConfigError for a setting that would be ignored: the run's encoder decides it."""
+    used = [*USED[: None if FILES[cfg.data["_target_"]] == "tokens" else 4], *HOW]
     for line in overrides:
         name = key_of(line).removeprefix("data.")
-        if name not in ("data", *USED) and cfg.data[name] != own.data.get(name):
+        if name not in ("data", *used) and cfg.data[name] != own.data.get(name):
             raise ConfigError(
                 f"{line}: the run has {name}={own.data.get(name)}, and other data is read in the same way; only "
-                f"{', '.join(f'data.{key}' for key in USED)} may differ"
+                f"{', '.join(f'data.{key}' for key in used)} may differ"
             )
 
 
-def _with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
+def with_data(model: Trained, overrides: Sequence[str], known: Sequence[str] | None = None) -> DictConfig:
+    """Return the run's config for other data: texts and labels are in the columns of training, if nothing is said.
+
+    Raises:
+        ConfigError: a setting is not among the `known`, by default those of the run's data.
+    """
+    cfg = model.cfg.copy()
+    if isinstance(model.spec.encoder, Vocabulary):
+        cfg.data.text = cfg.data.label = None
+    return _with_data(cfg, overrides, known)
+
+
+def _with_data(cfg: DictConfig, overrides: Sequence[str], known: Sequence[str] | None = None) -> DictConfig:
     """Return the config with other data settings, such as `data.path=other.csv`."""
     cfg = cfg.copy()
-    known = parameters_of("data", cfg.data["_target_"])
+    of_data = f"the run's data, {cfg.data['_target_']}, has"
+    of_data, known = (
+        (of_data, parameters_of("data", cfg.data["_target_"])) if known is None else ("here, data has", known)
+    )
     for line in overrides:
         key, value = key_of(line).removeprefix("data."), value_of(line)
         if key not in known:
-            raise ConfigError(f"{line}: the run's data, {cfg.data['_target_']}, has no {key}; {nearest(key, known)}")
-        cfg.data[key] = value if key_of(line) in PATHS else yaml.safe_load(value)
+            raise ConfigError(f"{line}: {of_data} no {key}; {nearest(key, known)}")
+        is_typed = f"data.{key}" in AS_TYPED and not value.startswith("[")
+        cfg.data[key] = value if is_typed else yaml.safe_load(value)
     return cfg
 
 
@@ -111,7 +129,7 @@ def _read(cfg: DictConfig, spec: DataSpec) -> Read:
         examples, notes = other_rows(file, encoder, data.get("missing", "error"), data.get("unknown", "note"))
         return examples, TensorLoader, notes
     if target in FILES and isinstance(encoder, Vocabulary):
-        options = {key: data[key] for key in ("header", "missing", "encoding") if key in data}
+        options = how(data, (*OF_TEXTS, "label", "missing", "unknown"))
         examples, notes = other_texts(data["path"], encoder, spec.class_names, **options)
         return examples, TensorLoader, notes
     if target in FILES and isinstance(encoder, ImageEncoder):
@@ -133,9 +151,9 @@ def encoder_of(spec: DataSpec) -> Any:
     return spec.encoder
 
 
-def how(data: dict[str, Any]) -> dict[str, Any]:
+def how(data: Mapping[str, Any], keys: Sequence[str] = HOW) -> dict[str, Any]:
     """Return the settings that say how a table is written."""
-    return {key: data[key] for key in HOW if key in data}
+    return {key: data[key] for key in keys if key in data}
 
 
 def _other_images(made: tuple[Splits, DataSpec], encoder: ImageEncoder, spec: DataSpec, cure: str) -> Read:

@@ -1,7 +1,8 @@
-"""Predict for new inputs, and print the predictions or write them to a CSV file."""
+"""Predict for new inputs, and print the predictions or write them as CSV or JSON."""
 
 import csv
 import glob
+import json
 import os
 import re
 import sys
@@ -9,170 +10,307 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from trainer.data._image.file import SUFFIXES, printable
+from trainer.data._image.folders import contents, notes_on
 from trainer.data._table.file import open_table
 from trainer.data._table.splits import like_training
-from trainer.data.folder import files_like_training, images_below
+from trainer.data._textfile import is_url, read_lines, wrong_kind
+from trainer.data._texts import TABLES, is_table, open_texts
+from trainer.data._vocabulary import cut
+from trainer.data.folder import files_like_training, one_shade
+from trainer.data.text import unknown_tokens
 from trainer.errors import ConfigError, DataError, check_new, naming
 from trainer.files import replacing
 from trainer.trained.model import Trained
-from trainer.trained.new_data import encoder_of, how
+from trainer.trained.new_data import HOW, OF_TEXTS, encoder_of, how, with_data
 from trainer.view import streams
 
-TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 ENDING = r"(\.csv|\.tsv|\.txt)?(\.gz)?$"  # of a table's name
+LINES, ARRAY = (".jsonl", ".ndjson"), ".json"  # suffixes of outputs; others are CSV
+FILES = (*TABLES, *SUFFIXES, ".txt", ".md", ".log", ".gz", ".zip", ".xlsx", ".xls", ".parquet", ".pdf", ".docx")
 TOP = 3  # classes to print
 BATCH, AT_ONCE = 256, 100_000  # images or texts, and rows of a table; more would be hardly faster
+Chances = list[tuple[str, float]]  # classes with their probabilities
+READS = {"features": (*HOW, "unknown"), "tokens": (*OF_TEXTS, "unknown"), "image": ()}  # settings of data, by kind
 
 
-def of_table(model: Trained, inputs: list[str], output: str) -> None:
+class Wanted(NamedTuple):
+    """What to predict for, and in which form."""
+
+    inputs: list[str]
+    output: str = ""
+    as_json: bool = False
+    top: int | None = None  # classes of each prediction; all in a file
+    overrides: Sequence[str] = ()  # data.KEY=VALUE, how the input is written
+
+
+class Rows(NamedTuple):
+    """What was given for each prediction, in columns, and the prediction: classes, a number, or None for no input."""
+
+    names: Sequence[str]
+    cells: Iterable[Sequence[str]]
+    found: Iterable[Chances | float | None]
+
+
+def predict(model: Trained, wanted: Wanted) -> None:
+    """Predict for a table, images or texts, whichever the model reads.
+
+    Raises:
+        ConfigError: a setting that has no meaning for this model.
+        DataError: an input that the model cannot read.
+        FileSystemError: the output exists.
+    """
+    if wanted.top and model.spec.task == "regression":
+        raise ConfigError(f"dltrain predict: top={wanted.top}: this model predicts a number, not classes")
+    {"features": of_table, "image": of_images, "tokens": of_texts}[model.spec.kind](model, wanted)
+
+
+def of_table(model: Trained, wanted: Wanted) -> None:
     """Copy a table unchanged, with new columns for the prediction and the probability of each class.
 
     By default into a file in the working folder or, for standard input, the terminal.
-
-    Raises:
-        ConfigError: several tables.
-        DataError: a column is missing, a cell cannot be read, or a new column's name is taken.
-        FileSystemError: the output exists.
     """
-    if len(inputs) > 1:
-        raise ConfigError(f"dltrain predict: expected one table, got {len(inputs)}")
-    path, encoder, titles = inputs[0], encoder_of(model.spec), _titles(model)
-    output = output or ("-" if path == "-" else f"{re.sub(ENDING, '', Path(path).name)}-predictions.csv")
+    if len(wanted.inputs) > 1:
+        raise ConfigError(f"dltrain predict: expected one table, got {len(wanted.inputs)}")
+    path, encoder = wanted.inputs[0], encoder_of(model.spec)
+    default = "-" if path == "-" or wanted.as_json else f"{re.sub(ENDING, '', Path(path).name)}-predictions.csv"
+    output = wanted.output or default
     with _as_file(path) as named:
-        file = open_table(named, **how(dict(model.cfg.data)), single=len(encoder.names) == 1)
-        if taken := [title for title in titles if title in file.names]:
-            raise DataError(f"{path}: already has a column {taken[0]!r}; drop or rename it")
-        found, notes = like_training(file, encoder, encoder.names, model.cfg.data.get("unknown", "note"))
-        print(*(f"note   {note}" for note in notes), sep="\n", end="\n" if notes else "", file=sys.stderr)
-        rows = torch.from_numpy(encoder.encode(found.frame, file.error))
-        cells = _cells(model, model.outputs(rows.split(AT_ONCE)), file.decimal)
-        with _written(output) as target:
-            writer = csv.writer(target, delimiter=file.separator, lineterminator="\n")
-            records = (fields for _, fields in file.records())
-            if file.header:
-                writer.writerow([*next(records), *titles])
-            for fields, more in zip(records, cells, strict=True):
-                writer.writerow([*fields, *more])
+        data = with_data(model, wanted.overrides, READS[model.spec.kind]).data
+        file = open_table(named, **how(data), single=len(encoder.names) == 1)
+        read, notes = like_training(file, encoder, encoder.names, data.get("unknown", "note"))
+        rows = torch.from_numpy(encoder.encode(read.frame, file.error))
+        found = _found(model, model.outputs(rows.split(AT_ONCE)), wanted.top)
+        records = (fields for _, fields in file.records())
+        if file.header:
+            next(records)
+        given = Rows(file.names, records, found)
+        _write(model, wanted, given, output, path, file.separator, file.decimal, file.header)
+    _say(notes)
     if output != "-":
+        titles = _titles(model, wanted.top)
         print(f"{len(rows):,} rows with {', '.join(titles[:4])}{', ...' if len(titles) > 4 else ''} in {output}")
 
 
-def of_images(model: Trained, inputs: list[str], output: str) -> None:
-    """Predict for images: files, folders and patterns.
-
-    Raises:
-        DataError: there is no image, or a file cannot be read.
-        FileSystemError: the output exists.
-    """
-    paths = _image_paths(inputs)
+def of_images(model: Trained, wanted: Wanted) -> None:
+    """Predict for images: files, folders and patterns."""
+    paths, notes = _image_paths(wanted.inputs)
     files = files_like_training(paths, encoder_of(model.spec))
-    _print_or_write(model, paths, map(files.read, _parts(range(len(paths)))), output)
+    plain: list[str] = []
+
+    def batches() -> Iterator[Tensor]:
+        for places in _parts(range(len(paths))):
+            batch = files.read(places)
+            plain.extend(paths[places[at]] for at in one_shade(batch).nonzero().flatten().tolist())
+            yield batch
+
+    names = [printable(path) for path in paths]
+    found = _found(model, model.outputs(batches()), wanted.top or _all_or_top(wanted))
+    _print_or_write(model, wanted, Rows(["input"], [[name] for name in names], found), names)
+    if plain:
+        notes.append(f"of one shade, or wholly transparent: {len(plain):,} images, such as {printable(plain[0])}")
+    _say(notes)
 
 
-def of_texts(model: Trained, inputs: list[str], output: str) -> None:
-    """Predict for texts.
+def of_texts(model: Trained, wanted: Wanted) -> None:
+    """Predict for texts: words, lines of files, or a column of tables; an empty one has no prediction."""
+    encoder, data = encoder_of(model.spec), with_data(model, wanted.overrides, READS[model.spec.kind]).data
+    names, cells, texts = ["input"], list[list[str]](), list[str]()
+    for given in wanted.inputs:
+        one = _texts_of(given, len(wanted.inputs) == 1, encoder.text, how(data, OF_TEXTS))
+        if cells and one[0] != names:
+            raise DataError(f"{given}: other columns than in {wanted.inputs[0]}; predict one at a time")
+        names = one[0]
+        cells += one[1]
+        texts += one[2]
+    kept = [text for text in texts if cut(text, encoder.unit)]
+    if not kept:
+        raise DataError("dltrain predict: the input has no text")
+    notes = unknown_tokens("input", encoder, kept, data.get("unknown", "note"))
+    if len(kept) < len(texts):
+        notes.append(f"without a prediction: {len(texts) - len(kept):,} of {len(texts):,} texts, which are empty")
+    known = _found(model, model.outputs(map(encoder.encode, _parts(kept))), wanted.top or _all_or_top(wanted))
+    found = (next(known) if cut(text, encoder.unit) else None for text in texts)
+    _print_or_write(model, wanted, Rows(names, cells, found), texts)
+    _say(notes)
 
-    Raises:
-        DataError: there is no text, or a file is not plain text.
-        FileSystemError: the output exists.
-    """
-    texts = _texts_of(inputs)
-    _print_or_write(model, texts, map(encoder_of(model.spec).encode, _parts(texts)), output)
+
+def _all_or_top(wanted: Wanted) -> int | None:
+    return None if wanted.output or wanted.as_json else TOP
+
+
+def _say(notes: Iterable[str]) -> None:
+    for note in notes:
+        print(f"note   {note}", file=sys.stderr)
 
 
 def _parts(sequence: Any) -> Iterator[Any]:
     return (sequence[start : start + BATCH] for start in range(0, len(sequence), BATCH))
 
 
-def _image_paths(inputs: list[str]) -> list[str]:
-    """Return all images in files, folders (recursively) and glob patterns."""
+def _image_paths(inputs: list[str]) -> tuple[list[str], list[str]]:
+    """Return all images in files, folders (recursively) and glob patterns, and notes on what was skipped."""
     paths: list[str] = []
+    notes: list[str] = []
     for given in inputs:
         path = Path(given).expanduser()
         if path.is_dir():
-            if not (found := images_below(str(path))):
+            inside = contents(str(path))
+            found, notes = inside.images, notes + notes_on(inside._replace(others=[]))
+            if not found:
                 raise DataError(f"{path.absolute()}: this folder has no images ({', '.join(SUFFIXES)})")
         elif path.is_file():
-            if given.lower().endswith(TABLES):
+            if is_table(given):
                 raise DataError(f"{path}: this is a table, but this model reads images ({', '.join(SUFFIXES)})")
+            what = "" if given.lower().endswith(SUFFIXES) else wrong_kind(path)
+            if what and "an image" not in what:
+                raise DataError(f"{path}: {what}")
             found = [str(path)]
+        elif is_url(given):
+            raise DataError(f"{given}: {wrong_kind(path)}")
         elif not (found := sorted(filter(os.path.isfile, glob.glob(str(path), recursive=True)))):
             raise DataError(f"{path.absolute()}: no such file, folder or pattern; this model reads images")
         paths += found
-    return paths
+    return paths, notes
 
 
-def _texts_of(inputs: list[str]) -> list[str]:
-    """Return texts from words, from a file or, for `-`, from standard input, one per line.
+def _texts_of(
+    given: str, is_only: bool, text: str, written: dict[str, Any]
+) -> tuple[list[str], list[list[str]], list[str]]:
+    """Return the names of columns, their cells, and the texts: of a table, a file's lines, or words.
 
-    A single word is split at commas without a space after them: `Schmidt,Rossi`.
+    A single word is split at its commas: `Schmidt,Rossi`. What looks like a file and is not there is refused.
     """
-    word = inputs[0] if len(inputs) == 1 else ""
-    if word == "-":
-        texts = sys.stdin.read().splitlines()
-    elif not word:
-        texts = inputs
-    elif _is_file(word):
-        if word.lower().endswith((*TABLES, *SUFFIXES)):
-            cure = "pass one text per line, as in: cut -d, -f1 FILE | dltrain predict input=-"
-            raise DataError(f"{word}: this model reads texts; {cure}")
-        try:
-            texts = Path(word).read_text(encoding="utf-8-sig").splitlines()
-        except UnicodeError as error:
-            raise DataError(f"{word}: not UTF-8 text: {error}") from error
-    elif word.lower().endswith((*TABLES, *SUFFIXES)):
-        raise ConfigError(f"input={word}: no such file; this model reads texts")
+    column, encoding = written.pop("text", None), written.get("encoding", "utf-8")
+    if _is_file(given) and is_table(given):
+        table = open_texts(given, columns=(column or text,), **written)
+        at = table.place(column or text) if column or len(table.names) > 1 else 0
+        if not table.header:  # nothing names the other columns
+            return ["input"], [[cell] for cell in table.column(at)], table.column(at)
+        return [*table.names], [row.cells for row in table.rows], table.column(at)
+    if given == "-" or _is_file(given):
+        with _as_file(given) as file:
+            texts = read_lines(Path(file), encoding)
+    elif problem := _looks_like_a_file(given):
+        cure = f"as a text: echo '{given}' | dltrain predict input=-"
+        raise DataError(f"{given}: {problem}; this model reads texts; {cure}")
     else:
-        texts = re.split(r",(?! )", word)
-    texts = [text.strip() for text in texts if text.strip()]
-    if not texts:
-        raise DataError("dltrain predict: the input has no text")
-    return texts
+        texts = given.split(",") if is_only and not re.search(r"\s", given.strip()) else [given]
+    return ["input"], [[text] for text in texts], texts
 
 
 def _is_file(word: str) -> bool:
     """Whether a word names a file; a text may be longer than any name."""
     with suppress(OSError, ValueError):
-        return Path(word).is_file()
+        return Path(word).expanduser().is_file()
     return False
 
 
-def _print_or_write(model: Trained, inputs: Sequence[str], batches: Iterable[Tensor], output: str) -> None:
-    """Print one line per input with its likeliest classes, or write a CSV file if `output` names one."""
-    outputs = model.outputs(batches)
-    if output:
-        with _written(output) as file:
-            writer = csv.writer(file)
-            writer.writerow(["input", *_titles(model)])
-            for name, cells in zip(inputs, _cells(model, outputs), strict=True):
-                writer.writerow([printable(name), *cells])
+def _looks_like_a_file(word: str) -> str:
+    """Say what is wrong with a word that can only be meant as a file or a folder; nothing if it may be a text."""
+    with suppress(OSError, ValueError):
+        if Path(word).expanduser().is_dir():
+            return "a folder, not a file"
+    if is_url(word):
+        return wrong_kind(Path(word))
+    is_one = not re.search(r"\s", word)
+    is_path = word.startswith(("~/", "./", "../", "/")) or (is_one and ("/" in word or "\\" in word))
+    has_suffix = word.lower().endswith(FILES) or (is_one and re.search(r"[^.,]\.[A-Za-z]\w{0,5}$", word))
+    return "no such file" if is_path or has_suffix else ""
+
+
+def _print_or_write(model: Trained, wanted: Wanted, rows: Rows, names: Sequence[str]) -> None:
+    """Print a line per input with its likeliest classes, or write all if there is an output or JSON is wanted."""
+    if wanted.output or wanted.as_json:
+        _write(model, wanted, rows, wanted.output or "-", wanted.inputs[0])
         return
-    width = min(40, max(len(printable(name)) for name in inputs))
-    for name, row in zip(inputs, (row for batch in outputs for row in batch), strict=True):
-        top = row.topk(min(TOP, len(row)))
-        likeliest = (f"{model.class_names[i]} {100 * p:.1f} %" for p, i in zip(*map(Tensor.tolist, top), strict=True))
-        print(f"{printable(name):<{width}}  {'   '.join(likeliest)}")
+    width = min(40, max(map(len, names)))
+    for name, found in zip(names, rows.found, strict=True):
+        likeliest = found if isinstance(found, list) else []
+        shown = [f"{label} {100 * chance:.1f} %" for label, chance in likeliest]
+        shown += [f"{found:.7g}"] if isinstance(found, float) else []
+        print(f"{name:<{width}}  {'   '.join(shown)}".rstrip())
 
 
-def _titles(model: Trained) -> list[str]:
+def _write(
+    model: Trained,
+    wanted: Wanted,
+    rows: Rows,
+    output: str,
+    source: str,
+    separator: str = ",",
+    decimal: str = ".",
+    header: bool = True,
+) -> None:
+    """Write a row or an object per input: what was given, the prediction and the probabilities of classes."""
+    suffix = Path(output).suffix.lower()
+    is_json = wanted.as_json or suffix in (*LINES, ARRAY)
+    titles = _titles(model, wanted.top)
+    names = [*rows.names]
+    if taken := [title for title in (["prediction", "probabilities"] if is_json else titles) if title in names]:
+        raise DataError(f"{source}: already has a column {taken[0]!r}; drop or rename it")
+    with _written(output) as target:
+        if is_json:
+            is_array, first = suffix == ARRAY and not wanted.as_json, True
+            target.write("[\n" if is_array else "")
+            for cells, found in zip(rows.cells, rows.found, strict=True):
+                record: dict[str, Any] = dict(zip(names, cells, strict=True))
+                record["prediction"] = found[0][0] if isinstance(found, list) else found
+                if isinstance(found, list):
+                    record["probabilities"] = {label: round(p, 6) for label, p in _sorted(model, found, wanted.top)}
+                target.write((",\n" if is_array and not first else "") + json.dumps(record, ensure_ascii=False))
+                target.write("" if is_array else "\n")
+                first = False
+            target.write("\n]\n" if is_array else "")
+            return
+        separator = "\t" if suffix in (".tsv", ".tab") else separator
+        writer = csv.writer(target, delimiter=separator, lineterminator="\n")
+        if header:
+            writer.writerow([*names, *titles])
+        for cells, found in zip(rows.cells, rows.found, strict=True):
+            writer.writerow([*cells, *_cells(model, found, wanted.top, decimal)])
+
+
+def _found(model: Trained, outputs: Iterable[Tensor], top: int | None) -> Iterator[Chances | float]:
+    """Yield for each example its value, or its `top` likeliest classes, all by default, from the likeliest on."""
+    names = model.class_names
+    for batch in outputs:
+        if model.spec.task == "regression":
+            yield from batch.tolist()
+            continue
+        places = batch.argsort(dim=1, descending=True, stable=True)[:, :top]
+        for some, chances in zip(places.tolist(), batch.gather(1, places).tolist(), strict=True):
+            yield [(names[at], chance) for at, chance in zip(some, chances, strict=True)]
+
+
+def _sorted(model: Trained, found: Chances, top: int | None) -> Chances:
+    """Return the likeliest classes first if only some are wanted, or else all in their order."""
+    chances = dict(found)
+    return found if top else [(name, chances[name]) for name in model.class_names]
+
+
+def _titles(model: Trained, top: int | None) -> list[str]:
     if model.spec.task == "regression":
         return ["prediction"]
-    return ["prediction", *(f"probability {name}" for name in model.class_names)]
+    if not top:
+        return ["prediction", *(f"probability {name}" for name in model.class_names)]
+    numbers = ["", *(f" {n}" for n in range(2, 1 + min(top, len(model.class_names))))]
+    return [f"{what}{number}" for number in numbers for what in ("prediction", "probability")]
 
 
-def _cells(model: Trained, outputs: Iterable[Tensor], decimal: str = ".") -> Iterator[list[str]]:
-    """Yield for each example its value, or its likeliest class and the probabilities of all classes."""
-    for row in (row for batch in outputs for row in batch):
-        if model.spec.task == "regression":
-            yield [f"{float(row):.7g}".replace(".", decimal)]
-        else:
-            yield [model.class_names[int(row.argmax())], *(f"{p:.6f}".replace(".", decimal) for p in row.tolist())]
+def _cells(model: Trained, found: Chances | float | None, top: int | None, decimal: str) -> list[str]:
+    """Return the cells below the titles."""
+    if found is None:
+        return [""] * len(_titles(model, top))
+    if isinstance(found, float):
+        return [f"{found:.7g}".replace(".", decimal)]
+    chances = [(name, f"{chance:.6f}".replace(".", decimal)) for name, chance in _sorted(model, found, top)]
+    return [cell for pair in chances for cell in pair] if top else [found[0][0], *(chance for _, chance in chances)]
 
 
 @contextmanager

@@ -2,17 +2,24 @@
 
 import sys
 
-from trainer.cli.settings import TRUST, Setting, Settings, Usage
-from trainer.errors import ConfigError
+from trainer.cli.settings import TRUST, Setting, Settings, Usage, count
+from trainer.config.keys import key_of
+from trainer.errors import ConfigError, nearest
 
 USAGE = Usage(
     settings={
         "run": Setting("a run's folder, last, or best of a sweep", "last"),
         "input": Setting(
-            "images: file, folder or glob; table: CSV file; texts: a,b or a file, one per line; - is stdin", ""
+            "images: file, folder or glob; table: CSV file; texts: a,b, a table, or a file, one per line; - is stdin",
+            "",
         ),
-        "output": Setting("CSV file to write, - for the terminal; default for a table: <input>-predictions.csv", ""),
-        "unknown": Setting("words of a table that training does not know: note or error", "", ("", "note", "error")),
+        "output": Setting(
+            "file to write: .csv, .tsv, .jsonl, .json; - is the terminal; default for a table: <input>-predictions.csv",
+            "",
+        ),
+        "json": Setting("true, or --json: JSON, an object per line", "false", ("true", "false")),
+        "top": count("classes to print or write, with their probabilities", "a whole number of at least 1"),
+        "unknown": Setting("words and categories that training does not know: note or error", "", ("note", "error")),
         "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
         "trust": TRUST,
     },
@@ -22,8 +29,10 @@ USAGE = Usage(
         "dltrain predict run=last input=houses.csv              writes houses-predictions.csv",
         "dltrain predict run=last input=Schmidt,Rossi",
         "cat names.txt | dltrain predict run=last input=-",
+        "dltrain predict run=last input=reviews.csv data.text=comment output=predicted.jsonl top=2",
     ),
     words="several inputs, instead of input=",
+    overrides=True,
 )
 
 
@@ -33,6 +42,9 @@ def main(given: Settings) -> None:
     Raises:
         DltrainError: no such run, or an input that the model cannot read.
     """
+    if others := [line for line in given.overrides if not line.startswith("data.")]:
+        hint = nearest(key_of(others[0]), USAGE.settings)
+        raise ConfigError(f"dltrain predict: {others[0]!r}: {hint}")
     asked = given.values["input"]
     if not (asked or given.words):
         raise ConfigError(f"dltrain predict: input= is needed: {USAGE.settings['input'].about}")
@@ -45,8 +57,15 @@ def main(given: Settings) -> None:
 
     model = trained.load(given.values["run"], given.values["device"], trust=given.values["trust"] == "true")
     encoder_of(model.spec)
-    if given.values["unknown"]:
-        model.cfg.data.unknown = given.values["unknown"]
     print(*(f"note   {note}" for note in model.notes), sep="\n", end="\n" if model.notes else "", file=sys.stderr)
-    predict = {"features": predictions.of_table, "image": predictions.of_images, "tokens": predictions.of_texts}
-    predict[model.spec.kind](model, given.words or [asked], given.values["output"])
+    unknown = given.values["unknown"]
+    predictions.predict(
+        model,
+        predictions.Wanted(
+            given.words or [asked],
+            given.values["output"],
+            as_json=given.values["json"] == "true",
+            top=int(given.values["top"] or 0) or None,
+            overrides=[*given.overrides, *([f"data.unknown={unknown}"] if unknown else [])],
+        ),
+    )

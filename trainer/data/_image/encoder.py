@@ -13,6 +13,8 @@ from torch import Tensor
 
 from trainer.data._image.drawing import Drawing, fit_drawing
 
+LEAST_STD = 1e-6
+ALL_16 = (0, 16)
 LOOKED_AT, NUMBERS = 500, 2_000_000  # grey images, and their pixels, that show how they are drawn
 
 
@@ -25,6 +27,7 @@ class ImageEncoder:
     std: tuple[float, ...]  # (C,)
     largest: int = 255
     drawing: Drawing | None = None  # for drawings on one shade of grey
+    depth: tuple[int, int] = ALL_16  # lowest level of images of 16 or 32 bits, and how many bits they use
 
     @property
     def in_shape(self) -> tuple[int, ...]:
@@ -67,20 +70,22 @@ def _affine(mean: tuple[float, ...], std: tuple[float, ...], device: torch.devic
     return (1 / stds).float()[:, None, None].to(device), (-means / stds).float()[:, None, None].to(device)  # (C, 1, 1)
 
 
-def fit_images(images: Iterable[Tensor], largest: int = 255, are_files: bool = False) -> ImageEncoder:
+def fit_images(
+    images: Iterable[Tensor], largest: int = 255, are_files: bool = False, depth: tuple[int, int] = ALL_16
+) -> ImageEncoder:
     """Fit an encoder to all `images`, parts `(N, C, H, W)` of bytes up to `largest`; those in memory are one part.
 
-    For files, it does not look for drawings: other files are read in just the same way.
+    For files, it does not look for drawings: other files are read in just the same way, those of 16 bits by `depth`.
     """
     counts = torch.zeros(1, dtype=torch.int64)
     for part in images:
         counts = counts + torch.stack([torch.bincount(c.flatten(), minlength=256) for c in part.unbind(1)])  # (C, 256)
     values = torch.arange(256, dtype=torch.float64)
     mean = counts.double() @ values / counts.sum(1)
-    std = (counts.double() @ values.square() / counts.sum(1) - mean.square()).sqrt().clamp_min(1e-6)
+    std = (counts.double() @ values.square() / counts.sum(1) - mean.square()).sqrt().clamp_min(LEAST_STD)
     drawing = None
     if len(mean) == 1 and not are_files:
         wanted = min(LOOKED_AT, 1 + NUMBERS // part[0, 0].numel())
         sample = part[:: max(1, len(part) // wanted), 0][:wanted]  # (N, H, W)
         drawing = fit_drawing(sample.float().numpy() / largest)
-    return ImageEncoder((part.shape[2], part.shape[3]), (*mean.tolist(),), (*std.tolist(),), largest, drawing)
+    return ImageEncoder((part.shape[2], part.shape[3]), (*mean.tolist(),), (*std.tolist(),), largest, drawing, depth)

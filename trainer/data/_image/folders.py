@@ -1,0 +1,229 @@
+"""Find the images of each split and class below a folder, and say what else lies there.
+
+Folders called train, Training, valid, seg_test, ... are splits. Thumbnails and masks, which repeat the images beside
+them, are skipped.
+"""
+
+import os
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from trainer.data._image.file import SUFFIXES, printable
+from trainer.data._textfile import is_url, listed, wrong_kind
+from trainer.errors import DataError, nearest
+
+NAMES = {"train": "train|training|trn", "val": "val|valid|validation|dev|eval", "test": "test|testing|tst|holdout"}
+FILLERS = "seg|set|data|images?|imgs?|split|samples|folder|photos?|pictures?|[^a-z]"
+THUMBNAILS = {"eadir", "macosx", "thumb", "thumbs", "thumbnail", "thumbnails"}  # of a Synology, of a zip from a Mac
+COPIES = THUMBNAILS | {"mask", "masks", "preview", "previews", "annotation", "annotations", "ground", "truth"}
+COPIES |= {"segmentation", "segmentations"}
+Classes = dict[str, list[str]]  # class -> files
+
+
+class Contents(NamedTuple):
+    """All files below a folder, in order, and the folders that were skipped."""
+
+    images: list[str]
+    others: list[str]
+    skipped: list[str]
+
+
+class Found(NamedTuple):
+    """The files of each class of each split, and notes for the user."""
+
+    splits: dict[str, Classes]
+    notes: list[str]
+
+
+def found(path: str) -> Found:
+    """Find the classes of a folder or of the splits in it; there is always a `train`.
+
+    Raises:
+        DataError: no such folder, fewer than two classes, a class without images, or one that `train` does not have.
+    """
+    folder = existing(path)
+    roots, notes = roots_of(folder)
+    splits: dict[str, Classes] = {}
+    rest = Contents([], [], [])
+    for part, root in roots.items():
+        folders = _folders(root)
+        names = [name for name in folders if name not in splits.get("train", ())]
+        if part != "train" and len(names) == len(folders) < 2 and (images := contents(str(root)).images):
+            notes.append(f"left out: {len(images):,} images without classes in {printable(root)}; predict reads them")
+            continue
+        classes, more = classes_of(root)
+        for kept, new in zip(rest, more, strict=True):
+            kept.extend(new)
+        if part == "train":
+            _check_classes(folder, root, classes, more)
+        if not classes:
+            raise DataError(f"{printable(root)}: contains no folders; expected a folder of images for each class")
+        splits[part] = classes
+        known = [*map(printable, splits["train"])]
+        if unknown := [printable(name) for name in classes if name not in splits["train"]]:
+            where = f"{printable(root)}/{unknown[0]}: {printable(roots['train'].name)}/ has no class {unknown[0]!r}"
+            raise DataError(f"{where}; {nearest(unknown[0], known)}")
+    sizes = [f"{printable(name)} {len(files):,}" for name, files in splits["train"].items()]
+    return Found(splits, [f"classes: {listed(sizes, 20)}", *notes, *notes_on(rest), *_nested(splits)])
+
+
+def roots_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
+    """Map train, val and test to their folders, or train to `folder` itself if it has classes; and notes."""
+    folders = _folders(folder)
+    named: dict[str, str] = {}
+    for name in sorted(folders, key=lambda name: (name not in NAMES, name)):  # of several, the one called just so
+        for part, names in NAMES.items():
+            if re.fullmatch(f"(?:{FILLERS})*(?:{names})(?:{FILLERS})*", name.lower()):
+                named.setdefault(part, name)
+    others = [name for name in folders if name not in named.values()]
+    roots = {part: _inner(folder / named[part]) for part in NAMES if part in named}
+    if "train" not in roots or (others and len(_folders(roots["train"])) < 2):
+        return {"train": folder}, []
+    notes = [f"ignored next to {named['train']}/: {printable(', '.join(others))}"] if others else []
+    if {*named} != {*named.values()}:
+        notes.append(f"splits: {', '.join(f'{part} in {printable(named[part])}/' for part in roots)}")
+    return roots, notes
+
+
+def classes_of(root: Path) -> tuple[Classes, Contents]:
+    """Return the images of each class, by the name of its folder, and all else.
+
+    Raises:
+        DataError: a class without images.
+    """
+    found, rest = {}, Contents([], [entry.path for entry in _entries(root) if not entry.is_dir()], [])
+    folders = _folders(root)
+    masks = [name for name in folders if _is_called(name, COPIES)]
+    skipped = masks if len(masks) == 1 and len(folders) > 2 else []  # with and without a mask are classes
+    for entry in _entries(root):
+        name, path = entry.name, entry.path
+        if not entry.is_dir():
+            continue
+        if name not in folders or name in skipped:
+            rest.skipped.append(path)
+            continue
+        inner = contents(path)
+        found[name] = inner.images
+        rest.others.extend(inner.others)
+        rest.skipped.extend(inner.skipped)
+        if not inner.images:
+            raise DataError(f"{printable(path)}: no images in the folder of this class ({', '.join(SUFFIXES)})")
+    return found, rest
+
+
+def contents(folder: str) -> Contents:
+    """List all files in a folder and its sub-folders, sorted by name; those of thumbnails and masks are skipped.
+
+    These are sub-folders that are called so, or in which each image has a namesake beside the folder.
+    """
+    found, entries = Contents([], [], []), _entries(folder)
+    stems = {Path(entry.name).stem for entry in entries if _is_image(entry.name)}
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            inner = contents(entry.path)
+            is_copy = bool(inner.images) and {Path(file).stem for file in inner.images} <= stems
+            if is_copy or _is_called(entry.name, COPIES):
+                found.skipped.append(entry.path)
+                continue
+            for kept, new in zip(found, inner, strict=True):
+                kept.extend(new)
+        elif entry.is_file() or entry.is_symlink():  # a broken link fails when it is read
+            (found.images if _is_image(entry.name) else found.others).append(entry.path)
+    return found
+
+
+def notes_on(rest: Contents) -> list[str]:
+    """Say what was not used."""
+    notes = []
+    if rest.skipped:
+        count = sum(_is_image(file) for folder in rest.skipped for _, _, files in os.walk(folder) for file in files)
+        names = listed([*map(printable, rest.skipped)], 2)
+        notes.append(f"skipped, thumbnails or masks of other images: {count:,} images in {names}")
+    if rest.others:
+        such = printable(rest.others[0])
+        notes.append(f"ignored, not images of a class: {len(rest.others):,} files, such as {such}")
+    return notes
+
+
+def existing(path: str) -> Path:
+    """Return the folder.
+
+    Raises:
+        DataError: it is none, with what to do about it.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        what = wrong_kind(folder) or "expected a folder of images for each class; data=csv and data=text read files"
+        raise DataError(f"{folder.absolute()}: a file, not a folder; {what}")
+    raise DataError(f"{path}: {wrong_kind(folder)}" if is_url(path) else f"{folder.absolute()}: no such folder")
+
+
+def _check_classes(folder: Path, root: Path, classes: Classes, rest: Contents) -> None:
+    """Raise a DataError with a cure if these are no classes to train on."""
+    shown, names = printable(root), [*map(printable, classes)]
+    if not classes:
+        files = [file for file in rest.others if _is_image(file)]
+        what = f"contains no folders, but {len(files):,} images" if files else "contains no folders"
+        cure = f"dltrain predict input={printable(folder)} reads images without classes" if files else ""
+        wanted = f"expected {shown}/CLASS/IMAGE for each of at least two classes"
+        raise DataError("; ".join(filter(None, [f"{shown}: {what}", wanted, cure])))
+    inner = {name: tuple(n for n in _folders(root / name) if not _is_called(n, COPIES)) for name in classes}
+    if len(classes) < 2:
+        name = next(iter(classes))
+        cure = (
+            f"; data.path={printable(root / name)} makes classes of the folders in it" if len(inner[name]) > 1 else ""
+        )
+        wanted = "expected a folder of images for each of at least two classes"
+        raise DataError(f"{shown}: the only class is {names[0]!r}; {wanted}{cure}")
+    alike = next(iter(inner.values()))
+    has_images = any(_is_image(entry.name) for name in classes for entry in _entries(root / name))
+    if len({*inner.values()}) == 1 and len(alike) > 1 and not has_images and len(classes) <= len(NAMES):
+        what = (
+            f"{' and '.join(names)} hold the same folders, {listed([*map(printable, alike)])}: which are the classes?"
+        )
+        cure = "call splits train/, val/ and test/, and put the classes into them; or set data.path="
+        raise DataError(f"{shown}: {what} {cure}{printable(root / next(iter(classes)))}")
+
+
+def _nested(splits: dict[str, Classes]) -> list[str]:
+    """Say how many images lie deeper than in the folder of their class."""
+    files = [
+        (name, file)
+        for classes in splits.values()
+        for name, images in classes.items()
+        for file in images
+        if os.path.basename(os.path.dirname(file)) != name
+    ]
+    if not files:
+        return []
+    return [f"in sub-folders of their class: {len(files):,} images, such as {printable(files[0][1])}"]
+
+
+def _is_called(name: str, words: set[str]) -> bool:
+    """Whether a name says one of these, and nothing else."""
+    found = {*re.split("[^a-z]+", name.lower())} - {""}
+    rest = {word for word in found - words if not re.fullmatch(f"(?:{FILLERS})+", word)}
+    return bool(found & words) and not rest
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _inner(root: Path) -> Path:
+    """Return the folder of the same name in a folder that has nothing else, as archives unpack: seg_test/seg_test."""
+    entries = [*_entries(root)]
+    is_double = len(entries) == 1 and entries[0].is_dir() and entries[0].name.lower() == root.name.lower()
+    return _inner(root / entries[0].name) if is_double else root
+
+
+def _folders(root: Path) -> list[str]:
+    return [e.name for e in _entries(root) if e.is_dir() and not _is_called(e.name, THUMBNAILS)]
+
+
+def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
+    """List what is in a folder and not hidden, sorted by name."""
+    return sorted((entry for entry in os.scandir(folder) if not entry.name.startswith(".")), key=lambda e: e.name)

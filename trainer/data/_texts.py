@@ -1,0 +1,234 @@
+"""Read a table of texts: CSV with any separator, with a header or not, or JSON Lines; all cells as they are written."""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from trainer.data._textfile import cleaned, data_errors, head, listed, open_text, shown
+from trainer.errors import DataError, nearest
+
+CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+JSON = (".jsonl", ".ndjson", ".json")
+TABLES = (".csv", ".tsv", ".tab", *JSON)  # and these with .gz; other files hold a text per line
+TEXT_NAMES = ("text", "sentence", "review", "message", "content", "comment", "tweet", "body", "document", "v2", "name")
+LABEL_NAMES = (
+    "label",
+    "class",
+    "category",
+    "sentiment",
+    "target",
+    "labels",
+    "polarity",
+    "tag",
+    "topic",
+    "intent",
+    "v1",
+)
+LONGEST_NAME = 40  # characters of a column's name in a header that is only suspected
+
+
+class Record(NamedTuple):
+    """The cells of a row, and its first line in the file."""
+
+    cells: list[str]
+    line: int
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """The rows of a file, all equally wide, below its header; without one, columns are called 1, 2, ..."""
+
+    path: Path
+    names: tuple[str, ...]
+    rows: list[Record]
+    header: bool
+
+    def place(self, column: str) -> int:
+        """Return the place of a column, given its name or its number from 1, or from -1 at the end."""
+        if column in self.names:
+            return self.names.index(column)
+        with suppress(ValueError):
+            number = int(column)
+            if 0 < abs(number) <= len(self.names):
+                return number - (number > 0)
+        hint = nearest(column, self.names)
+        hint = hint if hint.startswith("did") else f"columns: {listed(self.names, 20)}"
+        hint = hint if self.header else f"no header is found: data.header=true, or data.text=1 data.label=2; {hint}"
+        raise DataError(f"{self.path}: no column {column!r}; {hint}")
+
+    def column(self, place: int) -> list[str]:
+        """Return all cells of a column."""
+        return [row.cells[place] for row in self.rows]
+
+
+def is_table(path: str) -> bool:
+    """Return whether a file with this name is a table rather than lines."""
+    return path.lower().removesuffix(".gz").endswith(TABLES)
+
+
+def open_texts(
+    path: str,
+    *,
+    separator: str = "auto",
+    header: bool | str = "auto",
+    encoding: str = "utf-8",
+    columns: Sequence[str | None] = (),
+) -> TextTable:
+    """Read a table; `columns` that are names must be in its header.
+
+    Raises:
+        DataError: no such file, or a row with too few or too many fields; names the line.
+        ValueError: an invalid option.
+    """
+    separator = CHARACTERS.get(separator, separator)
+    if separator != "auto" and len(separator) != 1:
+        raise ValueError(f"separator={separator!r}: expected auto, a character or one of {', '.join(CHARACTERS)}")
+    if header not in (True, False, "auto"):
+        raise ValueError(f"header={header}: expected auto, true or false")
+    file = Path(path).expanduser()
+    start, encoding = head(file, encoding)
+    if path.lower().removesuffix(".gz").endswith(JSON):
+        return _of_json(file, encoding)
+    separator = _separator(start, file) if separator == "auto" else separator
+    try:
+        rows = [*_records(file, encoding, separator, csv.QUOTE_MINIMAL)]
+        is_torn = separator == "\t" and any("\n" in cell and "\t" in cell for row in rows for cell in row.cells)
+    except DataError:
+        if separator != "\t":
+            raise
+        is_torn = True
+    if is_torn:  # in many files with tabs, a quote is just a character
+        rows = [*_records(file, encoding, separator, csv.QUOTE_NONE)]
+    if not rows:
+        raise DataError(f"{file}: no lines with a text")
+    names = [cleaned(cell) for cell in rows[0].cells]
+    wanted = {name for name in columns if name and not re.fullmatch(r"-?\d+", name)}
+    if header == "auto":
+        header = len({*names}) == len(names) and bool(wanted & {*names} or _looks_like_names(rows))
+    if header:
+        return TextTable(file, tuple(names), rows[1:], True)
+    return TextTable(file, tuple(str(n) for n in range(1, len(names) + 1)), rows, False)
+
+
+def text_and_label(table: TextTable, text: str | None, label: str | None) -> tuple[int, int, list[str]]:
+    """Return the places of text and label, by name, by number or as the file suggests, and notes on the choice.
+
+    Raises:
+        DataError: they are not clear.
+    """
+    lower = [name.lower() for name in table.names]
+    by_name = [
+        next((lower.index(name) for name in names if name in lower), None) for names in (TEXT_NAMES, LABEL_NAMES)
+    ]
+    at, of = (table.place(given) if given else found for given, found in zip((text, label), by_name, strict=True))
+    if len(table.names) == 2 and at is None and of is None:
+        distinct = [len({*table.column(place)}) for place in (0, 1)]
+        at = int(distinct[0] < distinct[1])  # several texts share a label, but not several labels a text
+    if len(table.names) == 2:
+        at = 1 - of if at is None and of is not None else at
+        of = 1 - at if of is None and at is not None else of
+    if len(table.names) < 2:
+        raise DataError(
+            f"{table.path}: line 1 has 1 fields, expected 2: text and label; data.separator= sets what separates them"
+        )
+    if at is None or of is None or at == of:
+        raise DataError(f"{table.path}: which column is text, which label? {_suggestion(table)}")
+    chosen = [f"{what} {shown(table.names[place])}" for what, place in (("text", at), ("label", of))]
+    if table.header or (at, of) != (0, 1):
+        how = "line 1 names the columns" if table.header else "no header"
+        return at, of, [f"columns: {' and '.join(chosen)} of {len(table.names)}; {how}"]
+    return at, of, []
+
+
+def _suggestion(table: TextTable) -> str:
+    """Return settings that choose the column with the longest cells, and the one with the fewest values."""
+    cells = [table.column(place) for place in range(len(table.names))]
+    at = max(range(len(cells)), key=lambda place: sum(map(len, cells[place])))
+    several = [place for place in range(len(cells)) if place != at and len({*cells[place]}) > 1]
+    of = min(several, key=lambda place: len({*cells[place]}), default=len(cells) - 1)
+    names = [name if re.fullmatch(r"\w+", name) else f"'{name}'" for name in (table.names[at], table.names[of])]
+    return f"Columns: {listed(table.names, 20)}; try data.text={names[0]} data.label={names[1]}"
+
+
+def _looks_like_names(rows: Sequence[Record]) -> bool:
+    """Return whether the first row, unlike any other, holds names of columns."""
+    first, others = rows[0].cells, rows[1:]
+    short = all(0 < len(cell.strip()) <= LONGEST_NAME and not cell.strip().isdecimal() for cell in first)
+    if not short or any(row.cells[place].strip() == cell.strip() for row in others for place, cell in enumerate(first)):
+        return False
+    if {cell.strip().lower() for cell in first} & {*TEXT_NAMES, *LABEL_NAMES}:
+        return True
+    counts = [Counter(row.cells[place] for row in others) for place in range(len(first))]
+    labels = [count for count in counts if len(count) > 1 and min(count.values()) > 1]
+    return len(first) > 1 and bool(labels) and all(len(cell.split()) < 3 for cell in first)
+
+
+def _separator(start: str, file: Path) -> str:
+    """Return the separator that gives all first records the same number of fields."""
+    candidates = "\t,;|"
+    for separator in candidates:
+        widths = set()
+        with suppress(csv.Error):
+            reader = csv.reader(io.StringIO(start, newline=""), delimiter=separator, skipinitialspace=True)
+            records = [fields for fields in reader if fields]
+            widths = {len(fields) for fields in records[:-1] or records}  # the last may be cut
+        if len(widths) == 1 and max(widths) > 1:
+            return separator
+    return "\t" if ".tsv" in file.suffixes or (".csv" not in file.suffixes and "\t" in start) else ","
+
+
+def _records(file: Path, encoding: str, separator: str, quoting: Any) -> Iterator[Record]:
+    """Yield the rows of a file, except blank lines."""
+    csv.field_size_limit(1 << 24)
+    line, width = 1, 0
+    with data_errors(file, encoding), open_text(file, encoding) as lines:
+        reader = csv.reader(
+            iter(lines.readline, ""), delimiter=separator, quoting=quoting, strict=True, skipinitialspace=True
+        )
+        try:
+            for fields in reader:
+                width = width or len(fields)
+                if fields and len(fields) != width:
+                    what = f"line {line} has {len(fields)} fields, expected {width} as in the first"
+                    raise DataError(f"{file}: {what}; quote texts that hold the separator {shown(separator)}")
+                if fields:
+                    yield Record(fields, line)
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise DataError(f"{file}: the row that starts in line {line} cannot be read: {error}") from error
+
+
+def _of_json(file: Path, encoding: str) -> TextTable:
+    """Read an object per line or, in a .json file, a list of objects; numbers stay as they are written."""
+    with data_errors(file, encoding), open_text(file, encoding) as lines:
+        content = lines.read()
+    if content.lstrip().startswith("["):
+        texts = [(content, 1)]
+    else:
+        texts = [(line, number) for number, line in enumerate(re.split(r"\r?\n", content), 1) if line.strip()]
+    found: list[tuple[dict[str, Any], int]] = []
+    for text, line in texts:
+        try:
+            made = json.loads(text, parse_int=str, parse_float=str)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{file}: line {line}: not JSON: {error}; expected an object per line") from error
+        found += [(item, line) for item in (made if isinstance(made, list) else [made])]
+    if not found:
+        raise DataError(f"{file}: no lines with a text")
+    if wrong := [line for item, line in found if not isinstance(item, dict)]:
+        raise DataError(f'{file}: line {wrong[0]}: expected an object, such as {{"text": "...", "label": "..."}}')
+    names = tuple(dict.fromkeys(name for item, _ in found for name in item))
+    return TextTable(file, names, [Record([_cell(item.get(n)) for n in names], line) for item, line in found], True)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
