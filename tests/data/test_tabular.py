@@ -70,7 +70,7 @@ def same(one, other):
         ("csv_target_out_of_range.csv", "line 6, column 'Outcome': '2' .* -1, 0, 1, 2"),
         ("csv_target_missing_column.csv", "no column 'Outcome'.*Pregnancies, Glucose, .*, Age$"),
         ("csv_unclosed_quote.csv", "line 5: a quote opens here and is never closed"),
-        ("csv_is_binary.csv", "not text"),
+        ("csv_is_binary.csv", "an image; data=image_folder reads folders of images"),
         ("csv_truncated.csv.gz", "ends early"),
     ],
 )
@@ -127,7 +127,7 @@ def test_broken_files_are_refused_with_their_place(real_data, case, message, tas
         (text_of(*ROWS * 200, "1,2,x\0z,3"), "not text: a NUL byte in line 12062"),
         (text_of(*ROWS * 200).encode() + b"1,2,\xff,3\n", "not UTF-8 .byte 0xff in line 12062"),
         (text_of().encode("utf-16"), "UTF-16; data.encoding=utf-16"),
-        (b"PK\x03\x04\x14\x00\x06\x00", "not text"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "a zip archive; unpack it first"),
         (gzip.compress(text_of().encode(), mtime=0)[:-8] + b"12345678", "broken"),
         # targets
         ("a,y\n" + "1,1.5\n2,1.5\n" * 9, "the target 'y' is 1.5 in all 18 rows"),
