@@ -18,10 +18,10 @@ LAYERS = (
     "config engine",
     "runs build",
     "view",
-    "train",
+    "training",
     "job",
     "trained explain",
-    "sweep",
+    "sweeps",
     "cli",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
@@ -60,7 +60,7 @@ def test_every_room_has_a_layer():
 @pytest.mark.parametrize(
     ("package", "rooms"),
     [
-        ("hydra", {"config", "sweep", "cli"}),
+        ("hydra", {"config", "sweeps", "cli"}),
         ("omegaconf", {*LAYER} - {"engine", "data", "models", "optim", "losses", "schedules", "metrics", "errors"}),
     ],
 )
@@ -80,7 +80,7 @@ def test_only_runs_names_the_files_of_a_run(file):
     [
         "cli",
         "cli.start",
-        "sweep.sweep",
+        "sweeps.sweep",
         "runs.index",
         "runs.leaderboard",
         "runs.diff",

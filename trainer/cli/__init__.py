@@ -118,7 +118,7 @@ def _dispatch(arguments: list[str]) -> None:
         if is_shorthand:
             print(f"means  dltrain {shlex.join(arguments)}")
         if flags.multirun:
-            from trainer.sweep.sweep import sweep
+            from trainer.sweeps.sweep import sweep
 
             gc.enable()
             sweep(flags, arguments)

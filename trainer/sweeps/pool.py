@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainer.errors import Stopped, stops
-from trainer.sweep.process import Task, exit_code, start, tell
+from trainer.sweeps.process import Task, exit_code, start, tell
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess  # Windows has none

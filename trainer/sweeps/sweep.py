@@ -23,14 +23,14 @@ from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
 from trainer.runs.trust import signature, stranger_sweep
-from trainer.sweep.job import Plan
-from trainer.sweep.launch import launcher
-from trainer.sweep.plan import FOLDER, Course, Grid, course
-from trainer.sweep.pool import Workers
-from trainer.sweep.preflight import preflight
-from trainer.sweep.process import context
-from trainer.sweep.resume import check_unchanged, config_hash, resumed, started_elsewhere
-from trainer.sweep.workers import in_words, workers
+from trainer.sweeps.job import Plan
+from trainer.sweeps.launch import launcher
+from trainer.sweeps.plan import FOLDER, Course, Grid, course
+from trainer.sweeps.pool import Workers
+from trainer.sweeps.preflight import preflight
+from trainer.sweeps.process import context
+from trainer.sweeps.resume import check_unchanged, config_hash, resumed, started_elsewhere
+from trainer.sweeps.workers import in_words, workers
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.table import report
 from trainer.view.table import say

@@ -46,7 +46,7 @@ class Task(NamedTuple):
 def context() -> ForkServerContext:
     """Start the server unless it runs. It ignores Ctrl-C and ends with this process."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["trainer.sweep.preload"])
+    made.set_forkserver_preload(["trainer.sweeps.preload"])
     resource_tracker.ensure_running()  # otherwise the server starts it, and unblocks the signals
     before, is_safe = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS), os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"  # as the command line has it, where Python calls this
