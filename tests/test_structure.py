@@ -23,6 +23,7 @@ LAYERS = (
     "trained explain",
     "sweeps",
     "cli",
+    "api",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
 FILES = {file.relative_to(ROOT): file.read_text(encoding="utf-8") for file in ROOT.rglob("*.py")}

@@ -37,8 +37,8 @@ from trainer.view.table import say
 from trainer.view.words import duration, shown
 
 
-def sweep(flags: Namespace, command: list[str]) -> None:
-    """Run every combination of values, or what is left of a sweep.
+def sweep(flags: Namespace, command: list[str]) -> Path | None:
+    """Run every combination of values, or what is left of a sweep, and return its folder; a dry run leaves none.
 
     Raises:
         SweepError: some jobs failed.
@@ -67,7 +67,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         with TemporaryDirectory() as temporary:
             trial(Path(temporary))
         print("dry run: a few batches passed through every model with its data and loss; no files left behind")
-        return
+        return None
     started = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
     if any(map(names_user_module, configs.values())):
         started |= signature(command, hashes)
@@ -94,6 +94,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         with Screen(folder, way.num_jobs), launcher(flags, target, plan.folder, share) as jobs:
             way.run(jobs, plan, share.at_once)
     _end(folder, plan, cfg)
+    return folder
 
 
 def _look_ahead(folder: Path, trial: Callable[[Path], Outlook], way: Course, at_once: int) -> None:
