@@ -18,11 +18,12 @@ LAYERS = (
     "config engine",
     "runs build",
     "view",
-    "train",
+    "training",
     "job",
     "trained explain",
-    "sweep",
+    "sweeps",
     "cli",
+    "api",
 )
 LAYER = {room: number for number, rooms in enumerate(LAYERS) for room in rooms.split()}
 FILES = {file.relative_to(ROOT): file.read_text(encoding="utf-8") for file in ROOT.rglob("*.py")}
@@ -60,7 +61,7 @@ def test_every_room_has_a_layer():
 @pytest.mark.parametrize(
     ("package", "rooms"),
     [
-        ("hydra", {"config", "sweep", "cli"}),
+        ("hydra", {"config", "sweeps", "cli"}),
         ("omegaconf", {*LAYER} - {"engine", "data", "models", "optim", "losses", "schedules", "metrics", "errors"}),
     ],
 )
@@ -80,7 +81,7 @@ def test_only_runs_names_the_files_of_a_run(file):
     [
         "cli",
         "cli.start",
-        "sweep.sweep",
+        "sweeps.sweep",
         "runs.index",
         "runs.leaderboard",
         "runs.diff",

@@ -25,7 +25,7 @@ def wheel(tmp_path_factory):
 def test_the_wheel_holds_the_package_and_every_config_and_nothing_else(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     conf = {f"trainer/conf/{file.relative_to(PROJECT / 'conf')}" for file in (PROJECT / "conf").rglob("*.yaml")}
-    assert conf <= set(names)
+    assert conf | {"trainer/py.typed"} <= set(names)
     assert {name.split("/")[0] for name in names if ".dist-info" not in name} == {"trainer"}
 
 

@@ -18,6 +18,7 @@ try. Any other exception exits with 1 and leaves its traceback in the run's log.
 import difflib
 import re
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -90,8 +91,14 @@ STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") 
 
 
 def stops() -> list[int]:
-    """Return the signals that stop a run, which is saved first; under `nohup` a lost terminal does not."""
-    return [n for n in STOPS if n in STOPS[:2] or signal.getsignal(n) is not signal.SIG_IGN]
+    """Return the signals that stop a run, which is saved first; under `nohup` a lost terminal does not.
+
+    There are none outside the main thread, nor any that a library in C handles, since that could not be restored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    now = {number: signal.getsignal(number) for number in STOPS}
+    return [n for n in STOPS if now[n] is not None and (n in STOPS[:2] or now[n] is not signal.SIG_IGN)]
 
 
 class Stopped(BaseException):

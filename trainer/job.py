@@ -40,7 +40,7 @@ def run_job(
 
 
 def _train(cfg: DictConfig, run: RunFolder, halt: Halt) -> float:
-    from trainer.train import train
+    from trainer.training import train
 
     try:
         return train(cfg, run, halt)

@@ -32,7 +32,7 @@ TINY = [
     *("log_every=1", "checkpoint.min_seconds=0", "checkpoint.every_steps=3"),
 ]
 BEGIN = [*TINY, "hydra.run.dir=run"]
-IMPORTED = ("sklearn.linear_model", "torch._dynamo", "trainer.train", "trainer.view.board.writing")
+IMPORTED = ("sklearn.linear_model", "torch._dynamo", "trainer.training", "trainer.view.board.writing")
 Fault = Callable[[], None]
 
 

@@ -327,7 +327,7 @@ def test_running_out_of_memory_suggests_a_smaller_batch_with_the_same_updates(dl
     def full(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("trainer.train.fit", full)
+    monkeypatch.setattr("trainer.training.fit", full)
     outcome = dltrain("data.batch_size=32", "accumulate=2")
     assert outcome.code == 9
     assert "data.batch_size=16 accumulate=4 makes the same updates" in outcome.err

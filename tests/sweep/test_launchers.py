@@ -16,7 +16,7 @@ from trainer.config.schema import CONF
 from trainer.errors import ConfigError
 from trainer.runs.folder import is_running, read_json
 from trainer.runs.ledger import Ledger
-from trainer.sweep import workers
+from trainer.sweeps import workers
 
 PRESETS = ["ray", "submitit_local", "submitit_slurm"]
 

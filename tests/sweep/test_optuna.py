@@ -14,8 +14,8 @@ from test_sweep import bad, states, sweep, table  # noqa: F401 - fixtures
 
 from trainer.config.keys import key_values
 from trainer.runs.ledger import Ledger
-from trainer.sweep.job import Plan
-from trainer.sweep.search import search
+from trainer.sweeps.job import Plan
+from trainer.sweeps.search import search
 
 SPACE = ["epochs=3", "optim.lr=tag(log,interval(1e-5,1))", "model.width=int(interval(1,64))", "model=mlp,linear"]
 
@@ -30,7 +30,7 @@ def loss(values):
 
 
 class Launcher:
-    """Runs jobs as `trainer.sweep.job.job` does, and may be killed before, in or after one."""
+    """Runs jobs as `trainer.sweeps.job.job` does, and may be killed before, in or after one."""
 
     def __init__(self, folder, objective, calls_left=math.inf):
         self.ledger, self.objective, self.calls_left = Ledger(folder), objective, calls_left
@@ -153,7 +153,7 @@ def test_what_a_search_needs_is_said(dltrain, monkeypatch):
     code, _, err, _ = dltrain("-m", "optim.lr=interval(0.01,0.1)")
     assert code == 2
     assert "needs hydra/sweeper=optuna" in err
-    monkeypatch.delitem(sys.modules, "trainer.sweep.search")
+    monkeypatch.delitem(sys.modules, "trainer.sweeps.search")
     monkeypatch.setitem(sys.modules, "optuna", None)
     code, _, err, _ = dltrain("-m", "hydra/sweeper=optuna", "optim.lr=interval(0.01,0.1)")
     assert code == 2

@@ -8,9 +8,9 @@ import pytest
 
 from trainer.runs.folder import MetricsFile
 from trainer.runs.ledger import Ledger
-from trainer.sweep.job import Plan
-from trainer.sweep.plan import Grid
-from trainer.sweep.pruning import STARTUP, AtRung, BelowMedian, prune, rungs, share
+from trainer.sweeps.job import Plan
+from trainer.sweeps.plan import Grid
+from trainer.sweeps.pruning import STARTUP, AtRung, BelowMedian, prune, rungs, share
 
 
 @pytest.mark.parametrize(

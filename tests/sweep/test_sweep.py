@@ -138,7 +138,7 @@ def test_jobs_at_a_time_end_as_one_after_the_other(sweep, tmp_path, monkeypatch)
     def weights(folder):
         return {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*.safetensors")}
 
-    monkeypatch.setattr("trainer.sweep.workers.warm_up", lambda: 2)  # GPUs, though nothing computes on them
+    monkeypatch.setattr("trainer.sweeps.workers.warm_up", lambda: 2)  # GPUs, though nothing computes on them
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5,7")
     jobs = ["model=bad", f"model.how=0,{HOW.index('raises')},{HOW.index('kill')}", "seed=1,2", *QUICK]
     assert sweep(*jobs, "hydra.sweep.dir=one").code == 8

@@ -101,27 +101,23 @@ def _dispatch(arguments: list[str]) -> None:
         return
     if parse_line(name).value is None and not os.path.exists(name) and (near := get_close_matches(name, COMMANDS, 1)):
         raise ConfigError(f"{name!r}: unknown command; did you mean dltrain {near[0]}?")
-    from trainer.cli.shorthand import spelled_out
-    from trainer.cli.start import start
-    from trainer.config import command_line
+    from trainer.cli.start import start, understood
+    from trainer.config.command_line import of_one_run
     from trainer.config.compose import show
 
-    flags = command_line.parse(arguments)
-    lines, flags.config_dir = spelled_out(flags.overrides, flags.config_dir)
-    arguments = [*(["-m"] if flags.multirun else []), *command_line.again(flags), *lines]
-    flags.overrides, is_shorthand = lines, lines != flags.overrides
+    flags, line, is_shorthand = understood(arguments)
     if flags.hydra_help or flags.info or flags.shell_completion:
         show(flags)
     elif flags.cfg:
-        show(command_line.of_one_run(flags))
+        show(of_one_run(flags))
     else:
         if is_shorthand:
-            print(f"means  dltrain {shlex.join(arguments)}")
+            print(f"means  dltrain {shlex.join(line)}")
         if flags.multirun:
-            from trainer.sweep.sweep import sweep
+            from trainer.sweeps.sweep import sweep
 
             gc.enable()
-            sweep(flags, arguments)
+            sweep(flags, line)
         else:
-            start(flags, arguments)
+            start(flags, line)
         streams.forgive()  # what counts is in the folder of the run

@@ -2,12 +2,14 @@
 
 import shutil
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from omegaconf import DictConfig
 
-from trainer.config.command_line import again, checked_flags
+from trainer.cli.shorthand import spelled_out
+from trainer.config.command_line import again, checked_flags, parse
 from trainer.config.compose import run_config
 from trainer.config.keys import key_of, key_values, merged, unquoted, without
 from trainer.config.schema import names_of
@@ -21,8 +23,21 @@ from trainer.runs.trust import stranger
 FOLDER = "hydra.run.dir"
 
 
-def start(flags: Namespace, command: list[str]) -> None:
-    """Start a run in its own folder, or resume one. A dry run leaves no folder.
+def understood(arguments: Sequence[str]) -> tuple[Namespace, list[str], bool]:
+    """Return the flags of a command line with the overrides spelled out, that command line, and whether it is another.
+
+    Raises:
+        ConfigError: an unknown flag.
+        DataError: a path that does not exist.
+    """
+    flags = parse([*arguments])
+    lines, flags.config_dir = spelled_out(flags.overrides, flags.config_dir)
+    flags.overrides, is_shorthand = lines, lines != flags.overrides
+    return flags, [*(["-m"] if flags.multirun else []), *again(flags), *lines], is_shorthand
+
+
+def start(flags: Namespace, command: list[str]) -> Path | None:
+    """Start a run in its own folder, or resume one, and return the folder; a dry run leaves none.
 
     Raises:
         DltrainError: an error that the user can fix.
@@ -30,18 +45,16 @@ def start(flags: Namespace, command: list[str]) -> None:
     given = key_values(flags.overrides)
     asked = unquoted(given.get("resume", "null"))
     if asked not in ("null", "auto"):  # its keys are those of the run, whose components this line need not name
-        _resume(asked, flags, given.get("trust") == "true")
-        return
+        return _resume(asked, flags, given.get("trust") == "true")
     cfg = checked_flags(flags)
     if cfg.resume and (found := resume.unfinished(cfg) if cfg.resume == "auto" else cfg.resume):
-        _resume(str(found), flags, cfg.trust)
-        return
+        return _resume(str(found), flags, cfg.trust)
     if cfg.dry_run:
         cfg.epochs = cfg.limit_batches = 1
         with TemporaryDirectory() as temporary:
             run_in(Path(temporary), cfg, command)
         print("dry run: one batch went through everything; no files were left")
-        return
+        return None
     is_named = FOLDER in map(key_of, flags.overrides)
     folder = (run_folder.claim if is_named else run_folder.create)(Path(cfg.hydra.run.dir))
     try:
@@ -49,6 +62,7 @@ def start(flags: Namespace, command: list[str]) -> None:
     except ConfigError:
         shutil.rmtree(folder)  # nothing ran: the folder is empty, and its name is free again
         raise
+    return folder
 
 
 def run_in(folder: Path, cfg: DictConfig, command: list[str]) -> None:
@@ -57,8 +71,8 @@ def run_in(folder: Path, cfg: DictConfig, command: list[str]) -> None:
         run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command], composed=cfg)
 
 
-def _resume(name: str, flags: Namespace, trust: bool) -> None:
-    """Resume a run: its original settings plus the new overrides, where those may change."""
+def _resume(name: str, flags: Namespace, trust: bool) -> Path:
+    """Resume a run and return its folder: its original settings plus the new overrides, where those may change."""
     if index.is_sweep(Path(name)):
         raise ConfigError(f"{name} is a sweep; resume it with dltrain -m resume={name}")
     folder = index.find(name, key="resume")
@@ -80,7 +94,8 @@ def _resume(name: str, flags: Namespace, trust: bool) -> None:
         )
     if run.summary.get("status") == "finished" and not changed:
         print(f"{folder} has already finished; pass epochs={run.summary.get('epochs', 0) * 2} to train longer")
-        return
+        return folder
     print(*(f"changed  {line}" for line in changed.values()), sep="\n", end="\n" if changed else "")
     with resume.from_elsewhere(run):
         run_in(folder, cfg, [*again(started), *started.overrides])
+    return folder

@@ -91,16 +91,20 @@ def open_hydra(config_dir: str | None) -> Iterator[None]:
         for file in (own / group / f"{name}.yaml" for group, options in groups().items() for name in options):
             if file.exists():
                 raise ConfigError(f"{file} would shadow the built-in {file.parent.name}={file.stem}; rename it")
-    with _checked_files():
-        opened = initialize_config_dir(str(CONF), job_name="dltrain", version_base=VERSION)
-    with opened:
-        use_presets()
-        if config_dir:
-            search_path = loader().get_search_path()
-            search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
-            with _checked_files():
-                GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
-        yield
+    hydra_now, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None  # of a program that calls this one
+    try:
+        with _checked_files():
+            opened = initialize_config_dir(str(CONF), job_name="dltrain", version_base=VERSION)
+        with opened:
+            use_presets()
+            if config_dir:
+                search_path = loader().get_search_path()
+                search_path.prepend("command-line", f"file://{own}", SearchPathQuery(provider="schema"))
+                with _checked_files():
+                    GlobalHydra.instance().hydra.config_loader = ConfigLoaderImpl(search_path)  # type: ignore[union-attr]
+            yield
+    finally:
+        GlobalHydra.instance().hydra = hydra_now
 
 
 def loader() -> ConfigLoaderImpl:
@@ -196,11 +200,12 @@ def run_config(cfg: DictConfig, folder: Path) -> Iterator[DictConfig]:
     own = copy.deepcopy(cfg)
     with open_dict(own):
         del own["hydra"]
+    before = HydraConfig.instance().cfg  # of a program that calls this one
     HydraConfig.instance().set_config(cfg)
     try:
         yield own
     finally:
-        HydraConfig.instance().cfg = None
+        HydraConfig.instance().cfg = before
 
 
 def show(flags: Namespace) -> None:

@@ -66,7 +66,7 @@ class SweepConfig:
     fail_fast: bool = knob(False, "start no more jobs after one has failed")
     retry: bool = knob(False, "with resume=: rerun failed jobs")
     prune: Any = knob(
-        "off", "stop hopeless jobs early; see trainer/sweep/pruning.py", choices=("halving", "median", "off")
+        "off", "stop hopeless jobs early; see trainer/sweeps/pruning.py", choices=("halving", "median", "off")
     )
     jobs: Any = knob(1, "jobs to run at a time, each in a process; auto: one per GPU or core", least=1, whole=True)
     factor: int = knob(2, "halving: keep one configuration in this many at each rung", least=2)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from types import FrameType
@@ -68,8 +67,7 @@ class Ending:
         self.handlers: dict[int, Any] = {}  # of signals, before
 
     def __enter__(self) -> Ending:
-        if threading.current_thread() is threading.main_thread():
-            self.handlers = {number: signal.signal(number, self._note) for number in stops()}
+        self.handlers = {number: signal.signal(number, self._note) for number in stops()}
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,13 +15,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from trainer.data._image.encoder import ImageEncoder
 from trainer.data._image.file import SUFFIXES, printable
 from trainer.data._image.folders import contents, notes_on
-from trainer.data._table.file import open_table
+from trainer.data._table.encoder import TableEncoder
+from trainer.data._table.file import TableFile, open_table
 from trainer.data._table.splits import like_training
 from trainer.data._textfile import is_url, read_lines, wrong_kind
 from trainer.data._texts import TABLES, is_table, open_texts
-from trainer.data._vocabulary import cut
+from trainer.data._vocabulary import Vocabulary, cut
 from trainer.data.folder import files_like_training, one_shade
 from trainer.data.text import unknown_tokens
 from trainer.errors import ConfigError, DataError, check_new, naming
@@ -77,44 +79,51 @@ def of_table(model: Trained, wanted: Wanted) -> None:
     """
     if len(wanted.inputs) > 1:
         raise ConfigError(f"dltrain predict: expected one table, got {len(wanted.inputs)}")
-    path, encoder = wanted.inputs[0], encoder_of(model.spec)
+    path = wanted.inputs[0]
     default = "-" if path == "-" or wanted.as_json else f"{re.sub(ENDING, '', Path(path).name)}-predictions.csv"
     output = wanted.output or default
     with _as_file(path) as named:
         data = with_data(model, wanted.overrides, READS[model.spec.kind]).data
-        file = open_table(named, **how(data), single=len(encoder.names) == 1)
-        read, notes = like_training(file, encoder, encoder.names, data.get("unknown", "note"))
-        rows = torch.from_numpy(encoder.encode(read.frame, file.error))
+        file, rows, notes = rows_like_training(named, encoder_of(model.spec), data)
         found = _found(model, model.outputs(rows.split(AT_ONCE)), wanted.top)
         records = (fields for _, fields in file.records())
         if file.header:
             next(records)
         given = Rows(file.names, records, found)
         _write(model, wanted, given, output, path, file.separator, file.decimal, file.header)
-    _say(notes)
+    say(notes)
     if output != "-":
-        titles = _titles(model, wanted.top)
+        titles = titles_of(model, wanted.top)
         print(f"{len(rows):,} rows with {', '.join(titles[:4])}{', ...' if len(titles) > 4 else ''} in {output}")
+
+
+def rows_like_training(
+    path: str, encoder: TableEncoder, data: Mapping[str, Any]
+) -> tuple[TableFile, Tensor, list[str]]:
+    """Open a table that is written as `data` says; return it, its rows `(N, F)` as the model reads them, and notes."""
+    file = open_table(path, **how(data), single=len(encoder.names) == 1)
+    read, notes = like_training(file, encoder, encoder.names, data.get("unknown", "note"))
+    return file, torch.from_numpy(encoder.encode(read.frame, file.error)), notes
 
 
 def of_images(model: Trained, wanted: Wanted) -> None:
     """Predict for images: files, folders and patterns."""
-    paths, notes = _image_paths(wanted.inputs)
-    files = files_like_training(paths, encoder_of(model.spec))
-    plain: list[str] = []
-
-    def batches() -> Iterator[Tensor]:
-        for places in _parts(range(len(paths))):
-            batch = files.read(places)
-            plain.extend(paths[places[at]] for at in one_shade(batch).nonzero().flatten().tolist())
-            yield batch
-
-    names = [printable(path) for path in paths]
-    found = _found(model, model.outputs(batches()), wanted.top or _all_or_top(wanted))
+    paths, notes = image_paths(wanted.inputs)
+    batches, names = images_like_training(paths, encoder_of(model.spec), notes), [printable(path) for path in paths]
+    found = _found(model, model.outputs(batches), wanted.top or _all_or_top(wanted))
     _print_or_write(model, wanted, Rows(["input"], [[name] for name in names], found), names)
+    say(notes)
+
+
+def images_like_training(paths: Sequence[str], encoder: ImageEncoder, notes: list[str]) -> Iterator[Tensor]:
+    """Yield the images in batches `(B, C, H, W)`; the last one adds what there is to say to the notes."""
+    files, plain = files_like_training(paths, encoder), list[str]()
+    for places in parts(range(len(paths))):
+        batch = files.read(places)
+        plain.extend(paths[places[at]] for at in one_shade(batch).nonzero().flatten().tolist())
+        yield batch
     if plain:
         notes.append(f"of one shade, or wholly transparent: {len(plain):,} images, such as {printable(plain[0])}")
-    _say(notes)
 
 
 def of_texts(model: Trained, wanted: Wanted) -> None:
@@ -122,38 +131,51 @@ def of_texts(model: Trained, wanted: Wanted) -> None:
     encoder, data = encoder_of(model.spec), with_data(model, wanted.overrides, READS[model.spec.kind]).data
     names, cells, texts = ["input"], list[list[str]](), list[str]()
     for given in wanted.inputs:
-        one = _texts_of(given, len(wanted.inputs) == 1, encoder.text, how(data, OF_TEXTS))
+        one = texts_of(given, len(wanted.inputs) == 1, encoder.text, how(data, OF_TEXTS))
         if cells and one[0] != names:
             raise DataError(f"{given}: other columns than in {wanted.inputs[0]}; predict one at a time")
         names = one[0]
         cells += one[1]
         texts += one[2]
-    kept = [text for text in texts if cut(text, encoder.unit)]
+    kept, notes = with_text(texts, encoder, data)
+    batches = map(encoder.encode, parts([texts[place] for place in kept]))
+    known = dict(zip(kept, _found(model, model.outputs(batches), wanted.top or _all_or_top(wanted)), strict=True))
+    found = map(known.get, range(len(texts)))
+    _print_or_write(model, wanted, Rows(names, cells, found), texts)
+    say(notes)
+
+
+def with_text(texts: Sequence[str], encoder: Vocabulary, data: Mapping[str, Any]) -> tuple[list[int], list[str]]:
+    """Return the places of the texts that are not empty, and notes.
+
+    Raises:
+        DataError: there are none, or one has an unknown token where `data` says that it is an error.
+    """
+    kept = [place for place, text in enumerate(texts) if cut(text, encoder.unit)]
     if not kept:
         raise DataError("dltrain predict: the input has no text")
-    notes = unknown_tokens("input", encoder, kept, data.get("unknown", "note"))
+    notes = unknown_tokens("input", encoder, [texts[place] for place in kept], data.get("unknown", "note"))
     if len(kept) < len(texts):
         notes.append(f"without a prediction: {len(texts) - len(kept):,} of {len(texts):,} texts, which are empty")
-    known = _found(model, model.outputs(map(encoder.encode, _parts(kept))), wanted.top or _all_or_top(wanted))
-    found = (next(known) if cut(text, encoder.unit) else None for text in texts)
-    _print_or_write(model, wanted, Rows(names, cells, found), texts)
-    _say(notes)
+    return kept, notes
 
 
 def _all_or_top(wanted: Wanted) -> int | None:
     return None if wanted.output or wanted.as_json else TOP
 
 
-def _say(notes: Iterable[str]) -> None:
+def say(notes: Iterable[str]) -> None:
+    """Print notes on standard error: the predictions may be on standard output."""
     for note in notes:
         print(f"note   {note}", file=sys.stderr)
 
 
-def _parts(sequence: Any) -> Iterator[Any]:
+def parts(sequence: Any) -> Iterator[Any]:
+    """Cut images or texts into batches."""
     return (sequence[start : start + BATCH] for start in range(0, len(sequence), BATCH))
 
 
-def _image_paths(inputs: list[str]) -> tuple[list[str], list[str]]:
+def image_paths(inputs: list[str]) -> tuple[list[str], list[str]]:
     """Return all images in files, folders (recursively) and glob patterns, and notes on what was skipped."""
     paths: list[str] = []
     notes: list[str] = []
@@ -179,7 +201,7 @@ def _image_paths(inputs: list[str]) -> tuple[list[str], list[str]]:
     return paths, notes
 
 
-def _texts_of(
+def texts_of(
     given: str, is_only: bool, text: str, written: dict[str, Any]
 ) -> tuple[list[str], list[list[str]], list[str]]:
     """Return the names of columns, their cells, and the texts: of a table, a file's lines, or words.
@@ -250,7 +272,7 @@ def _write(
     """Write a row or an object per input: what was given, the prediction and the probabilities of classes."""
     suffix = Path(output).suffix.lower()
     is_json = wanted.as_json or suffix in (*LINES, ARRAY)
-    titles = _titles(model, wanted.top)
+    titles = titles_of(model, wanted.top)
     names = [*rows.names]
     if taken := [title for title in (["prediction", "probabilities"] if is_json else titles) if title in names]:
         raise DataError(f"{source}: already has a column {taken[0]!r}; drop or rename it")
@@ -294,7 +316,8 @@ def _sorted(model: Trained, found: Chances, top: int | None) -> Chances:
     return found if top else [(name, chances[name]) for name in model.class_names]
 
 
-def _titles(model: Trained, top: int | None) -> list[str]:
+def titles_of(model: Trained, top: int | None) -> list[str]:
+    """Return the names of the columns of a prediction: all classes or, likeliest first, the `top` ones."""
     if model.spec.task == "regression":
         return ["prediction"]
     if not top:
@@ -306,7 +329,7 @@ def _titles(model: Trained, top: int | None) -> list[str]:
 def _cells(model: Trained, found: Chances | float | None, top: int | None, decimal: str) -> list[str]:
     """Return the cells below the titles."""
     if found is None:
-        return [""] * len(_titles(model, top))
+        return [""] * len(titles_of(model, top))
     if isinstance(found, float):
         return [f"{found:.7g}".replace(".", decimal)]
     chances = [(name, f"{chance:.6f}".replace(".", decimal)) for name, chance in _sorted(model, found, top)]

@@ -25,9 +25,10 @@ class Terminal(Console):
     """
 
     def __init__(self, file: IO[str] | None = None, **options: Any) -> None:
-        if file is None and not redraws():
+        if file or not redraws():
             options["force_terminal"] = False
-        super().__init__(file=file or streams.unescaped(), highlight=False, markup=False, **options)
+        options |= {"force_jupyter": False, "highlight": False, "markup": False}
+        super().__init__(file=file or streams.unescaped(), **options)
 
     def _render_buffer(self, buffer: Iterable[Segment]) -> str:
         return super()._render_buffer(

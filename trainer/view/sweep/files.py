@@ -11,6 +11,8 @@ from trainer.files import replacing, write_text
 from trainer.runs.leaderboard import Leaderboard, Row
 from trainer.view.sweep.text import by_metric, cells, keys_of, lead, one_line, progress, reading, titles
 
+CSV = "leaderboard.csv"
+
 
 def save(board: Leaderboard, place: Path) -> None:
     """Write leaderboard.csv and leaderboard.md in the folder `place`.
@@ -20,7 +22,7 @@ def save(board: Leaderboard, place: Path) -> None:
     """
     with naming(place):
         place.mkdir(parents=True, exist_ok=True)
-        with replacing(place / "leaderboard.csv") as part, part.open("w", newline="", encoding="utf-8") as file:
+        with replacing(place / CSV) as part, part.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows(_table(board))
         write_text(place / "leaderboard.md", printable(_markdown(board)))
 

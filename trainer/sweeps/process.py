@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,6 +28,7 @@ from trainer.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, ForkServerProcess  # Windows has none
+    from multiprocessing.process import BaseProcess
 
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 SERVER_KILLED = 255  # the exit code that multiprocessing reports where it cannot know
@@ -46,7 +48,7 @@ class Task(NamedTuple):
 def context() -> ForkServerContext:
     """Start the server unless it runs. It ignores Ctrl-C and ends with this process."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["trainer.sweep.preload"])
+    made.set_forkserver_preload(["trainer.sweeps.preload"])
     resource_tracker.ensure_running()  # otherwise the server starts it, and unblocks the signals
     before, is_safe = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS), os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"  # as the command line has it, where Python calls this
@@ -67,10 +69,19 @@ def _end_server() -> None:
         os.kill(forkserver._forkserver._forkserver_pid, signal.SIGKILL)  # type: ignore[attr-defined]
 
 
+def without_main(process: BaseProcess) -> None:
+    """Start a subprocess that does not import the user's own script again, which may start a sweep itself."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], ModuleType("__main__")
+    try:
+        process.start()
+    finally:
+        sys.modules["__main__"] = main
+
+
 def warm_up() -> int:
     """Wait until the server has finished its imports; return the number of CUDA devices, counted in a subprocess."""
     process = context().Process(target=_count_gpus)
-    process.start()
+    without_main(process)
     process.join()
     assert process.exitcode is not None
     return process.exitcode if 0 < process.exitcode < SERVER_KILLED else 0
@@ -94,7 +105,7 @@ def start(task: Task, threads: int = 0, gpu: str = "") -> ForkServerProcess:
     limits = {"OMP_NUM_THREADS": str(threads or ""), "CUDA_VISIBLE_DEVICES": gpu}
     environment = os.environ | {name: value for name, value in limits.items() if value}
     process = context().Process(target=_work, args=(task._replace(cfg=plain), threads, environment))
-    process.start()
+    without_main(process)
     return process
 
 

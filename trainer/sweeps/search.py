@@ -30,8 +30,8 @@ from optuna.trial import Trial, TrialState
 from trainer.config.keys import key_of, key_values
 from trainer.errors import ConfigError, nearest
 from trainer.runs.ledger import Event, Ledger
-from trainer.sweep.job import Plan
-from trainer.sweep.launch import Launcher
+from trainer.sweeps.job import Plan
+from trainer.sweeps.launch import Launcher
 
 STUDY = "study.log"
 LEAST = {"n_trials": 1, "n_jobs": 0, "sampler.seed": 0, "sampler.n_startup_trials": 1}

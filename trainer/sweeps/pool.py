@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from trainer.errors import Stopped, stops
-from trainer.sweep.process import Task, exit_code, start, tell
+from trainer.sweeps.process import Task, exit_code, start, tell
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerProcess  # Windows has none
@@ -35,11 +35,11 @@ class _Running(NamedTuple):
 
 
 class Pool:
-    """Runs jobs, `workers.at_once` at a time. Use as a context manager, in the main thread.
+    """Runs jobs, `workers.at_once` at a time. Use as a context manager.
 
-    Signals are passed on, so that jobs save and stop; a second one does not let them finish their update, and a third
-    kills them. Jobs that are no longer wanted are stopped the same way. Every method then raises `Stopped`
-    once all jobs have ended, and each job receives it too.
+    In the main thread, signals are passed on, so that jobs save and stop; a second one does not let them finish their
+    update, and a third kills them. Jobs that are no longer wanted are stopped the same way. Every method then raises
+    `Stopped` once all jobs have ended, and each job receives it too.
     """
 
     def __init__(self, workers: Workers, is_wanted: Callable[[], bool] = lambda: True) -> None:

@@ -21,9 +21,9 @@ from trainer.errors import ConfigError, DltrainError
 from trainer.files import read_json
 from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Outlook
-from trainer.sweep.job import why, without_pictures
-from trainer.sweep.pool import Job, Pool, Workers
-from trainer.sweep.process import Task, warm_up
+from trainer.sweeps.job import why, without_pictures
+from trainer.sweeps.pool import Job, Pool, Workers
+from trainer.sweeps.process import Task, warm_up
 
 COMBINED = ("data", "model", "loss", "experiment", "data.batch_size")  # these decide whether and how fast a job runs
 NUM_BATCHES, MINUTES = 30, 0.02  # at most

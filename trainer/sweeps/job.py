@@ -17,11 +17,11 @@ from trainer.errors import Halt, Halted, Stopped, SweepError, never
 from trainer.files import read_json, write_json
 from trainer.runs.folder import RunFolder, is_running
 from trainer.runs.ledger import Event, Ledger
-from trainer.sweep.launcher_process import is_wanted
-from trainer.sweep.pool import Job, Pool, Workers
-from trainer.sweep.process import SERVER_KILLED, Task
-from trainer.sweep.pruning import AtRung, BelowMedian
-from trainer.sweep.resume import config_hash
+from trainer.sweeps.launcher_process import is_wanted
+from trainer.sweeps.pool import Job, Pool, Workers
+from trainer.sweeps.process import SERVER_KILLED, Task
+from trainer.sweeps.pruning import AtRung, BelowMedian
+from trainer.sweeps.resume import config_hash
 
 
 class Plan(NamedTuple):

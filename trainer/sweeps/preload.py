@@ -9,7 +9,7 @@ from importlib import import_module
 
 gc.disable()
 for name in (
-    "trainer.train",
+    "trainer.training",
     "trainer.view.board.writing",
     "sklearn.datasets",
     "sklearn.linear_model",

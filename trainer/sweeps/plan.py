@@ -14,9 +14,9 @@ from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.config.launchers import BASIC
 from trainer.errors import ConfigError
 from trainer.runs.ledger import Ledger
-from trainer.sweep.job import Plan, job_of_hydra
-from trainer.sweep.launch import Launcher
-from trainer.sweep.pruning import configuration, planned, prune
+from trainer.sweeps.job import Plan, job_of_hydra
+from trainer.sweeps.launch import Launcher
+from trainer.sweeps.pruning import configuration, planned, prune
 
 FOLDER = "hydra.sweep.dir"
 GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -82,7 +82,7 @@ class Search:
 
     def run(self, launcher: Launcher, plan: Plan, at_once: int) -> None:
         """See `Course`."""
-        from trainer.sweep.search import search
+        from trainer.sweeps.search import search
 
         search(self.overrides, self.options, launcher, plan, at_once)
 
@@ -124,7 +124,7 @@ def course(cfg: DictConfig, flags: Namespace, overrides: list[str], axes: list[l
 
 def _check_search(cfg: DictConfig, axes: list[list[str]]) -> None:
     try:
-        from trainer.sweep.search import check
+        from trainer.sweeps.search import check
     except ModuleNotFoundError as error:
         raise ConfigError(f"{SEARCH}: {error.name} is missing; pip install optuna") from error
     check(cfg, axes)

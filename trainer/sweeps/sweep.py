@@ -23,22 +23,22 @@ from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
 from trainer.runs.trust import signature, stranger_sweep
-from trainer.sweep.job import Plan
-from trainer.sweep.launch import launcher
-from trainer.sweep.plan import FOLDER, Course, Grid, course
-from trainer.sweep.pool import Workers
-from trainer.sweep.preflight import preflight
-from trainer.sweep.process import context
-from trainer.sweep.resume import check_unchanged, config_hash, resumed, started_elsewhere
-from trainer.sweep.workers import in_words, workers
+from trainer.sweeps.job import Plan
+from trainer.sweeps.launch import launcher
+from trainer.sweeps.plan import FOLDER, Course, Grid, course
+from trainer.sweeps.pool import Workers
+from trainer.sweeps.preflight import preflight
+from trainer.sweeps.process import context
+from trainer.sweeps.resume import check_unchanged, config_hash, resumed, started_elsewhere
+from trainer.sweeps.workers import in_words, workers
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.table import report
 from trainer.view.table import say
 from trainer.view.words import duration, shown
 
 
-def sweep(flags: Namespace, command: list[str]) -> None:
-    """Run every combination of values, or what is left of a sweep.
+def sweep(flags: Namespace, command: list[str]) -> Path | None:
+    """Run every combination of values, or what is left of a sweep, and return its folder; a dry run leaves none.
 
     Raises:
         SweepError: some jobs failed.
@@ -67,7 +67,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         with TemporaryDirectory() as temporary:
             trial(Path(temporary))
         print("dry run: a few batches passed through every model with its data and loss; no files left behind")
-        return
+        return None
     started = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
     if any(map(names_user_module, configs.values())):
         started |= signature(command, hashes)
@@ -94,6 +94,7 @@ def sweep(flags: Namespace, command: list[str]) -> None:
         with Screen(folder, way.num_jobs), launcher(flags, target, plan.folder, share) as jobs:
             way.run(jobs, plan, share.at_once)
     _end(folder, plan, cfg)
+    return folder
 
 
 def _look_ahead(folder: Path, trial: Callable[[Path], Outlook], way: Course, at_once: int) -> None:

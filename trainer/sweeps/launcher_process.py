@@ -21,6 +21,7 @@ from types import FrameType
 from trainer.errors import Stopped, SweepError, stops
 from trainer.files import read, regular
 from trainer.runs.folder import RunFolder, is_running
+from trainer.sweeps.process import without_main
 
 STOPS = ", stopping"  # appended to the owner's lock
 EVERY_S, PATIENCE_S = 0.1, 30
@@ -77,7 +78,7 @@ def launcher_process(folder: Path) -> Iterator[Callable[[Callable[[], None]], No
             raise SweepError(f"the launcher failed, {folder / LOG} says why; {cure}")
 
     try:
-        process.start()
+        without_main(process)
         theirs.close()
         yield call
         ours.close()

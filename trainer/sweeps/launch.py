@@ -25,9 +25,9 @@ from trainer.config.keys import is_of_hydra, quoted, without
 from trainer.config.launchers import BASIC
 from trainer.config.schema import names_of
 from trainer.runs.ledger import Ledger
-from trainer.sweep.job import Plan, is_over, job, job_of_a_worker
-from trainer.sweep.launcher_process import launcher_process, owner
-from trainer.sweep.pool import Pool, Workers
+from trainer.sweeps.job import Plan, is_over, job, job_of_a_worker
+from trainer.sweeps.launcher_process import launcher_process, owner
+from trainer.sweeps.pool import Pool, Workers
 
 
 class Launcher(Protocol):

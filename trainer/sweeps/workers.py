@@ -6,8 +6,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.launchers import BASIC
 from trainer.errors import ConfigError
-from trainer.sweep.pool import Workers
-from trainer.sweep.process import warm_up
+from trainer.sweeps.pool import Workers
+from trainer.sweeps.process import warm_up
 
 
 def workers(cfg: DictConfig, num_jobs: int) -> Workers:
