@@ -11,12 +11,10 @@ from trainer.config.command_line import again, checked_flags
 from trainer.config.compose import run_config
 from trainer.config.keys import key_of, merged, without
 from trainer.config.schema import names_of
-from trainer.config.user_modules import allow_all, chosen_by
 from trainer.errors import CheckpointError, ConfigError
 from trainer.job import run_job
 from trainer.runs import folder as run_folder
 from trainer.runs import index, resume
-from trainer.runs.trust import stranger
 
 FOLDER = "hydra.run.dir"
 
@@ -66,9 +64,7 @@ def _resume(folder: Path, flags: Namespace, trust: bool) -> None:
     started = resume.recorded(folder)
     started.config_dir = flags.config_dir or started.config_dir
     started.overrides = merged(started.overrides, without(flags.overrides, "resume", "trust", FOLDER))
-    with chosen_by(None if trust else stranger(folder)):
-        cfg = checked_flags(started)
-        allow_all(cfg)
+    cfg = resume.restored(started, folder, trust)
     changed = resume.differences(folder, cfg)
     if fixed := [line for key, line in changed.items() if key not in resume.FREE]:
         free = ", ".join(sorted(resume.FREE))

@@ -80,7 +80,10 @@ def _with_data(cfg: DictConfig, overrides: list[str]) -> DictConfig:
         key, value = key_of(line).removeprefix("data."), value_of(line)
         if key not in known:
             raise ConfigError(f"{line}: the run's data, {cfg.data['_target_']}, has no {key}; {nearest(key, known)}")
-        cfg.data[key] = value if key in PATHS else yaml.safe_load(value)
+        try:
+            cfg.data[key] = value if key in PATHS else yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:  # the second for a day that no month has
+            raise ConfigError(f"{line}: invalid syntax; quote the value, as in \"data.{key}='...'\"") from error
     return cfg
 
 
