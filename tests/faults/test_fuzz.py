@@ -3,8 +3,9 @@
     pytest -n 0 -m faults tests/faults/test_fuzz.py                                        # 500, the same each time
     FUZZ=20000 pytest -n 0 -m faults tests/faults/test_fuzz.py --hypothesis-seed=1         # others, half an hour
 
-Whatever is in them, a command ends within 20 s of CPU time and 2 GiB, with a documented exit code and without a traceback; it
-writes nothing outside its folder, starts nothing but git (and fc-list, for fonts), and imports nothing that lies there.
+Whatever is in them, a command ends within 20 s of CPU time and 2 GiB, with a documented exit code and without a
+traceback; it writes nothing outside its folder, starts nothing but git (and fc-list, for fonts), and imports nothing
+that lies there.
 """
 
 import csv
