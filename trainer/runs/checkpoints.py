@@ -95,7 +95,7 @@ class Store:
         folder, target = self.folder / name, name
         with suppress(OSError):  # no link, or one in a folder that `sealed` cannot read either
             target = os.readlink(folder)
-        if target not in (name, *self._names("best"), *self._names("step")):
+        if target != name and target not in self._names("best") + self._names("step"):
             raise CheckpointError(f"{folder}: links to {target!r}, expected a checkpoint in the same folder")
         folder = self.folder / target
         about, content = sealed.read(folder)
