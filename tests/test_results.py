@@ -8,6 +8,7 @@ import torch
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
 from trainer.data import tabular
+from trainer.engine.baselines import _logistic_regression
 
 
 def test_the_default_run_learns_digits(dltrain):
@@ -103,6 +104,12 @@ def test_lbfgs_separates_separable_classes(dltrain, seed):
     assert trained == reference.score(splits.train.inputs.numpy(), splits.train.targets.flatten().numpy()) == 1
     expected = reference.score(splits.test.inputs.numpy(), splits.test.targets.flatten().numpy())
     assert outcome.summary["test"]["accuracy"] == pytest.approx(expected, abs=0.01)
+
+
+def test_the_linear_baseline_is_certain_far_from_the_training_data():
+    x, y = torch.arange(30.0).double()[:, None], torch.arange(30) // 10
+    far = _logistic_regression(x, y, torch.tensor([[-1e9], [1e9]]).double(), 3)
+    assert far.exp().tolist() == [[1, 0, 0], [0, 0, 1]]
 
 
 def test_mnist_trains_from_gzipped_files(dltrain, small_mnist):

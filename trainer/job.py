@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user, never
 from trainer.files import read_json, write_json
 from trainer.runs import hydra_files
-from trainer.runs.folder import RunFolder, lock, log_to
+from trainer.runs.folder import RunFolder, lock
 
 log = logging.getLogger("dltrain")
 
@@ -33,10 +33,11 @@ def run_job(
         Halted: `halt` returned true.
     """
     with lock(folder):
-        if composed:
-            hydra_files.write(folder, composed)
-        log_to(folder)
-        return _train(cfg, RunFolder(folder, names, command), halt)
+        run = RunFolder(folder, names, command, hydra_files.texts(composed) if composed else {})
+        run.hold_log()
+        if not run.config.exists():
+            run.open()  # one that resumes may still be refused, and then nothing has changed
+        return _train(cfg, run, halt)
 
 
 def _train(cfg: DictConfig, run: RunFolder, halt: Halt) -> float:
@@ -53,7 +54,10 @@ def _train(cfg: DictConfig, run: RunFolder, halt: Halt) -> float:
         shown = error
         if isinstance(error, Exception):
             shown = for_the_user(error, run.log, cfg.data.batch_size, cfg.accumulate)
-        was_refused = not run.has_begun and run.config.exists()  # to resume, so that its summary stays
+        was_refused = not run.has_begun and run.config.exists()  # to resume, so that its files stay
+        if not was_refused or type(shown) is DltrainError:  # a bug, whose traceback is wanted
+            with contextlib.suppress(OSError, DltrainError):
+                run.open()
         with contextlib.suppress(OSError):
             # A run that fails while drawing keeps its summary too.
             if not was_refused and read_json(run.summary).get("status") != "finished":

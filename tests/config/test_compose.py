@@ -15,6 +15,7 @@ from trainer.config.compose import launch
 from trainer.config.schema import Config
 from trainer.errors import ConfigError
 from trainer.runs import hydra_files
+from trainer.runs.folder import RunFolder
 
 TINY = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=1", "plots=off", "tensorboard=off")
 MINE = """# @package _global_
@@ -85,7 +86,7 @@ def test_a_run_gets_the_same_config_and_files_as_from_hydra(dltrain, tmp_path, m
         # ${hydra:...} resolves only within the job.
         found.append((cfg, OmegaConf.to_container(cfg, resolve=True)))
         if composed:
-            hydra_files.write(tmp_path / "a", composed)
+            RunFolder(tmp_path / "a", hydra=hydra_files.texts(composed)).open()
 
     monkeypatch.setattr("trainer.cli.start.run_job", keep)
     assert dltrain(*arguments, "hydra.run.dir=a").code == 0

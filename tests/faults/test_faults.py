@@ -117,7 +117,7 @@ def test_sigkill_at_a_random_moment(bench):
 
 def test_sigkill_at_each_boundary_of_a_write(bench):
     total = len(kinds_of_boundaries(bench))
-    numbers = range(1, total + 1) if not bench.quick else sorted(bench.draw.sample(range(1, total + 1), 12))
+    numbers = range(1, total + 1) if not bench.quick else sorted(bench.draw.sample(range(1, total + 1), 8))
     results = []
     for number in numbers:
         folder = bench.new()
@@ -328,7 +328,7 @@ def test_a_full_disk_for_logs_alone_stops_nothing(bench):
 
 
 def test_runs_that_start_at_once_get_a_folder_each(bench):
-    folder, starts = bench.new(), 6 if bench.quick else 20
+    folder, starts = bench.new(), 4 if bench.quick else 20
     folder.mkdir()
     processes = [started(folder, *TINY, "epochs=1") for _ in range(starts)]
     codes = [process.wait() for process in processes]

@@ -11,7 +11,10 @@ import torch
 from resuming import different, end_of
 from safetensors.torch import load_file
 
+from trainer.config.check import checked
+from trainer.runs import leaderboard
 from trainer.runs.run import Run
+from trainer.sweeps.resume import config_hash
 
 TODAY = {"f1": "f1_macro"}  # names of metrics
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -115,21 +118,54 @@ def test_a_knob_that_an_older_config_lacks_has_its_default(dltrain, release):
     assert "already finished" in outcome.out
 
 
-def test_f1_of_an_old_run_of_two_classes_is_the_macro_average_it_was(dltrain):
-    command = ["data=breast_cancer", "model=mlp", "model.hidden=[4]", "plots=off", "tensorboard=off", "epochs=1"]
-    assert dltrain(*command, "metrics=[accuracy,f1_macro]", "monitor=f1_macro", "hydra.run.dir=old").code == 0
+def make_old(folder):
+    """Name things in a run as 0.1.0 did, which had one f1, the macro average."""
     for name in ("summary.json", "config.yaml", "metrics.csv", ".hydra/overrides.yaml"):
-        path = Path("old", name)
+        path = folder / name
         path.write_text(path.read_text().replace("f1_macro", "f1"))
-    path = Path("old/environment.json")
+    path = folder / "environment.json"
     recorded = json.loads(path.read_text().replace("f1_macro", "f1"))
     del recorded["f1"]
     path.write_text(json.dumps(recorded))
 
+
+def test_a_new_job_of_an_old_sweep_measures_the_f1_of_its_other_jobs(dltrain):
+    command = ["data=breast_cancer", "model=mlp", "model.hidden=[4]", "plots=off", "tensorboard=off", "epochs=1"]
+    metrics = ["metrics=[accuracy,f1_macro]", "monitor=f1_macro", "seed=1,2", "hydra.sweep.dir=sweep"]
+    assert dltrain("-m", *command, *metrics).code == 0
+    (before,) = rows_of("sweep/leaderboard.csv")
+    ledger = Path("sweep/sweep.jsonl")
+    events = [json.loads(line) for line in ledger.read_text().replace("f1_macro", "f1").splitlines()]
+    del events[0]["f1"]
+    samples = events[0]["samples"]
+    events[0]["samples"] = {line: config_hash(checked(line.split())[0]) for line in samples}
+    ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events if event.get("job") != 1))
+    shutil.rmtree("sweep/1")
+    make_old(Path("sweep/0"))
+    leaderboard._result.cache_clear()  # of this process, which has not written that
+
+    resumed = dltrain("-m", "resume=sweep")
+    assert resumed.code == 0, resumed.err
+    assert "f1 stands for f1_macro" in resumed.out
+    (after,) = rows_of("sweep/leaderboard.csv")
+    names = ("metric", "seeds", "val_mean", "val_std", "test_mean")
+    assert [after[name] for name in names] == [before[name] for name in names]
+    assert before["metric"] == "f1_macro"
+    assert dltrain("resume=sweep/1", "epochs=2").code == 0  # what f1 is was recorded
+    assert Run(Path("sweep/1")).summary["monitor"] == "f1_macro"
+
+
+def test_f1_of_an_old_run_of_two_classes_is_the_macro_average_it_was(dltrain):
+    command = ["data=breast_cancer", "model=mlp", "model.hidden=[4]", "plots=off", "tensorboard=off", "epochs=1"]
+    assert dltrain(*command, "metrics=[accuracy,f1_macro]", "monitor=f1_macro", "hydra.run.dir=old").code == 0
+    make_old(Path("old"))
+
     found = json.loads(dltrain("eval", "run=old", "--json").out)
     assert found["metrics"].keys() == {"loss", "accuracy", "f1_macro"}
     assert found["equal"]
-    assert dltrain("resume=old", "epochs=2").code == 0
+    resumed = dltrain("resume=old", "epochs=2")
+    assert resumed.code == 0
+    assert "f1 stands for f1_macro" in resumed.out
     assert Run(Path("old")).summary["monitor"] == "f1_macro"
     assert all(0 < row["val/f1_macro"] <= 1 for row in Run(Path("old")).history)
 

@@ -246,12 +246,15 @@ def test_changed_data_is_refused_on_resume_before_anything_is_recorded(dltrain, 
     assert moved.code == 0, moved.err
 
     table("moved.csv", range(1, 61))
-    before = {name: Path("run", name).read_bytes() for name in ("environment.json", "config.yaml", "summary.json")}
+    files = [path for path in Path("run").rglob("*") if path.is_file() and path.name != ".lock"]
+    assert {"train.log", "overrides.yaml", "environment.json"} <= {path.name for path in files}
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
     refused = dltrain("resume=run", "epochs=3")
     assert refused.code == 3
     assert "changed splits: train, val, test" in refused.err
     assert "changed_data=use" in refused.err
-    assert {name: Path("run", name).read_bytes() for name in before} == before
+    assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files} == before
+    assert {path for path in Path("run").rglob("*") if path.is_file() and path.name != ".lock"} == {*files}
 
     assert dltrain("resume=run", "epochs=3", "changed_data=use").code == 0
     assert "already finished" in dltrain("resume=run").out

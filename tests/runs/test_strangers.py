@@ -199,6 +199,26 @@ def test_a_sweep_of_ones_own_model_resumes_and_a_strangers_asks(dltrain, tmp_pat
     assert dltrain("-m", "resume=sweep", "trust=true").code == 0
 
 
+def test_configs_from_outside_the_working_folder_name_a_users_module_only_when_trusted(
+    dltrain, tmp_path, own_model, monkeypatch
+):
+    mine = ["--config-dir", str(tmp_path / "conf"), "data=iris", "model=mynet", "epochs=1", *TINY[3:]]
+    (tmp_path / "elsewhere").mkdir()
+    shutil.copy(tmp_path / "mynet.py", tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    for more in ([], ["model.width=3"], ["dry_run=true"], ["-m", "seed=1,2"]):
+        outcome = dltrain(*mine, *more)
+        assert outcome.code == 2
+        assert f"would run {tmp_path / 'elsewhere' / 'mynet.py'}" in outcome.err
+    assert not (tmp_path / "elsewhere" / "CANARY").exists()
+    assert dltrain(*mine, "trust=true", "hydra.run.dir=run").code == 0
+    assert dltrain("resume=run", "epochs=2").code == 2
+    assert dltrain("resume=run", "epochs=2", "trust=true").code == 0
+    monkeypatch.chdir(tmp_path)
+    forget_import(tmp_path)
+    assert dltrain(*mine).code == 0
+
+
 def test_a_module_that_exits_is_an_error(dltrain, tmp_path, own_model):
     (tmp_path / "mynet.py").write_text("raise SystemExit(0)")
     outcome = dltrain("--config-dir", "conf", "data=iris", "model=mynet")

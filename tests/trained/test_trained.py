@@ -106,6 +106,10 @@ def test_another_table_is_read_by_the_names_of_its_columns(dltrain, tmp_path):
     refused = dltrain("eval", "data.path=short.csv")
     assert refused.code == 3
     assert "no column 'rooms'" in refused.err
+    for line in ("data.val_fraction=[a", "data.val_fraction=2026-13-45", "data.val_fraction=a: b: c"):
+        refused = dltrain("eval", line)
+        assert refused.code == 2
+        assert f"{line}: invalid syntax" in refused.err
 
 
 def test_the_scale_is_that_of_training(dltrain, tmp_path):

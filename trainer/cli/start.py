@@ -13,12 +13,10 @@ from trainer.config.command_line import again, checked_flags, parse
 from trainer.config.compose import run_config
 from trainer.config.keys import key_of, key_values, merged, unquoted, without
 from trainer.config.schema import names_of
-from trainer.config.user_modules import allow_all, chosen_by
 from trainer.errors import CheckpointError, ConfigError
 from trainer.job import run_job
 from trainer.runs import folder as run_folder
 from trainer.runs import index, resume
-from trainer.runs.trust import stranger
 
 FOLDER = "hydra.run.dir"
 
@@ -79,9 +77,8 @@ def _resume(name: str, flags: Namespace, trust: bool) -> Path:
     run, started = index.Run(folder), resume.recorded(folder)
     started.config_dir = flags.config_dir or started.config_dir
     started.overrides = merged(started.overrides, without(flags.overrides, "resume", "trust", FOLDER))
-    with chosen_by(None if trust else stranger(folder)), resume.from_elsewhere(run):
-        cfg = checked_flags(started)
-        allow_all(cfg)
+    with resume.from_elsewhere(run):
+        cfg = resume.restored(started, folder, trust)
     for line in resume.keep_defaults(cfg, run, {*map(key_of, started.overrides)}):
         print(f"kept     {line}")
     if cfg.dry_run:

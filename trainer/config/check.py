@@ -19,6 +19,7 @@ from trainer.config.compose import composed, in_one_line, loader, open_hydra, pa
 from trainer.config.foreign import check_yaml
 from trainer.config.keys import SLOTS, is_of_hydra, value_of
 from trainer.config.schema import CONF, KNOBS, LARGEST
+from trainer.config.user_modules import allow_all
 from trainer.errors import ConfigError, near, nearest
 
 Checked = tuple[DictConfig, list[str]]
@@ -48,6 +49,7 @@ class Checker:
             if lines not in self.composed:
                 self.composed[lines] = composed(self.config_name, list(lines))
                 _check_slots(self.composed[lines])
+                allow_all(self.composed[lines], None if "trust=true" in overrides else self.config_dir)
             cfg = copy.deepcopy(self.composed[lines])
             values = [_checked_value(override, cfg) for override in parsed if override not in choices]
             set_values(cfg, choices, values)

@@ -108,7 +108,9 @@ class Config:
     changed_data: str = knob(
         "refuse", "with resume=: if the data is not what the run has trained on", choices=("refuse", "use")
     )
-    trust: bool = knob(False, "with resume=: run the modules of the working folder that a stranger's run names")
+    trust: bool = knob(
+        False, "run the modules of the working folder that configs from outside it, or a stranger's run, name"
+    )
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     dry_run: bool = knob(False, "run one batch through everything, leave no files")

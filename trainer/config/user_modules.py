@@ -1,7 +1,8 @@
 """The user's own modules: files of the working folder, imported only where a config names one that the user chose.
 
 The working folder is not on Python's path, since a file there may be called like an optional package that some library
-looks for. Configs from a run folder, which may be a stranger's, import nothing of it without `trust=true`.
+looks for. Configs that may be a stranger's, from a run folder or outside the working folder, import nothing of it
+without `trust=true`.
 """
 
 import sys
@@ -15,7 +16,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 from trainer.config.keys import SLOTS
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, ConfigError
 
 _NOT_FROM_HERE = ("trainer", "torch", "torchvision", "")
 _stranger: ContextVar[Path | None] = ContextVar("stranger", default=None)  # folder that the config comes from
@@ -90,10 +91,21 @@ def allow(target: Any) -> None:
     _finder.names.add(root)
 
 
-def allow_all(cfg: Mapping[str, Any]) -> None:
-    """Let the modules that a run's config names be imported, before anything is; see `allow`."""
+def allow_all(cfg: Mapping[str, Any], config_dir: str | None = None) -> None:
+    """Let the modules that a run's config names be imported, before anything is; see `allow`.
+
+    Raises:
+        ConfigError: a `config_dir` outside the working folder names one.
+    """
+    is_inside = not config_dir or Path(config_dir).resolve().is_relative_to(Path.cwd().resolve())
     for slot in SLOTS:
-        allow(cfg[slot].get("_target_"))
+        target = cfg[slot].get("_target_")
+        if not is_inside and (file := file_of(str(target).split(".")[0])):
+            raise ConfigError(
+                f"--config-dir {config_dir} lies outside {Path.cwd()}, and its {slot}._target_={target} would run "
+                f"{file}; add trust=true if you know what that file does"
+            )
+        allow(target)
 
 
 def names_user_module(cfg: Mapping[str, Any]) -> bool:

@@ -57,11 +57,13 @@ def _least_squares(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
 
 def _logistic_regression(x: Tensor, y: Tensor, z: Tensor, num_outputs: int) -> Tensor:
     """Fit scikit-learn's logistic regression and return its logits at `z`, `(M, K)`, or `(M, 1)` for two classes."""
+    import numpy as np
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(max_iter=1000).fit(x.numpy(), y.numpy())
     if num_outputs == 1:
         return torch.from_numpy(model.decision_function(z.numpy()))[:, None]
     logits = torch.full((len(z), num_outputs), -30.0, dtype=torch.float64)  # for a class not in training
-    logits[:, model.classes_] = torch.from_numpy(model.predict_log_proba(z.numpy()))
+    with np.errstate(divide="ignore"):  # far from the training data a probability may be 0
+        logits[:, model.classes_] = torch.from_numpy(model.predict_log_proba(z.numpy()))
     return logits

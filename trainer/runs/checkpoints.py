@@ -92,12 +92,12 @@ class Store:
         Raises:
             CheckpointError: it is missing, damaged, of a later format, or holds more than tensors and numbers.
         """
-        folder = self.folder / name
-        if folder.is_symlink():
+        folder, target = self.folder / name, name
+        with suppress(OSError):  # no link, or one in a folder that `sealed` cannot read either
             target = os.readlink(folder)
-            if target not in self._names("best") + self._names("step"):
-                raise CheckpointError(f"{folder}: links to {target!r}, expected a checkpoint in the same folder")
-            folder = self.folder / target
+        if target != name and target not in self._names("best") + self._names("step"):
+            raise CheckpointError(f"{folder}: links to {target!r}, expected a checkpoint in the same folder")
+        folder = self.folder / target
         about, content = sealed.read(folder)
         data = content.pop("data.json", b"")
         if "model.safetensors" not in content:

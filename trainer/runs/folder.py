@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,7 +32,8 @@ class Inside:
 class RunFolder:
     """The folder of a run and the names of its files, which nothing outside `runs/` knows.
 
-    `names` maps slots to the chosen options, such as model -> resnet; a run that starts records it and `command`.
+    `names` maps slots to the chosen options, such as model -> resnet; a run that starts records it, `command`, and the
+    files of `.hydra`, which `hydra` maps to their text.
     """
 
     lock = Inside(".lock")
@@ -46,8 +48,38 @@ class RunFolder:
     tensorboard = Inside("tensorboard")
     plots = Inside("plots")
 
-    def __init__(self, path: Path, names: Mapping[str, str] | None = None, command: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        names: Mapping[str, str] | None = None,
+        command: Sequence[str] = (),
+        hydra: Mapping[str, str] | None = None,
+    ) -> None:
         self.path, self.names, self.command, self.has_begun = path, names or {}, command, False
+        self.of_hydra: Mapping[str, str] = hydra or {}
+        self.held: _Held | None = None
+
+    def hold_log(self) -> None:
+        """Keep in memory what is logged from now on, until `open`."""
+        self.held = _Held()
+        logging.basicConfig(handlers=[self.held], level=logging.INFO, force=True)  # replaces an earlier run's
+        logging.getLogger("dltrain").disabled = False  # Hydra's launchers disable the loggers that exist
+
+    def open(self) -> None:
+        """Write `.hydra`, and in train.log what is logged and was held; a second call changes nothing.
+
+        Raises:
+            FileSystemError: they cannot be written.
+        """
+        if self.held:
+            with naming(self.log):
+                self.held.write_to(self.log)
+            self.held = None
+        with naming(self.hydra):
+            for name, text in self.of_hydra.items():
+                self.hydra.mkdir(exist_ok=True)
+                write_text(self.hydra / name, text)
+        self.of_hydra = {}
 
     def begin(self, config: str, environment: dict[str, Any], resumes: bool) -> None:
         """Record the config and environment of a run that starts; one that resumes adds its environment.
@@ -182,18 +214,23 @@ def _locked(file: IO[Any], patience_s: float) -> bool:
         return True
 
 
-def log_to(folder: Path) -> None:
-    """Append all logging to train.log in a run's folder.
+class _Held(MemoryHandler):
+    """Keeps records until there is a file to append them to, and then appends each at once."""
 
-    Raises:
-        FileSystemError: it cannot be opened.
-    """
-    path = RunFolder(folder).log
-    with naming(path):
-        handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
-    handler.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)  # replaces an earlier run's
-    logging.getLogger("dltrain").disabled = False  # Hydra's launchers disable the loggers that exist
+    def __init__(self) -> None:
+        super().__init__(capacity=1)
+
+    def write_to(self, path: Path) -> None:
+        file = _LogFile(path, encoding="utf-8", errors="backslashreplace")
+        file.setFormatter(_Printable("%(asctime)s %(levelname)s %(message)s"))
+        self.setTarget(file)
+        self.flush()
+
+    def close(self) -> None:
+        file = self.target
+        super().close()
+        if file:
+            file.close()
 
 
 class _Printable(logging.Formatter):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -28,10 +29,12 @@ def _listed(folders: Iterable[Path]) -> list[Run]:
 
 
 def look(folder: Path) -> Run | None:
-    """Return the run in a folder, if there is one."""
+    """Return the run in a folder, if there is one that this user may read."""
     run = Run(folder)
-    is_run = run.environment or run.summary or run.files.lock.exists()
-    return run if is_run else None
+    with suppress(PermissionError):
+        if run.environment or run.summary or run.files.lock.exists():
+            return run
+    return None
 
 
 def started(runs: Iterable[Run]) -> list[Run]:

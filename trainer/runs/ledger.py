@@ -35,6 +35,12 @@ class Outlook(NamedTuple):
     higher_is_better: bool
 
 
+def f1_of(folder: Path) -> str:
+    """Return today's name of what a run calls `f1`, or of what its sweep does if it has not started yet."""
+    run = Run(folder)
+    return run.f1 if run.environment else Ledger(folder.parent).f1
+
+
 class Ledger:
     """The file of events in the folder of a sweep."""
 
@@ -79,6 +85,12 @@ class Ledger:
         """Return how the sweep was started, empty if that is not recorded."""
         return next(iter(self._events_of("sweep")), {})
 
+    @property
+    def f1(self) -> str:
+        """Today's name of what the sweep calls `f1`: up to 0.1.0 that was the macro average."""
+        header = self.header()
+        return "f1" if not header or "f1" in header else "f1_macro"
+
     def num_jobs(self) -> int:
         """Return the number of jobs of the whole sweep; resuming a search may add some."""
         recorded = [event["jobs"] for event in self._events_of("sweep", "resumed") if "jobs" in event]
@@ -87,7 +99,10 @@ class Ledger:
     def outlook(self) -> Outlook | None:
         """Return the result of the preflight, if it finished."""
         found = self._events_of("preflight")
-        return Outlook(*(found[-1][name] for name in Outlook._fields)) if found else None
+        if not found:
+            return None
+        outlook = Outlook(*(found[-1][name] for name in Outlook._fields))
+        return outlook._replace(metric=self.f1) if outlook.metric == "f1" else outlook
 
     def has_failed(self) -> bool:
         """Whether a job has failed since the sweep was last started or resumed."""

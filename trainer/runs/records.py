@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 Kinds = Mapping[str, Callable[[Any], bool]]
+POSITIVE = "positive class"  # what f1 is of; older versions, where it was the macro average, recorded nothing
 LONGEST = 10_000  # characters of a text, and items of a list
 
 
@@ -57,7 +58,7 @@ def _commit(value: Any) -> bool:
 ENVIRONMENT: Kinds = {
     **dict.fromkeys(("time", "folder", "python", "platform", "processor", "device", "signature"), text),
     **dict.fromkeys(("num_cpus", "num_threads"), count),
-    "f1": lambda value: value == "positive class",
+    "f1": lambda value: value == POSITIVE,
     **dict.fromkeys(("packages", "names", "data"), table(text)),
     **dict.fromkeys(("git", "dltrain_git"), _commit),
     "command": texts,
@@ -76,6 +77,7 @@ EVENT: Kinds = {  # of sweep.jsonl
     **dict.fromkeys(("command", "overrides"), texts),
     **dict.fromkeys(("job", "jobs", "epoch", "configurations", "kept"), count),
     **dict.fromkeys(("seconds", "objective"), number),
+    "f1": lambda value: value == POSITIVE,
     "samples": table(text),
     "values": table(texts),
     "higher_is_better": flag,

@@ -1,5 +1,6 @@
 """Resume a run: which one, its command line, and what may change. Nothing here imports torch."""
 
+import re
 from argparse import Namespace
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -8,11 +9,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from trainer.config.command_line import parse
+from trainer.config.command_line import checked_flags, parse
 from trainer.config.keys import PATHS, SLOTS, flat, is_of_hydra, key_of
 from trainer.config.schema import KNOBS
+from trainer.config.user_modules import chosen_by
 from trainer.errors import CheckpointError, ConfigError, DataError
 from trainer.runs.index import ROOT, Run, every, started
+from trainer.runs.trust import stranger
 
 FREE = {  # keys that may change on resume: how long a run trains and what it reports, not what it computes
     "epochs",
@@ -83,6 +86,20 @@ def from_elsewhere(run: Run) -> Iterator[None]:
         raise type(error)(f"{error}; {where}") from error
 
 
+def restored(settings: Namespace, folder: Path, trust: bool) -> DictConfig:
+    """Return the config that a run's recorded settings describe; with `trust` it may name any module.
+
+    Raises:
+        CheckpointError: a stranger's run names a module of the working folder.
+        ConfigError: an unknown key or an invalid value.
+    """
+    overrides = [*settings.overrides, *(["trust=true"] if trust else [])]
+    with chosen_by(None if trust else stranger(folder)):
+        cfg = checked_flags(Namespace(**vars(settings) | {"overrides": overrides}))
+    cfg.trust = False  # it counts for one start
+    return cfg
+
+
 def check_data(folder: Path, found: Mapping[str, str], changed_data: str) -> None:
     """Compare the fingerprints of a run's splits with those of its last start, unless `changed_data` is `use`.
 
@@ -113,6 +130,12 @@ def _is_ours(cfg: DictConfig, key: str) -> bool:
     """Whether a key sets an argument of a component of ours."""
     slot, _, name = key.partition(".")
     return slot in SLOTS and not name.startswith("_") and str(cfg[slot].get("_target_")).startswith("trainer.")
+
+
+def about_f1(f1: str, cfg: DictConfig) -> list[str]:
+    """Return a line to print if a config names `f1`, and what it stood for when the run started is called `f1` now."""
+    is_named = re.search(r"\bf1\b", f"{cfg.monitor} {cfg.metrics}")
+    return [f"f1 stands for {f1}, as in the older version that started this"] if is_named and f1 != "f1" else []
 
 
 def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dict[str, str]:

@@ -17,11 +17,13 @@ from trainer.config.axes import check_jobs, sweep_axes
 from trainer.config.command_line import again, checked_sweep
 from trainer.config.keys import axis_values, is_of_hydra, key_of
 from trainer.config.launchers import BASIC
-from trainer.config.user_modules import allow_all, chosen_by, names_user_module
+from trainer.config.user_modules import chosen_by, names_user_module
 from trainer.errors import FileSystemError, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
+from trainer.runs.records import POSITIVE
+from trainer.runs.resume import about_f1
 from trainer.runs.trust import signature, stranger_sweep
 from trainer.sweeps.job import Plan
 from trainer.sweeps.launch import launcher
@@ -48,11 +50,11 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     folder, flags, as_started = resumed(flags)
     with chosen_by(stranger_sweep(folder) if folder and not trust else None):
         configs, overrides = checked_sweep(flags)
-        for each in configs.values():
-            allow_all(each)
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
         check_unchanged(folder, hashes, configs)
+        for line in about_f1(Ledger(folder).f1, cfg):
+            print(line, flush=True)
     given = [key_of(line) for line in overrides]
     axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
     way = course(cfg, flags, overrides, axes)
@@ -68,7 +70,7 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
             trial(Path(temporary))
         print("dry run: a few batches passed through every model with its data and loss; no files left behind")
         return None
-    started = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd()}
+    started = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd(), "f1": POSITIVE}
     if any(map(names_user_module, configs.values())):
         started |= signature(command, hashes)
     event = "resumed" if folder else "sweep"

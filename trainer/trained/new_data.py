@@ -111,8 +111,11 @@ def _with_data(cfg: DictConfig, overrides: Sequence[str], known: Sequence[str] |
         key, value = key_of(line).removeprefix("data."), value_of(line)
         if key not in known:
             raise ConfigError(f"{line}: {of_data} no {key}; {nearest(key, known)}")
-        is_typed = f"data.{key}" in AS_TYPED and not value.startswith("[")
-        cfg.data[key] = value if is_typed else yaml.safe_load(value)
+        try:
+            is_typed = f"data.{key}" in AS_TYPED and not value.startswith("[")
+            cfg.data[key] = value if is_typed else yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:  # the second for a day that no month has
+            raise ConfigError(f"{line}: invalid syntax; quote the value, as in \"data.{key}='...'\"") from error
     return cfg
 
 

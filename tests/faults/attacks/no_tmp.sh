@@ -5,7 +5,7 @@
 mkdir -p /mnt/x; mount -t tmpfs x /mnt/x; cd /mnt/x; mkdir run2
 for d in /tmp /var/tmp /root /usr/tmp; do [ -d $d ] && mount --bind $d $d && mount -o remount,ro,bind $d; done
 r=""
-t() { local what=$1; shift; timeout 100 "$@" >out 2>err; c=$?; { [ $c = 0 ] && ! grep -q Traceback err; } || r="$r [$what: $c $(tail -1 err | head -c 200)]"; echo "$what: $c"; }
+t() { local what=$1; shift; timeout 300 "$@" >out 2>err; c=$?; { [ $c = 0 ] && ! grep -q Traceback err; } || r="$r [$what: $c $(tail -1 err | head -c 200)]"; echo "$what: $c"; }
 export HOME=/root
 t train dltrain $TINY epochs=1 plots=all tensorboard=full hydra.run.dir=run
 t dry dltrain $TINY dry_run=true

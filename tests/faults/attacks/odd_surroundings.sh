@@ -1,7 +1,7 @@
 #!/bin/bash
 # odd surroundings of a process: each run ends well
 . "$(dirname "$0")/lib.sh"; r=""
-t() { local what=$1; shift; timeout 100 "$@" >out 2>err; c=$?; { [ $c = 0 ] && ! grep -q Traceback err out; } || r="$r [$what: $c $(grep -v '^ ' err | tail -1 | head -c 150)]"; echo "$what: $c"; }
+t() { local what=$1; shift; timeout 300 "$@" >out 2>err; c=$?; { [ $c = 0 ] && ! grep -q Traceback err out; } || r="$r [$what: $c $(grep -v '^ ' err | tail -1 | head -c 150)]"; echo "$what: $c"; }
 t "stdin closed" bash -c "exec dltrain $TINY epochs=1 <&-"
 t "stdin, stdout closed" bash -c "exec dltrain $TINY epochs=1 <&- >&-"
 t "all closed" bash -c "exec dltrain $TINY epochs=1 <&- >&- 2>&-"

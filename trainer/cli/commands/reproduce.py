@@ -8,7 +8,6 @@ from trainer.cli.settings import TRUST, Setting, Settings, Usage
 from trainer.errors import CheckpointError, DltrainError
 from trainer.runs.diff import config, differing, place
 from trainer.runs.index import Run, find, look, new_folder
-from trainer.runs.trust import stranger
 from trainer.view.table import Column, say, show
 from trainer.view.words import number, shown
 
@@ -59,14 +58,11 @@ def _finished(folder: Path) -> Run:
 def _again(before: Run, trust: bool) -> Run:
     """Run it in a new folder, in the working folder as it is now."""
     from trainer.cli.start import run_in
-    from trainer.config.command_line import again, checked_flags
-    from trainer.config.user_modules import allow_all, chosen_by
-    from trainer.runs.resume import recorded
+    from trainer.config.command_line import again
+    from trainer.runs.resume import recorded, restored
 
     settings = recorded(before.folder)
-    with chosen_by(None if trust else stranger(before.folder)):
-        cfg = checked_flags(settings)
-        allow_all(cfg)
+    cfg = restored(settings, before.folder, trust)
     folder = new_folder("again")
     command = [*again(settings), *settings.overrides]
     if before.latest.get("folder") != str(Path.cwd()):

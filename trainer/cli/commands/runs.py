@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable
 from contextlib import suppress
 from fnmatch import fnmatchcase
@@ -52,6 +53,8 @@ def main(given: Settings) -> None:
     root, last = Path(values["root"]).expanduser(), int(float(values["last"] or 0))
     if root != ROOT and not root.is_dir():
         raise FileSystemError(f"root={root}: no such folder ({root.absolute()})")
+    if root.is_dir():
+        os.listdir(root)  # raises where a glob finds nothing
     found = jobs(find_sweep(values["sweep"], root)) if values["sweep"] else every(root)
     chosen = sorted((run for run in found if _is_asked_for(run, values)), key=ORDERS[values["sort"]])[-last:]
     if values["json"] == "true":
