@@ -77,7 +77,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("hydra.launcher._target_=os.system", 2, "hydra.launcher: os.system has no preset"),
         ("-m model=mlp,resnt", 2, "did you mean resnet or resnet18?"),
         ("-m optim.lr=0.1,abc", 2, "optim.lr must be a finite number, got abc"),
-        ("data=diabetes", 2, "use model=mlp"),
+        ("data=diabetes model=simple_cnn", 2, "use model=mlp"),
         ("data=diabetes model=logistic", 2, "use model=linear"),
         ("loss=mse", 2, "it is for regression, and this data is multiclass; use loss=auto"),
         ("data=diabetes model=mlp loss=cross_entropy", 2, "use loss=auto"),

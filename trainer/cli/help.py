@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.cli.commands import COMMANDS
-from trainer.cli.shorthand import ALIASES
+from trainer.cli.shorthand import ALIASES, OWN
 from trainer.config.keys import SLOTS, parse_line
 from trainer.config.schema import CONF, KNOBS, groups
 from trainer.errors import ConfigError, nearest
@@ -32,8 +32,9 @@ def usage(arguments: Sequence[str]) -> str:
     parser.add_argument("--config-dir", "-cd")
     known, rest = parser.parse_known_args(arguments)
     words = [parse_line(word) for word in rest if not word.startswith("-")]
-    options = groups(known.config_dir)
-    parts = [_about(key, value, options, known.config_dir) for _, key, value in words]
+    config_dir = known.config_dir or (str(OWN) if OWN.is_dir() else None)
+    options = groups(config_dir)
+    parts = [_about(key, value, options, config_dir) for _, key, value in words]
     return "\n\n".join("\n".join(part) for part in parts if part) or _overview(options)
 
 
@@ -49,7 +50,7 @@ def _about(key: str, value: str | None, options: dict[str, dict[str, str]], conf
         return _group(key, options[key])
     key = ALIASES.get(key, key)
     knobs = [name for name in KNOBS if name == key or name.startswith(f"{key}.")]
-    if knobs:
+    if knobs and value is None:
         return [_knob(name) for name in knobs]
     if value is None and "." not in key:
         raise ConfigError(f"dltrain --help {key}: {nearest(key, [*options, *KNOBS])}")
@@ -122,9 +123,8 @@ def _settings(slot: str, file: Path) -> Iterator[str]:
         if name in config:
             default = _as_typed(config[name])
         meaning = f"{meaning}{f' ({kind})' if kind else ''}".strip()
-        yield textwrap.fill(
-            meaning, WIDTH, initial_indent=f"  {f'{slot}.{name}={default}':<31} ", subsequent_indent=" " * 34
-        )
+        setting = f"  {f'{slot}.{name}={default}':<31} "
+        yield textwrap.fill(meaning, WIDTH, initial_indent=setting, subsequent_indent=" " * 34) or setting.rstrip()
 
 
 def _as_typed(value: Any) -> str:

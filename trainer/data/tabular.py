@@ -1,9 +1,11 @@
 """Tables of numbers and text, with one column to predict."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainer.data._download import openml
 from trainer.data._table.columns import Table, read_table
@@ -11,6 +13,9 @@ from trainer.data._table.encoder import is_number
 from trainer.data._table.file import open_table
 from trainer.data._table.splits import check_options, table
 from trainer.data.tensors import DataSpec, Splits
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 BOSTON = ("crim", "zn", "indus", "chas", "nox", "rm", "age", "dis", "rad", "tax", "ptratio", "b", "lstat", "medv")
 PIMA = (
@@ -214,13 +219,39 @@ def _embedded(
     classes = [] if task == "regression" else [str(value) for value in data.target_names]
     frame = pd.DataFrame(data.data, columns=list(data.feature_names))
     frame[target] = pd.Categorical.from_codes(data.target, classes) if classes else data.target
-    return table(
-        Table(frame),
-        target,
-        list(data.feature_names),
-        task=task,
-        classes=classes,
-        val_fraction=val_fraction,
-        test_fraction=test_fraction,
-        seed=seed,
-    )
+    fractions: dict[str, Any] = {"val_fraction": val_fraction, "test_fraction": test_fraction}
+    return table(Table(frame), target, list(data.feature_names), task=task, classes=classes, seed=seed, **fractions)
+
+
+def from_frame(
+    frame: pd.DataFrame,
+    target: str,
+    *,
+    task: str = "auto",
+    missing: str = "auto",
+    keep: Sequence[str] = (),
+    val_fraction: float = 0.1,
+    test_fraction: float = 0.2,
+    seed: int = 0,
+) -> tuple[Splits, DataSpec]:
+    """Split a DataFrame for a dataset of your own; `predict` and `eval` then read CSV files with these columns.
+
+    Columns of numbers and truth values are inputs as they are; all others are text. The settings are those of `csv`.
+
+    Raises:
+        DataError: a column that no model can be fitted to.
+        ValueError: an invalid option.
+    """
+    import pandas as pd
+
+    columns = {}
+    for name, cells in frame.items():
+        if pd.api.types.is_numeric_dtype(cells) and not (name == target and pd.api.types.is_bool_dtype(cells)):
+            columns[str(name)] = pd.Series(cells.to_numpy(dtype="float64", na_value=float("nan")))
+        else:
+            words = cells.astype(object).where(cells.notna(), None).map(str, na_action="ignore")
+            columns[str(name)] = pd.Series(pd.Categorical(words))
+    features = [name for name in columns if name != target]
+    options: dict[str, Any] = {"task": task, "missing": missing, "keep": keep, "seed": seed}
+    fractions: dict[str, Any] = {"val_fraction": val_fraction, "test_fraction": test_fraction}
+    return table(Table(pd.DataFrame(columns)), target, features, **options, **fractions)
