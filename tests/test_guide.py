@@ -7,13 +7,20 @@ from pathlib import Path
 import pytest
 
 from trainer.cli.commands import COMMANDS
+from trainer.cli.shorthand import spelled_out
 from trainer.config.axes import sweep_axes, sweep_samples
 from trainer.config.check import checked
 from trainer.config.command_line import parse
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-OWN = {"model": ("mynet", "trainer.models.mlp.MLP\nwidth: 1"), "loss": ("log_cosh", "trainer.losses.mse")}
+OWN = {
+    "model": ("mynet", "trainer.models.mlp.MLP\nwidth: 1"),
+    "loss": ("log_cosh", "trainer.losses.mse"),
+    "data": ("visits", "trainer.data.tabular.iris\nbatch_size: 64"),
+}
+TABLES = {"houses.csv": "price,rooms\n1,2\n", "titanic.csv": "Survived,Age\n1,2\n"}
+TABLES |= dict.fromkeys(("reviews.csv", "reviews.tsv"), "text,label\nwhat a joy to see,1\n")
 
 
 def lines():
@@ -25,18 +32,22 @@ def lines():
 
 
 @pytest.mark.parametrize("words", [*lines()])
-def test_a_command_line_in_the_docs_composes(words, tmp_path):
+def test_a_command_line_in_the_docs_composes(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for group, (name, target) in OWN.items():
-        (tmp_path / group).mkdir()
-        (tmp_path / group / f"{name}.yaml").write_text(f"_target_: {target}\n")
+        (tmp_path / "conf" / group).mkdir(parents=True)
+        (tmp_path / "conf" / group / f"{name}.yaml").write_text(f"_target_: {target}\n")
+    for name, content in TABLES.items():
+        (tmp_path / name).write_text(content)
+    (tmp_path / "photos").mkdir()
     if words[0] in COMMANDS:
         assert importlib.import_module(f"trainer.cli.commands.{COMMANDS[words[0]][0]}").main
         return
     flags = parse(words)
     if flags.help:
         return
+    flags.overrides, folder = spelled_out(flags.overrides, flags.config_dir)
     if flags.multirun and "resume=last" in flags.overrides:
         flags.overrides += ["hydra/sweeper=optuna"]  # like the sweep that the guide resumes
-    folder = str(tmp_path) if flags.config_dir else None
     for sample in sweep_samples(sweep_axes(flags.overrides, folder)) if flags.multirun else [flags.overrides]:
         checked(sample, folder)

@@ -54,7 +54,7 @@ def test_a_run_composes_its_config_once(dltrain, compositions, conf):
     assert dltrain("--config-dir", conf, *TINY, "dry_run=true").code == 0
     assert len(compositions) == 3
     assert dltrain("resume=named", "epochs=2").code == 0
-    assert len(compositions) == 5  # once to read resume, and once for the run that it names
+    assert len(compositions) == 4
 
 
 def test_choices_that_several_runs_share_are_composed_once(compositions):

@@ -199,7 +199,7 @@ def test_the_presets_set_what_the_plugins_know():
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("hydra/launcher=submitit", "did you mean submitit_slurm or submitit_local?"),
+        ("hydra/launcher=submitit", "did you mean submitit_local or submitit_slurm?"),
         ("hydra/launcher=ray_aws", "sweep.jobs=2 runs two jobs at a time"),
         ("hydra.launcher.nam=x", "did you mean hydra.launcher.name?"),
     ],

@@ -79,9 +79,8 @@ def _joined(words: Iterable[str]) -> list[str]:
     joined: list[str] = []
     for word in words:
         word = re.sub(r"^([\w.+~]+) += *", r"\1=", word)
-        before = joined[-1] if joined else ""
-        is_open = before.endswith("=") and before.count("=") == 1
-        if (is_open and "=" not in word) or (word.startswith("=") and before and "=" not in before):
+        before, now = parse_line(joined[-1] if joined else ""), parse_line(word)
+        if (before.value == "" and now.value is None) or (before.value is None and before.key and not now.key):
             joined[-1] += word
         else:
             joined.append(word)

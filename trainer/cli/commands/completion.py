@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer.cli.settings import Settings, Usage
 from trainer.cli.shorthand import OWN
-from trainer.config.keys import PATHS, SLOTS
+from trainer.config.keys import PATHS, SLOTS, key_values, parse_line
 from trainer.config.schema import CONF, KNOBS, groups
 from trainer.errors import ConfigError
 from trainer.files import read_yaml
@@ -70,14 +70,14 @@ def candidates(words: Sequence[str]) -> Iterable[str]:
     from trainer.cli.commands import COMMANDS
 
     word, command = words[-1], words[0] if len(words) > 1 and words[0] in COMMANDS else ""
-    key, is_value, value = word.partition("=")
-    found = _values(key, value) if is_value else []
+    _, key, value = parse_line(word)
+    is_value = value is not None
+    found = _values(key, value or "") if is_value else []
     if not is_value and command:
         usage = import_module(f"trainer.cli.commands.{COMMANDS[command][0]}").USAGE
         found = [*(f"{name}=" for name in usage.settings), *(["last", "best"] if "run" in usage.settings else [])]
     if not is_value and (not command or usage.overrides):
-        chosen = dict(given.split("=", 1) for given in words if "=" in given)
-        found = [*found, *(f"{name}=" for name in (*groups(_own()), *KNOBS)), *_settings(chosen)]
+        found = [*found, *(f"{name}=" for name in (*groups(_own()), *KNOBS)), *_settings(key_values(words))]
     if not is_value:
         found = [*found, *(COMMANDS if len(words) == 1 else ()), *_files(word)]
     return [each for each in found if each.startswith(word)]

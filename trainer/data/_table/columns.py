@@ -121,9 +121,9 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
 def _stray(file: TableFile, row: int, name: str, reading: Reading, words: Sequence[str]) -> Problem:
     """Return the problem of words among numbers, the first of them in `row`."""
     if reading.cure:
-        key, _, value = reading.cure.rpartition(" ")[2].partition("=")
+        setting = re.search(r"data\.(\w+)=(\w+)$", reading.cure)
         hint = f"; {reading.cure}{' reads such numbers' if reading.cure.startswith('data.') else ''}"
-        return Problem(file.place(row, name, f"is not a number{hint}"), key.removeprefix("data."), value)
+        return Problem(file.place(row, name, f"is not a number{hint}"), *(setting.groups() if setting else ()))
     unit = f" in {reading.unit}" if reading.unit else ""
     more = f", nor {'is' if len(words) == 2 else 'are'} {len(words) - 1:,} other word{'s' * (len(words) > 2)}"
     message = f"is not a number{unit}{more if len(words) > 1 else ''}"
