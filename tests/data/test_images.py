@@ -354,7 +354,7 @@ def test_the_checksums_are_those_of_torchvision():
 def test_cifar10_is_read(cifar_root):
     splits, spec = images.cifar10(root=str(cifar_root))
     assert splits.train.inputs.shape == (135, 3, 32, 32)
-    assert (len(splits.val.targets), len(splits.test.targets)) == (10, 30)
+    assert (len(splits.val.targets), len(splits.test.targets)) == (15, 30)
     assert splits.train.inputs.dtype == torch.uint8
     assert spec.class_names == tuple(f"kind {i}" for i in range(10))
     test = pickle.loads((cifar_root / cifar.FOLDER / "test_batch").read_bytes(), encoding="latin1")
