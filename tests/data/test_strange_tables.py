@@ -52,7 +52,8 @@ def said(made, words):
         (["4,297", "492", "1,234,567"], Style(), [4297, 492, 1234567]),
         (["4.297", "492"], Style(decimal=","), [4297, 492]),
         (["1.234,5", "0,25"], Style(decimal=","), [1234.5, 0.25]),
-        (["1.234.567", "1.234.568"], Style(), [1234567, 1234568]),
+        (["1.234.567", "4.297", "492"], Style(), [1234567, 4297, 492]),
+        (["1.234.567 €", "4.297 €", "0,5 €"], Style(), [1234567, 4297, 0.5]),
         (["1'234.5", "12"], Style(), [1234.5, 12]),
         (["1 234", "1\N{NO-BREAK SPACE}235", "1\N{NARROW NO-BREAK SPACE}236"], Style(), [1234, 1235, 1236]),
         (["90%", "12.5 %", "0"], Style(), [90, 12.5, 0]),
@@ -102,7 +103,7 @@ def test_thousands_are_read_and_said(table):
 
 def test_a_column_that_may_be_thousands_or_fractions_is_not_guessed(table):
     content = lines("a;y", [f"{n % 9 + 1},{n % 899 + 100};{n}" for n in range(N)])
-    with pytest.raises(DataError, match=r"data.thousands=comma.*data.decimal=comma"):
+    with pytest.raises(DataError, match=r"data.thousands=comma.*data.decimal=comma$"):  # no command decides it
         table(content)
     assert min(column(table(content, thousands="comma"), "a")) >= 1000
     assert max(column(table(content, decimal="comma"), "a")) < 10
@@ -174,6 +175,15 @@ def test_all_problems_are_told_at_once_with_a_command_that_works(table, tmp_path
         table(lines("a,b,y", rows))
     made = table(lines("a,b,y", rows), missing_marks=["low"])
     assert said(made, "or a category of their own: a 1")
+
+
+@pytest.mark.parametrize("mark", ["#NV", "s/d", "k.A.", "fehlt", "не указано"])
+def test_the_cure_of_marks_in_any_language_keeps_the_numbers(table, mark):
+    content = lines("a,y", [f"{mark if n % 9 == 0 else n % 13},{n % 2}" for n in range(N)])
+    with pytest.raises(DataError, match=r"'data.missing_marks=.*'$"):
+        table(content)
+    made = table(content, missing_marks=[mark])
+    assert made[1].feature_names == ("a", "a=(missing)")
 
 
 @pytest.mark.parametrize("name", ["id", "PassengerId", "index", "Unnamed: 0", "row_number"])

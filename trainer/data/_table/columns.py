@@ -121,14 +121,16 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
 def _stray(file: TableFile, row: int, name: str, reading: Reading, words: Sequence[str]) -> Problem:
     """Return the problem of words among numbers, the first of them in `row`."""
     if reading.cure:
-        setting = re.search(r"data\.(\w+)=(\w+)$", reading.cure)
-        hint = f"; {reading.cure}{' reads such numbers' if reading.cure.startswith('data.') else ''}"
-        return Problem(file.place(row, name, f"is not a number{hint}"), *(setting.groups() if setting else ()))
+        place = file.place(row, name, f"is not a number; {reading.cure}")
+        if not reading.cure.startswith("data."):  # a choice that nobody else can make
+            return Problem(place)
+        key, _, value = reading.cure.removeprefix("data.").partition("=")
+        return Problem(f"{place} reads such numbers", key, value)
     unit = f" in {reading.unit}" if reading.unit else ""
     more = f", nor {'is' if len(words) == 2 else 'are'} {len(words) - 1:,} other word{'s' * (len(words) > 2)}"
     message = f"is not a number{unit}{more if len(words) > 1 else ''}"
     text = f"data.text={bracketed([name])}"
-    if len(words) <= 3 and all(re.fullmatch(r"[^\W_][\w .-]{0,19}", word) for word in words):
+    if len(words) <= 3 and all(re.fullmatch(r"[^\W_][\w .-]{0,19}|\D{1,20}", word) for word in words):
         cure = f"; data.missing_marks={bracketed(words)} reads it as missing; if the column is text, set {text}"
         return Problem(file.place(row, name, message + cure), "missing_marks", tuple(words))
     return Problem(file.place(row, name, f"{message}; if the column is text, set {text}"), "text", (name,))

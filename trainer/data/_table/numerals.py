@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -50,6 +50,7 @@ NUMBER = re.compile(
     rf"(?P<body>\d[\d.,' ]*(?<! )|[.,]\d+)(?P<exponent>(?:[eE][-+]?\d+)?) ?(?P<after>{UNIT})(?P<close>\)?)"
 )
 GROUPS = {sign: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(sign)}\d{{3}})+") for sign in ",.' "}
+POINTS = re.compile(r"[^\d.]*[1-9]\d{0,2}(\.\d{3}){2,}[^\d.]*")  # 1.234.567, which makes 4.297 of its column 4297
 COMMA = re.compile(r"[^\d,]*\d*,\d+[^\d,]*")
 GROUPED = re.compile(r"[^\d,]*[1-9]\d{0,2},\d{3}[^\d,]*")
 POINT = re.compile(r"\D*\d*\.(?:\d\d?|\d{4,})(?:[^\d,][^,]*)?")  # a decimal point
@@ -103,6 +104,8 @@ def read_numbers(words: Sequence[str], counts: np.ndarray, style: Style) -> Read
     """
     import pandas as pd
 
+    if (style.decimal, style.thousands) == (".", "auto") and any(map(POINTS.fullmatch, words)):
+        style = replace(style, decimal=",")
     low = [word.casefold() for word in words]
     missing = np.array([word in MARKS for word in low], bool)
     if not missing.all() and all(word in TRUTH or word in MARKS for word in low):
@@ -159,13 +162,6 @@ def _parsed(word: str, style: Style) -> _Word | None:
         for sign in style.groups:
             if GROUPS[sign].fullmatch(whole):
                 whole, group = whole.replace(sign, ""), sign
-    if (
-        not group
-        and style.thousands == "auto"
-        and style.decimal == "."
-        and re.fullmatch(r"[1-9]\d{0,2}(\.\d{3}){2,}", body)
-    ):
-        whole, point, fraction, group = body.replace(".", ""), "", "", "."
     if (
         (whole and not whole.isdecimal())
         or (fraction and not fraction.isdecimal())
