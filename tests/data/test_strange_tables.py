@@ -109,6 +109,31 @@ def test_a_column_that_may_be_thousands_or_fractions_is_not_guessed(table):
     assert max(column(table(content, decimal="comma"), "a")) < 10
 
 
+def test_an_exponent_follows_no_thousands(table):
+    content = lines("a;y", [f"{n % 9 + 1},{n % 899 + 100}E+02;{n}" for n in range(N)])
+    with pytest.raises(DataError, match=r"data.decimal=comma$"):
+        table(content)
+    assert max(column(table(content, decimal="comma"), "a")) < 1000
+
+
+def test_points_before_three_digits_may_be_thousands(table):
+    content = lines("a;y", [f"{n % 9 + 1}.{n * 7 % 899 + 100};{n}" for n in range(N)])
+    assert said(table(content), "check: a (1.100 is a fraction; data.decimal=comma reads thousands)")
+    assert not said(table(content.replace(";", ",")), "check")
+    mixed = content + "492;1\n"
+    with pytest.raises(DataError, match=r"line 2, column 'a': '1.100' has three digits .*data.decimal=comma$"):
+        table(mixed)
+    assert max(column(table(mixed, decimal="comma"), "a")) > 9000
+    assert not said(table(mixed, thousands="none"), "check")
+    assert not said(table(mixed + "0.5;1\n"), "check")
+
+
+def test_numbers_of_another_file_are_said(table, tmp_path):
+    (tmp_path / "test.csv").write_text('a,y\n"1,234",1\n')
+    made = table(lines("a,y", [f"{n % 9},{n % 7}" for n in range(N)]), test_path=str(tmp_path / "test.csv"))
+    assert said(made, "test.csv: read as numbers: a (1,234 is 1234)")
+
+
 def test_a_unit_other_than_in_training_is_refused(table, tmp_path):
     (tmp_path / "test.csv").write_text("w,y\n500 g,1\n")
     content = lines("w,y", [f"{n % 9 + 1} kg,{n % 7}" for n in range(N)])
@@ -130,6 +155,19 @@ def test_marks_are_missing_among_numbers_and_words_among_words(table):
     made = table(lines("a,y", [f"{n},{['None', 'Mild', 'Severe'][n % 3]}" for n in range(N)]), missing_marks=["None"])
     assert made[1].class_names == ("Mild", "Severe")
     assert said(made, "left out without a target: 20 of 60 rows")
+
+
+def test_marks_among_the_labels_are_said(table):
+    content = lines("a,y", [f"{n},{['nan', '1', '2'][n % 3]}" for n in range(N)])
+    assert said(table(content), "read as missing: y (nan 20); data.text=[y] makes it a class")
+    assert table(content, text=["y"])[1].class_names == ("1", "2", "nan")
+
+
+@pytest.mark.parametrize(("mark", "other"), [("-999", "{}.5"), ("99", "{}"), ("-9", "{}"), ("9999", "-{}")])
+def test_a_number_far_from_the_others_may_mark_missing_cells(table, mark, other):
+    content = lines("a,y", [f"{mark if n % 6 == 0 else other.format(n % 7)},{n % 2}" for n in range(N)])
+    assert said(table(content), f"check: a ({mark} in 10 cells; data.missing_marks=[{mark}] makes it missing)")
+    assert table(content, missing_marks=[mark])[1].feature_names == ("a", "a=(missing)")
 
 
 def test_missing_numbers_are_the_median_with_an_input_that_says_so(table):
@@ -186,7 +224,25 @@ def test_the_cure_of_marks_in_any_language_keeps_the_numbers(table, mark):
     assert made[1].feature_names == ("a", "a=(missing)")
 
 
-@pytest.mark.parametrize("name", ["id", "PassengerId", "index", "Unnamed: 0", "row_number"])
+@pytest.mark.parametrize("units", [["kg", "g", ""], ["K", "M", "M"]])
+def test_a_column_in_several_units_is_said_when_it_is_left_out(table, units):
+    made = table(lines("w,a,y", [f"{n + 0.5}{units[n % 3]},{n % 7},{n % 2}" for n in range(N)]))
+    assert made[1].feature_names == ("a",)
+    assert said(made, "left out: w (units differ: ")
+
+
+def test_a_first_line_of_data_is_no_header(table):
+    content = lines("5.1,3.5,1.4,setosa", [f"{n % 9 / 2},{n % 7 / 3},{n % 5},{['setosa', 'iris'][n % 2]}" for n in range(N)])
+    with pytest.raises(DataError, match="looks like data, not a header; data.header=false data.target=-1"):
+        table(content, "setosa")
+    splits, _ = table(content, -1, header=False)
+    assert sum(len(part.targets) for part in (splits.train, splits.val, splits.test)) == N + 1
+
+
+KEYS = ["id", "PassengerId", "index", "Unnamed: 0", "row_number", "CustomerNumber", "Kundennummer"]
+
+
+@pytest.mark.parametrize("name", KEYS)
 def test_keys_are_left_out_unless_kept(table, name):
     content = lines(f"{name},a,y", [f"{n + 1},{n % 7},{n % 2}" for n in range(N)])
     made = table(content)
@@ -197,19 +253,28 @@ def test_keys_are_left_out_unless_kept(table, name):
 
 
 def test_a_number_that_counts_the_rows_is_said(table):
-    made = table(lines("t,a,y", [f"{n},{n % 7},{n % 2}" for n in range(N)]))
+    made = table(lines("t,a,y", [f"{1000 + n * 37 % N},{n % 7},{n % 2}" for n in range(N)]))
     assert said(made, "counts the rows: t; data.drop=[t] leaves it out")
 
 
 # Labels and words.
 
 
-@pytest.mark.parametrize("words", [("FALSE", "TRUE"), ("007", "010"), ("1.10", "1.20"), ("no", "yes")])
+@pytest.mark.parametrize("words", [("FALSE", "TRUE"), ("007", "010"), ("010", "9"), ("1.10", "1.20"), ("no", "yes")])
 def test_labels_are_as_they_were_written(table, words, tmp_path):
     (tmp_path / "test.csv").write_text(lines("a,y", [f"1,{words[1]}", f"1,{words[0]}"]))
     splits, spec = table(lines("a,y", [f"{n},{words[n % 2]}" for n in range(N)]), test_path=str(tmp_path / "test.csv"))
     assert spec.class_names == words
     assert splits.test.targets[:, 0].tolist() == [1, 0]
+
+
+def test_numbers_with_a_leading_zero_are_codes(table):
+    content = lines("zip,y", [f"{['01234', '02139', '90210'][n % 3]},{['007', '010', '1'][n % 3]}" for n in range(N)])
+    made = table(content)
+    assert made[1].class_names == ("007", "010", "1")
+    assert said(made, "check: zip (01234 is 1234; data.text=[zip] keeps codes)")
+    assert table(content, text=["zip"])[1].feature_names == ("zip=01234", "zip=02139", "zip=90210")
+    assert table(content, task="regression")[1].task == "regression"
 
 
 def test_labels_that_differ_in_case_are_said(table):

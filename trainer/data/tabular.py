@@ -106,6 +106,8 @@ def csv(
         used = [name for name in file.columns(features) if name not in out]
     if target in used or target in out:
         raise ValueError(f"the target {target!r} is among the columns to use or to drop")
+    if task in ("auto", "multiclass") and target in file.codes:  # 007 is a label
+        words.append(target)
     found = read_table(file, [*used, target], text=words)
     if features is not None:  # chosen numbers are never keys
         keep += [name for name in used if is_number(found.frame[name])]

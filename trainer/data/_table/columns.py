@@ -19,6 +19,7 @@ from trainer.errors import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
+POINTED = re.compile(r"-?[1-9]\d{0,2}\.\d{3}")  # thousands, or a fraction
 SAMPLE = 10_000  # distinct words that decide about a column
 TOLD = 10  # problems told at once
 
@@ -41,12 +42,15 @@ class Table:
     signs: dict[str, str] = field(default_factory=dict)  # column of numbers -> how a cell was read
     words: dict[str, str] = field(default_factory=dict)  # column of text -> why it does not hold numbers
     marks: dict[str, str] = field(default_factory=dict)  # column of text -> cells that might be meant as missing
+    gaps: dict[str, str] = field(default_factory=dict)  # column of numbers -> words that were read as missing
+    doubts: dict[str, str] = field(default_factory=dict)  # column of numbers -> what else they may mean
 
     def notes(self, used: Sequence[str]) -> list[str]:
         """Return notes on how the columns in use were read."""
         kinds = [
             ("read as numbers", self.signs, ""),
             ("read as text", self.words, ""),
+            ("check", self.doubts, ""),
             ("words, not missing cells", self.marks, "; data.missing_marks=[{}] makes them missing"),
         ]
         notes = []
@@ -73,13 +77,46 @@ def read_table(
                 cell = file.cell(row, name)[1].strip()
                 cure = ("missing_marks", (cell,)) if len(cell) < 20 else ()
                 found.problems[name] = Problem(place, *cure)
-        else:
-            counts = cells.value_counts()
-            marks = [f"{word} {count:,}" for word, count in counts.items() if word.casefold() in MARKS]
-            if marks:
-                found.marks[name] = ", ".join(marks)
+            elif name not in found.problems:
+                _doubt(cells, file, found)
+        elif marks := _marks(cells):
+            found.marks[name] = marks
         found.frame[name] = cells
     return found
+
+
+def _marks(cells: pd.Series) -> str:
+    """Count the words of a column that are marks of missing cells."""
+    return ", ".join(f"{word} {count:,}" for word, count in cells.value_counts().items() if word.casefold() in MARKS)
+
+
+def _doubt(cells: pd.Series, file: TableFile, found: Table) -> None:
+    """Note numbers that may be codes, marks of missing cells, or thousands; these are a problem if they must be."""
+    name = str(cells.name)
+    if code := file.codes.get(name):
+        found.doubts[name] = f"{code} is {int(code)}; data.text={bracketed([name])} keeps codes"
+    for sign in (-1, 1):
+        values = sign * cells
+        high, rest = values.max(), values[values < values.max()]
+        if re.fullmatch(r"9+\.0", str(float(high))) and len(rest) < values.count() - 1 and rest.max() < high / 10:
+            mark, count = f"{sign * high:.0f}", (values == high).sum()
+            found.doubts[name] = f"{mark} in {count:,} cells; data.missing_marks=[{mark}] makes it missing"
+    sizes = cells.abs()
+    broken = (sizes % 1 > 0).to_numpy()
+    style = file.style
+    if style.separator == "," or style.decimal == "," or style.thousands != "auto" or not broken.any():
+        return
+    row = int(broken.argmax())
+    if not POINTED.fullmatch(example := file.cell(row, name)[1].strip()) or (sizes >= 1000).any():
+        return
+    words = [word for word in file.spellings(name) if word.casefold() not in MARKS]
+    if all(POINTED.fullmatch(word) or word.isdecimal() for word in words):
+        if any(map(str.isdecimal, words)) and any("." in word and word.endswith("0") for word in words):
+            reads = "data.decimal=comma reads thousands, data.thousands=none fractions"
+            place = file.place(row, name, f"has three digits after the point, and other cells have no point; {reads}")
+            found.problems[name] = Problem(place, "decimal", "comma")
+        else:
+            found.doubts[name] = f"{example} is a fraction; data.decimal=comma reads thousands"
 
 
 def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) -> pd.Series:
@@ -97,11 +134,11 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
         total = number.sum()
         if reading.cure:
             is_text = 2 * number[read_numbers(words, number, replace(file.style, decimal=",")).bad].sum() >= total
-        elif is_text := 2 * number[bad].sum() >= total:
+        elif is_text := (is_most := 2 * number[bad].sum() >= total) or not is_few(bad, number):
             if reading.differ:
                 found.words[name] = f"units differ: {listed(words, 3)}"
-        elif is_text := not is_few(bad, number):
-            found.words[name] = f"{number[bad].sum():,} of {total:,} cells are not numbers"
+            elif not is_most:
+                found.words[name] = f"{number[bad].sum():,} of {total:,} cells are not numbers"
         if is_text:
             return cells
     if step > 1:
@@ -112,6 +149,8 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
         row = int(np.append(bad, False)[codes].argmax())
         strays = [word for word, is_bad in zip(words, bad, strict=True) if is_bad]
         found.problems[name] = _stray(file, row, name, reading, strays)
+    if marks := _marks(cells):
+        found.gaps[name] = marks
     if reading.example:
         found.signs[name] = reading.example
         found.units[name] = reading.unit

@@ -28,7 +28,7 @@ MAX_CATEGORIES = 100
 SAMPLE = 10_000  # distinct words that decide about a column
 KEY = re.compile(  # name of a column that tells rows apart
     r"(^|[_\s.-])(ids?|idx|index|key|uuid|guid|nr|no|num|number|rows?|row_?n(um|umber|ames?)|serial|case|record|obs)\.?$"
-    r"|(?-i:[a-z]I[Dd]$)|^unnamed:|^column \d+$|^#$",
+    r"|(?-i:[a-z](I[Dd]|Nr|No|Num|Number|Key|Index)$)|nummer$|^lfd|^unnamed:|^column \d+$|^#$",
     re.IGNORECASE,
 )
 MISSING = ""  # the category of a missing cell
@@ -75,9 +75,9 @@ def _key(cells: pd.Series) -> str:
 
 
 def counts_rows(cells: pd.Series) -> bool:
-    """Return whether numbers count the rows of the file, from 0 or 1."""
-    values = cells.to_numpy(np.float64)
-    return len(values) >= 10 and values[0] in (0, 1) and bool((np.diff(values) == 1).all())
+    """Return whether numbers count the rows of the file, from any number on, in any order."""
+    values = np.unique(cells.to_numpy(np.float64))
+    return len(values) == len(cells) >= 10 and values[-1] - values[0] == len(values) - 1 and not (values % 1).any()
 
 
 def label(value: str | float) -> str:

@@ -28,6 +28,7 @@ from trainer.errors import DataError, nearest
 if TYPE_CHECKING:
     import pandas as pd
 
+SOME = 1000  # rows that show how cells are written
 LARGE, ROWS = 2**24, 2**17  # bytes from which a file is read in parts, and rows of a part
 CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "point": ".", "apostrophe": "'"}
 
@@ -154,6 +155,16 @@ class TableFile:
         return next(rows, (self.preamble + 2, []))[0] - 1
 
     @cached_property
+    def codes(self) -> dict[str, str]:
+        """Return the first cell with a leading zero, such as 007, of each column that has any in its first rows."""
+        found: dict[str, str] = {}
+        for _, fields in islice(self.records(), int(self.header), SOME):
+            for name, field in zip(self.names, fields, strict=False):
+                if re.fullmatch(r"0\d*[1-9]\d*", word := field.strip()):
+                    found.setdefault(name, word)
+        return found
+
+    @cached_property
     def _places(self) -> dict[str, int]:
         return {name: at for at, name in enumerate(self.names)}
 
@@ -163,10 +174,11 @@ class TableFile:
 
     @cached_property
     def _is_data(self) -> bool:
-        """Return whether the names are numbers, other than pandas' 0, 1, 2, ... for unnamed columns."""
+        """Return whether the names are numbers, other than pandas' 0, 1, 2, ... for unnamed columns or whole years."""
         first = int(self.names[0]) if self.names[0].isdecimal() else 0
         counts_up = all(name == str(at) for at, name in enumerate(self.names, first))
-        return self._share_of_numbers == 1 and not counts_up
+        is_broken = any(is_numeral(name) and not name.isdecimal() for name in self.names)
+        return self._share_of_numbers >= (0.5 if is_broken else 1) and not counts_up
 
     @property
     def unnamed(self) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ NUMBER = re.compile(
 )
 GROUPS = {sign: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(sign)}\d{{3}})+") for sign in ",.' "}
 POINTS = re.compile(r"[^\d.]*[1-9]\d{0,2}(\.\d{3}){2,}[^\d.]*")  # 1.234.567, which makes 4.297 of its column 4297
-COMMA = re.compile(r"[^\d,]*\d*,\d+[^\d,]*")
+COMMA = re.compile(r"[^\d,]*\d*,\d+(?:[eE][-+]?\d+)?[^\d,]*")
 GROUPED = re.compile(r"[^\d,]*[1-9]\d{0,2},\d{3}[^\d,]*")
 POINT = re.compile(r"\D*\d*\.(?:\d\d?|\d{4,})(?:[^\d,][^,]*)?")  # a decimal point
 STRAYS, SHARE = 3, 0.05  # distinct words, or the share of cells, up to which words among numbers look like mistakes
@@ -166,6 +166,7 @@ def _parsed(word: str, style: Style) -> _Word | None:
         (whole and not whole.isdecimal())
         or (fraction and not fraction.isdecimal())
         or (point and not fraction and not whole)
+        or (group and found["exponent"])
     ):
         return None
     is_negative = "-" in (found["sign"], found["sign2"]) or found["open"]

@@ -57,7 +57,8 @@ def table(
     where = f"{file.path}: " if file else ""
     blame = file.error if file else _of_memory
     frame = found.frame
-    unusable = {**left_out, **{name: why for name in features if (why := flaw_of(frame[name], name in keep))}}
+    flaws = {name: why for name in features if (why := flaw_of(frame[name], name in keep))}
+    unusable = {**left_out, **{name: found.words.get(name, why) for name, why in flaws.items()}}
     if features and all(name in unusable for name in features):  # rather a key than nothing
         unusable = {name: why for name, why in unusable.items() if name not in features or not is_number(frame[name])}
     features = [name for name in features if name not in unusable]
@@ -77,6 +78,10 @@ def table(
     kind, names, notes = infer_target(frame[target], task, classes, blame, where, file)
     codes = torch.from_numpy(TableEncoder((), kind, fill=False).encode_target(frame, blame))  # (N,)
     kind = replace(kind, classes=names)
+    if target in found.gaps:
+        gaps.append(
+            f"read as missing: {target} ({found.gaps[target]}); data.text={bracketed([target])} makes it a class"
+        )
     notes += [file.skipped] if file and file.skipped else []
     notes += [*found.notes([*features, target]), *out, *gaps]
     notes += [note for name in features if not is_number(frame[name]) for note in variants(frame[name])]
@@ -174,6 +179,7 @@ def like_training(
     found = read_table(file, [file.column(name) for name in columns], text=text, numbers=encoder.numbers)
     if found.problems:
         raise refusal(file.path, found.problems.values())
+    found.marks.clear()  # told in training
     notes, gaps = encoder.unknown(found.frame), found.frame[[*encoder.names]].isna().sum()
     if notes and unknown == "error":
         raise DataError(f"{file.path}: {'; '.join(notes)}; unknown=note goes on with a note")
@@ -184,6 +190,7 @@ def like_training(
             if here and there:
                 raise DataError(f"{file.path}: {said}")
             notes.append(said)
+    notes += found.notes(columns)
     if encoder.fill and encoder.target.name not in columns and gaps.any():
         notes.append(
             f"filled in missing cells: {listed([f'{name} {count:,}' for name, count in gaps.items() if count])}"
