@@ -275,6 +275,29 @@ def test_numbers_with_a_leading_zero_are_codes(table):
     assert said(made, "check: zip (01234 is 1234; data.text=[zip] keeps codes)")
     assert table(content, text=["zip"])[1].feature_names == ("zip=01234", "zip=02139", "zip=90210")
     assert table(content, task="regression")[1].task == "regression"
+    many = table(lines("a,y", [f"{n % 7},{n:02d}" for n in range(N)]))
+    assert many[1].task == "regression"
+    assert said(many, "check: y (01 is 1; data.text=[y] keeps codes)")
+
+
+def test_whole_numbers_of_64_bits_without_a_sign_are_read(table):
+    content = lines("a,y", [f"{2**63 + n % 2},{n % 2}" for n in range(N)])
+    assert table(content)[1].feature_names == ("a",)
+
+
+def test_a_word_for_many_labels_is_a_class(table):
+    content = lines("a,y", [f"{n},{['1', '2', '3', 'other'][n % 4]}" for n in range(N)])
+    with pytest.raises(DataError, match=r"dltrain .*'data.text=\[y\]'$"):
+        table(content)
+    assert table(content, text=["y"])[1].class_names == ("1", "2", "3", "other")
+
+
+def test_one_point_among_decimal_commas_does_not_make_text(table):
+    content = lines("a;y", [f"{n / 4:.2f};{n % 2}".replace(".", "," if n != 7 else ".") for n in range(N)])
+    with pytest.raises(DataError, match=r"line 2, column 'a': '0,00' is not a number; data.decimal=comma"):
+        table(content)
+    with pytest.raises(DataError, match=r"line 9, column 'a': '1.75' is not a number"):
+        table(content, decimal="comma")
 
 
 def test_labels_that_differ_in_case_are_said(table):

@@ -12,6 +12,7 @@ from trainer.data._table.columns import Table, read_table
 from trainer.data._table.encoder import is_number
 from trainer.data._table.file import open_table
 from trainer.data._table.splits import check_options, table
+from trainer.data._table.target import FEW
 from trainer.data.tensors import DataSpec, Splits
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def csv(
         used = [name for name in file.columns(features) if name not in out]
     if target in used or target in out:
         raise ValueError(f"the target {target!r} is among the columns to use or to drop")
-    if task in ("auto", "multiclass") and target in file.codes:  # 007 is a label
+    if task == "auto" and target in file.codes and len(file.spellings(target)) <= FEW:  # 007 is a label
         words.append(target)
     found = read_table(file, [*used, target], text=words)
     if features is not None:  # chosen numbers are never keys

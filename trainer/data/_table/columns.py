@@ -92,7 +92,7 @@ def _marks(cells: pd.Series) -> str:
 
 def _doubt(cells: pd.Series, file: TableFile, found: Table) -> None:
     """Note numbers that may be codes, marks of missing cells, or thousands; these are a problem if they must be."""
-    name = str(cells.name)
+    name, cells = str(cells.name), cells.astype(np.float64)  # from uint64, too
     if code := file.codes.get(name):
         found.doubts[name] = f"{code} is {int(code)}; data.text={bracketed([name])} keeps codes"
     for sign in (-1, 1):

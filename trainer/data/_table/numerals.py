@@ -179,7 +179,7 @@ def _decimal_cure(words: Sequence[str], style: Style) -> str:
     """Return the setting that reads a comma as the decimal sign, if three digits do not follow nearly every one."""
     commas = [word for word in words if COMMA.fullmatch(word)]
     grouped = sum(bool(GROUPED.fullmatch(word)) for word in commas)
-    if style.decimal == "," or grouped == len(commas) or any(map(POINT.fullmatch, words)):
+    if style.decimal == "," or len(commas) - grouped <= sum(bool(POINT.fullmatch(word)) for word in words):
         return ""
     return "data.decimal=comma" if style.separator != "," or 2 * grouped <= len(commas) else ""
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from trainer.data._table.columns import Problem, Table, read_table, refusal
 from trainer.data._table.encoder import TableEncoder, counts_rows, fit_column, flaw_of, is_number, moments
 from trainer.data._table.file import TableFile
-from trainer.data._table.target import infer_target, variants
+from trainer.data._table.numerals import SHARE
+from trainer.data._table.target import FEW, infer_target, variants
 from trainer.data._textfile import bracketed, cleaned, listed
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, split, splits_of
 from trainer.errors import DataError
@@ -70,6 +71,8 @@ def table(
         raise DataError(f"{where}no feature besides the target {target!r}{'; '.join(['', *out])}")
     frame, gaps, problems = _without_missing(frame[[*features, target]], target, missing, file)
     problems |= found.problems
+    if target in problems and found.frame[target].isna().mean() > SHARE and found.frame[target].nunique() <= FEW:
+        problems[target] = problems[target]._replace(key="text", value=(target,))  # 1, 2, 3, other: classes
     if file and problems:
         raise refusal(file.path, problems.values(), given)
     if len(frame) < 2:
