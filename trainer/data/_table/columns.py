@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trainer.data._table.encoder import LARGEST, is_number
+from trainer.data._table.encoder import LARGEST, SAMPLE, is_number
 from trainer.data._table.file import TableFile
 from trainer.data._table.numerals import MARKS, Reading, is_few, read_numbers
 from trainer.data._textfile import bracketed, listed
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 POINTED = re.compile(r"-?[1-9]\d{0,2}\.\d{3}")  # thousands, or a fraction
-SAMPLE = 10_000  # distinct words that decide about a column
 TOLD = 10  # problems told at once
 
 
@@ -198,7 +197,7 @@ def command(settings: Mapping[str, Any]) -> str:
     def written(value: Any) -> str:
         if isinstance(value, list | tuple):
             return bracketed(value)
-        text = {True: "true", False: "false"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
         return text if re.fullmatch(r"[\w./:@+-]+", text) else repr(text)
 
     return " ".join(["dltrain data=csv", *(shlex.quote(f"data.{key}={written(v)}") for key, v in settings.items())])

@@ -59,10 +59,8 @@ class TableFile:
     @property
     def skipped(self) -> str:
         """Return a note on lines that are neither header nor rows; empty if there is none."""
-        lines = [f"{self.preamble} above the header"] if self.preamble else []
-        return f"lines left out: {' and '.join([*lines, *(['units below it'] if self.has_units else [])])}" * bool(
-            self.preamble or self.has_units
-        )
+        lines = [f"{self.preamble} above the header"] * bool(self.preamble) + ["units below it"] * self.has_units
+        return f"lines left out: {' and '.join(lines)}" if lines else ""
 
     def read(self, text: Sequence[str] = ()) -> pd.DataFrame:
         """Read all rows, numbered from 0; missing cells are NaN.

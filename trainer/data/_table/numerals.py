@@ -10,28 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 # Marks of a missing cell in a column of numbers, whatever their case; among words they are words.
-MARKS = frozenset(
-    [
-        "na",
-        "n/a",
-        "n.a.",
-        "nan",
-        "null",
-        "none",
-        "nil",
-        "missing",
-        "<na>",
-        "#n/a",
-        "#na",
-        "#value!",
-        "#div/0!",
-        "?",
-        "-",
-        "--",
-        ".",
-        "—",
-    ]
-)
+MARKS = frozenset(["na", "n/a", "n.a.", "nan", "null", "none", "nil", "missing", "<na>", "?", "-", "--", ".", "—"])
+MARKS |= {"#n/a", "#na", "#nv", "#n/d", "#value!", "#div/0!", "#num!", "#ref!"}  # of spreadsheets
 TRUTH = {"true": 1.0, "false": 0.0}
 SIGNS = str.maketrans(
     {
