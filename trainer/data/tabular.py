@@ -65,8 +65,8 @@ def csv(
     Args:
         path: The file.
         target: The column to predict; without a header, its number from 1, or from -1 for the last.
-        task: regression, binary or multiclass. auto: two values are binary, text and the whole numbers 0 to K - 1, K
-            up to 20, are multiclass, and other numbers a regression. Classes but for a few rows are refused, as those
+        task: regression, binary or multiclass. auto: two values are binary, text, the whole numbers 0 to K - 1, K up
+            to 20, and up to 20 codes such as 007 are multiclass, and other numbers a regression. Classes but for a few rows are refused, as those
             look like mistakes. If given, classes are any values, sorted.
         features: The columns to use; all by default.
         drop: Columns to leave out.
