@@ -65,9 +65,9 @@ def csv(
     Args:
         path: The file.
         target: The column to predict; without a header, its number from 1, or from -1 for the last.
-        task: regression, binary or multiclass. auto: two values are binary, text, the whole numbers 0 to K - 1, K up
-            to 20, and up to 20 codes such as 007 are multiclass, and other numbers a regression. Classes but for a few rows are refused, as those
-            look like mistakes. If given, classes are any values, sorted.
+        task: regression, binary or multiclass. auto: two values are binary, text, the whole numbers 0 to K - 1, K up to
+            20, and up to 20 codes such as 007 are multiclass, and other numbers a regression. Classes but for a few
+            rows are refused, as those look like mistakes. If given, classes are any values, sorted.
         features: The columns to use; all by default.
         drop: Columns to leave out.
         text: Columns that are text although most of their cells are numbers, such as codes.
@@ -107,7 +107,7 @@ def csv(
         used = [name for name in file.columns(features) if name not in out]
     if target in used or target in out:
         raise ValueError(f"the target {target!r} is among the columns to use or to drop")
-    if task == "auto" and target in file.codes and len(file.spellings(target)) <= FEW:  # 007 is a label
+    if task == "auto" and file.code(target) and len({*file.sample(target)}) <= FEW:  # 007 is a label
         words.append(target)
     found = read_table(file, [*used, target], text=words)
     if features is not None:  # chosen numbers are never keys

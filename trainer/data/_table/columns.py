@@ -91,18 +91,18 @@ def _marks(cells: pd.Series) -> str:
 
 def _doubt(cells: pd.Series, file: TableFile, found: Table) -> None:
     """Note numbers that may be codes, marks of missing cells, or thousands; these are a problem if they must be."""
-    name, cells = str(cells.name), cells.astype(np.float64)  # from uint64, too
-    if code := file.codes.get(name):
+    name, values = str(cells.name), cells.to_numpy(np.float64)  # from uint64, too
+    if code := file.code(name):
         found.doubts[name] = f"{code} is {int(code)}; data.text={bracketed([name])} keeps codes"
     for sign in (-1, 1):
-        values = sign * cells
-        high, rest = values.max(), values[values < values.max()]
-        if re.fullmatch(r"9+\.0", str(float(high))) and len(rest) < values.count() - 1 and rest.max() < high / 10:
-            mark, count = f"{sign * high:.0f}", (values == high).sum()
+        signed = sign * values[~np.isnan(values)]
+        high = signed.max(initial=0)
+        count = (signed == high).sum()
+        if re.fullmatch("9+", f"{high:.17g}") and 1 < count < len(signed) and signed[signed < high].max() < high / 10:
+            mark = f"{sign * high:.0f}"
             found.doubts[name] = f"{mark} in {count:,} cells; data.missing_marks=[{mark}] makes it missing"
-    sizes = cells.abs()
-    broken = (sizes % 1 > 0).to_numpy()
-    style = file.style
+    sizes, style = np.abs(values), file.style
+    broken = sizes % 1 > 0
     if style.separator == "," or style.decimal == "," or style.thousands != "auto" or not broken.any():
         return
     row = int(broken.argmax())

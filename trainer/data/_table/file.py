@@ -153,14 +153,19 @@ class TableFile:
         return next(rows, (self.preamble + 2, []))[0] - 1
 
     @cached_property
-    def codes(self) -> dict[str, str]:
-        """Return the first cell with a leading zero, such as 007, of each column that has any in its first rows."""
-        found: dict[str, str] = {}
-        for _, fields in islice(self.records(), int(self.header), SOME):
-            for name, field in zip(self.names, fields, strict=False):
-                if re.fullmatch(r"0\d*[1-9]\d*", word := field.strip()):
-                    found.setdefault(name, word)
-        return found
+    def _sample(self) -> list[list[str]]:
+        with data_errors(self.path, self.encoding):
+            return [fields for _, fields in islice(self.records(), int(self.header), SOME)]
+
+    def sample(self, column: str) -> list[str]:
+        """Return the cells of a column in the first rows, as they are written."""
+        at = self._places[column]
+        return [fields[at].strip() for fields in self._sample if at < len(fields)]
+
+    def code(self, column: str) -> str:
+        """Return the first cell of a `sample` with a leading zero, such as 007; empty if there is none."""
+        cells = (cell for cell in self.sample(column) if cell[:1] == "0")
+        return next((cell for cell in cells if re.fullmatch(r"0\d*[1-9]\d*", cell)), "")
 
     @cached_property
     def _places(self) -> dict[str, int]:
