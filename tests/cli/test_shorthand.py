@@ -12,6 +12,8 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "titanic.csv").write_text("Survived,Age\n1,20\n0,30\n")
     (tmp_path / "my table (1).csv").write_text("y,x\n1,20\n")
     (tmp_path / "reviews.tsv").write_text("sentence\tlabel\n" + "a film that never ends\t0\nwhat a joy to see\t1\n" * 3)
+    (tmp_path / "reviews.json").write_text("[]")
+    (tmp_path / "16.csv").write_text((tmp_path / "reviews.tsv").read_text(), encoding="utf-16")
     (tmp_path / "towns.csv").write_text("town,people\nParis,2\nRome,3\n")
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "mynet.yaml").write_text("_target_: mynet.Net\n")
@@ -30,6 +32,8 @@ def place(tmp_path, monkeypatch):
         ("~/titanic.csv target=Age", "data=csv data.path='~/titanic.csv' data.target=Age model=mlp"),
         ("my\\ table\\ (1).csv target=y", "data=csv data.path='my table (1).csv' data.target=y model=mlp"),
         ("reviews.tsv", "data=text data.path=reviews.tsv model=gru"),
+        ("reviews.json", "data=text data.path=reviews.json model=gru"),
+        ("16.csv data.encoding=utf-16", "data=text data.path=16.csv data.encoding=utf-16 model=gru"),
         ("towns.csv resume=r", "data=csv data.path=towns.csv resume=r"),
         ("photos", "data=image_folder data.path=photos"),
         ("photos/ model=resnet", "data=image_folder data.path=photos/ model=resnet"),

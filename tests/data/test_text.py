@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from trainer.data import text
+from trainer.data._texts import likely_texts, open_texts
 from trainer.data._vocabulary import PADDING, UNKNOWN, Vocabulary
 from trainer.errors import DataError
 
@@ -189,3 +190,39 @@ def test_a_text_without_words_counts_as_empty(tmp_path):
     path = write(tmp_path, [*rows, ("   ", "x")])
     with pytest.raises(DataError, match="line 41"):
         text.text(path=path, tokens="words")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.csv", "id,title,review,rating,sentiment\n" + "7,x,what a lovely film,5,good\n" * 3, True),
+        ("a.csv", ",text,label\n" + "0,what a lovely film,good\n" * 3, True),  # as pandas writes it
+        ("a.csv", "v1,v2,,,\n" + "ham,what a lovely film,,,\n" * 3, True),
+        ("a.csv", "text,label\n" + "这部电影很好看,好\n" * 3, True),
+        ("a.csv", "text;label\n" + "what a lovely film, really;good\n" * 3, True),
+        ("a.tsv", "qid\tquestion\ttarget\n" + "1\twhat a lovely film\t0\n2\tis it as dull as that\t1\n" * 3, False),
+        ("a.csv", "name,class,age,fare,deck\n" + "Mr. Owen Braund,3,22.125,7.25123,C85\n" * 3, None),
+        ("a.csv", "town,people\n" + "New York,2\n" * 3, None),
+        ("a.csv", "text,label\n" + "a lovely, lovely film,good\n" * 3, None),
+    ],
+)
+def test_a_table_holds_texts_if_they_are_half_of_it(tmp_path, name, content, expected):
+    (tmp_path / name).write_text(content)
+    is_sure, settings = likely_texts(str(tmp_path / name))
+    assert is_sure == (expected or False)
+    assert bool(settings) == (expected is not None)
+    assert expected is not False or settings == "data.text=question data.label=target"
+
+
+def test_columns_without_a_name_leave_the_others_theirs(tmp_path):
+    (tmp_path / "a.csv").write_text(",text,label\n" + "0,what a film,good\n1,how dull,bad\n" * 10)
+    splits, spec = text.text(path=str(tmp_path / "a.csv"), text="2", label="3")
+    assert spec.class_names == ("bad", "good")
+    assert len(splits.train.inputs) + len(splits.val.inputs) + len(splits.test.inputs) == 20
+
+
+def test_objects_in_objects_have_names_with_dots(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"id": 1, "data": {"text": "ab", "by": {"age": 4}}, "label": true}\n{"id": 2}')
+    table = open_texts(str(tmp_path / "a.jsonl"))
+    assert table.names == ("id", "data.text", "data.by.age", "label")
+    assert [row.cells for row in table.rows] == [["1", "ab", "4", "true"], ["2", "", "", ""]]

@@ -5,12 +5,11 @@ What comes out is what a run records, so that resuming and reproducing know noth
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import islice
 from pathlib import Path
 
 from trainer.config.keys import key_of, key_values, parse_line, quoted, unquoted
 from trainer.config.schema import CONF, groups
-from trainer.errors import ConfigError, DataError, nearest
+from trainer.errors import ConfigError, DataError
 from trainer.files import expanded, read
 
 ALIASES = {  # short form -> key
@@ -30,11 +29,10 @@ ALIASES = {  # short form -> key
 }
 TABLES, TEXTS, IMAGES = (
     (".csv", ".tsv", ".data"),
-    (".txt", ".jsonl"),
+    (".txt", ".jsonl", ".ndjson", ".json"),
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif"),
 )
 OTHERS = (
-    ".json",
     ".zip",
     ".gz",
     ".tar",
@@ -50,7 +48,6 @@ OTHERS = (
 )
 MODELS = {"trainer.data.tabular": "mlp", "trainer.data.text": "gru", "trainer.data.synthetic": "mlp"}
 MODELS |= {"trainer.data.points": "mlp"}  # module of the data -> model that reads it; simple_cnn, the default, if none
-LONG = 15  # characters of a text, on average; labels and categories are shorter
 OWN = Path("conf")  # the folder of a user's own configs
 
 
@@ -127,11 +124,6 @@ def _with_data(line: str, given: dict[str, str]) -> list[str]:
     if not path.exists():
         raise DataError(f"{name}: no such file or folder ({path.absolute()})")
     kind = _kind(path, given)
-    if kind == "csv" and not {"data.target", "experiment", "resume"} & given.keys():
-        from trainer.data._table.file import open_table
-
-        columns = nearest("", open_table(str(path)).names)
-        raise ConfigError(f"{name}: which column should be predicted? add target=COLUMN; {columns}")
     plain = re.fullmatch(r"[\w./+-]+", name, re.ASCII)
     return [f"data={kind}", f"data.path={name if plain else quoted(name)}"]
 
@@ -144,24 +136,23 @@ def _kind(path: Path, given: dict[str, str]) -> str:
     if suffix in IMAGES:
         raise ConfigError(f"{path}: one image; name the folder that has a folder of images per class")
     if suffix in OTHERS:
-        cure = "unpack it first" if suffix in OTHERS[1:7] else "save it as a .csv file"
+        cure = "unpack it first" if suffix in OTHERS[:6] else "save it as a .csv file"
         raise ConfigError(f"{path}: cannot be read as data; {cure}")
-    if "data.target" in given or "data.features" in given:
+    if "data.target" in given:
         return "csv"
-    if suffix in TEXTS or "data.text" in given or "data.label" in given or _holds_texts(path):
+    if suffix in TEXTS or "data.text" in given or "data.label" in given:
         return "text"
+    from trainer.data._texts import likely_texts
+
+    written = {name: unquoted(given[key]) for name in ("separator", "encoding") if (key := f"data.{name}") in given}
+    is_sure, settings = likely_texts(str(path), **written)
+    if is_sure and "data.features" not in given:
+        return "text"
+    if not {"experiment", "resume"} & given.keys():
+        from trainer.data._table.file import open_table
+        from trainer.data._textfile import listed
+
+        names = f"choose from {listed(sorted(open_table(str(path), **written).names), 20)}"
+        texts = f"; or classify texts: {settings}" if settings else ""
+        raise ConfigError(f"{path}: which column should be predicted? add target=COLUMN; {names}{texts}")
     return "csv"
-
-
-def _holds_texts(path: Path) -> bool:
-    """Whether a file has two columns, one of which holds texts of several words."""
-    import csv
-
-    with path.open(encoding="utf-8", errors="replace", newline="") as file:
-        lines = [line for line in islice(file, 51) if line.strip()]
-    separator = max("\t;,|", key=lambda mark: lines[0].count(mark)) if lines else ","
-    rows = list(csv.reader(lines[1:], delimiter=separator))
-    if not rows or {len(row) for row in rows} != {2}:
-        return False
-    lengths = [sum(map(len, column)) / len(rows) for column in zip(*rows, strict=True)]
-    return max(lengths) >= LONG and any(" " in cell or not cell.isascii() for cell in rows[0])

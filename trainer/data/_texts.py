@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,8 @@ LABEL_NAMES = (
     "intent",
     "v1",
 )
+LEAST_TEXT = 15  # bytes of a text, on average; labels and categories are shorter
+HEAD = 50  # rows that show whether a file holds texts
 LONGEST_NAME = 40  # characters of a column's name in a header that is only suspected
 
 
@@ -73,6 +76,11 @@ def is_table(path: str) -> bool:
     return path.lower().removesuffix(".gz").endswith(TABLES)
 
 
+def is_json(path: str) -> bool:
+    """Return whether a file with this name holds objects."""
+    return path.lower().removesuffix(".gz").endswith(JSON)
+
+
 def open_texts(
     path: str,
     *,
@@ -80,8 +88,9 @@ def open_texts(
     header: bool | str = "auto",
     encoding: str = "utf-8",
     columns: Sequence[str | None] = (),
+    most: int | None = None,
 ) -> TextTable:
-    """Read a table; `columns` that are names must be in its header.
+    """Read a table, or its first `most` rows; `columns` that are names must be in its header.
 
     Raises:
         DataError: no such file, or a row with too few or too many fields; names the line.
@@ -94,21 +103,21 @@ def open_texts(
         raise ValueError(f"header={header}: expected auto, true or false")
     file = Path(path).expanduser()
     start, encoding = head(file, encoding)
-    if path.lower().removesuffix(".gz").endswith(JSON):
+    if is_json(path):
         return _of_json(file, encoding)
     separator = _separator(start, file) if separator == "auto" else separator
     try:
-        rows = [*_records(file, encoding, separator, csv.QUOTE_MINIMAL)]
+        rows = [*islice(_records(file, encoding, separator, csv.QUOTE_MINIMAL), most)]
         is_torn = separator == "\t" and any("\n" in cell and "\t" in cell for row in rows for cell in row.cells)
     except DataError:
         if separator != "\t":
             raise
         is_torn = True
     if is_torn:  # in many files with tabs, a quote is just a character
-        rows = [*_records(file, encoding, separator, csv.QUOTE_NONE)]
+        rows = [*islice(_records(file, encoding, separator, csv.QUOTE_NONE), most)]
     if not rows:
         raise DataError(f"{file}: no lines with a text")
-    names = [cleaned(cell) for cell in rows[0].cells]
+    names = [cleaned(cell) or f"column {n}" for n, cell in enumerate(rows[0].cells, 1)]
     wanted = {name for name in columns if name and not re.fullmatch(r"-?\d+", name)}
     if header == "auto":
         header = len({*names}) == len(names) and bool(wanted & {*names} or _looks_like_names(rows))
@@ -135,16 +144,36 @@ def text_and_label(table: TextTable, text: str | None, label: str | None) -> tup
         at = 1 - of if at is None and of is not None else at
         of = 1 - at if of is None and at is not None else of
     if len(table.names) < 2:
-        raise DataError(
-            f"{table.path}: line 1 has 1 fields, expected 2: text and label; data.separator= sets what separates them"
-        )
+        cure = "" if is_json(str(table.path)) else "; data.separator= sets what separates them"
+        raise DataError(f"{table.path}: line 1 has 1 fields, expected 2: text and label{cure}")
     if at is None or of is None or at == of:
-        raise DataError(f"{table.path}: which column is text, which label? {_suggestion(table)}")
+        raise DataError(
+            f"{table.path}: which column is text, which label? "
+            f"Columns: {listed(table.names, 20)}; try {_suggestion(table)}"
+        )
     chosen = [f"{what} {shown(table.names[place])}" for what, place in (("text", at), ("label", of))]
     if table.header or (at, of) != (0, 1):
         how = "line 1 names the columns" if table.header else "no header"
         return at, of, [f"columns: {' and '.join(chosen)} of {len(table.names)}; {how}"]
     return at, of, []
+
+
+def likely_texts(path: str, **written: Any) -> tuple[bool, str]:
+    """Return whether a table surely is of texts and labels, and the settings that read it so; none if it is not.
+
+    Texts are of several words and make up half of the file, whose head is read.
+    """
+    with suppress(DataError):
+        table = open_texts(path, most=HEAD, **written)
+        sizes = [sum(len(cell.encode()) for cell in table.column(place)) for place in range(len(table.names))]
+        at = sizes.index(max(sizes))
+        is_prose = any(" " in cell.strip() or not cell.isascii() for cell in table.column(at))
+        if len(sizes) < 2 or not is_prose or sizes[at] < max(LEAST_TEXT * len(table.rows), sum(sizes) / 2):
+            return False, ""
+        with suppress(DataError):
+            return text_and_label(table, None, None)[0] == at, _suggestion(table)
+        return False, _suggestion(table)
+    return False, ""
 
 
 def _suggestion(table: TextTable) -> str:
@@ -154,20 +183,20 @@ def _suggestion(table: TextTable) -> str:
     several = [place for place in range(len(cells)) if place != at and len({*cells[place]}) > 1]
     of = min(several, key=lambda place: len({*cells[place]}), default=len(cells) - 1)
     names = [name if re.fullmatch(r"\w+", name) else f"'{name}'" for name in (table.names[at], table.names[of])]
-    return f"Columns: {listed(table.names, 20)}; try data.text={names[0]} data.label={names[1]}"
+    return f"data.text={names[0]} data.label={names[1]}"
 
 
 def _looks_like_names(rows: Sequence[Record]) -> bool:
     """Return whether the first row, unlike any other, holds names of columns."""
-    first, others = rows[0].cells, rows[1:]
-    short = all(0 < len(cell.strip()) <= LONGEST_NAME and not cell.strip().isdecimal() for cell in first)
-    if not short or any(row.cells[place].strip() == cell.strip() for row in others for place, cell in enumerate(first)):
+    first, others = [cell.strip() for cell in rows[0].cells], rows[1:]
+    short = all(len(cell) <= LONGEST_NAME and not cell.isdecimal() for cell in first)
+    if not short or any(row.cells[at].strip() == cell for row in others for at, cell in enumerate(first) if cell):
         return False
-    if {cell.strip().lower() for cell in first} & {*TEXT_NAMES, *LABEL_NAMES}:
+    if {cell.lower() for cell in first} & {*TEXT_NAMES, *LABEL_NAMES}:
         return True
     counts = [Counter(row.cells[place] for row in others) for place in range(len(first))]
     labels = [count for count in counts if len(count) > 1 and min(count.values()) > 1]
-    return len(first) > 1 and bool(labels) and all(len(cell.split()) < 3 for cell in first)
+    return len(first) > 1 and bool(labels) and all(0 < len(cell.split()) < 3 for cell in first)
 
 
 def _separator(start: str, file: Path) -> str:
@@ -197,7 +226,8 @@ def _records(file: Path, encoding: str, separator: str, quoting: Any) -> Iterato
                 width = width or len(fields)
                 if fields and len(fields) != width:
                     what = f"line {line} has {len(fields)} fields, expected {width} as in the first"
-                    raise DataError(f"{file}: {what}; quote texts that hold the separator {shown(separator)}")
+                    cure = f"quote texts that hold the separator {shown(separator)}, or set another, data.separator="
+                    raise DataError(f"{file}: {what}; {cure}")
                 if fields:
                     yield Record(fields, line)
                 line = reader.line_num + 1
@@ -224,8 +254,18 @@ def _of_json(file: Path, encoding: str) -> TextTable:
         raise DataError(f"{file}: no lines with a text")
     if wrong := [line for item, line in found if not isinstance(item, dict)]:
         raise DataError(f'{file}: line {wrong[0]}: expected an object, such as {{"text": "...", "label": "..."}}')
-    names = tuple(dict.fromkeys(name for item, _ in found for name in item))
-    return TextTable(file, names, [Record([_cell(item.get(n)) for n in names], line) for item, line in found], True)
+    flat = [(dict(_flat(item)), line) for item, line in found]
+    names = tuple(dict.fromkeys(name for item, _ in flat for name in item))
+    return TextTable(file, names, [Record([_cell(item.get(n)) for n in names], line) for item, line in flat], True)
+
+
+def _flat(item: dict[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of an object, and of objects in it under names with dots, as pandas' json_normalize does."""
+    for name, value in item.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{outer}{name}.")
+        else:
+            yield f"{outer}{name}", value
 
 
 def _cell(value: Any) -> str:
