@@ -200,7 +200,7 @@ def test_a_text_without_words_counts_as_empty(tmp_path):
         ("a.csv", "v1,v2,,,\n" + "ham,what a lovely film,,,\n" * 3, True),
         ("a.csv", "text,label\n" + "这部电影很好看,好\n" * 3, True),
         ("a.csv", "text;label\n" + "what a lovely film, really;good\n" * 3, True),
-        ("a.tsv", "qid\tquestion\ttarget\n" + "1\twhat a lovely film\t0\n2\tis it as dull as that\t1\n" * 3, False),
+        ("a.tsv", "qid\tquestion\ttarget\n1\twhat a lovely film\t0\n2\tis it dull\t1\n3\tis it so dull\t1", False),
         ("a.csv", "name,class,age,fare,deck\n" + "Mr. Owen Braund,3,22.125,7.25123,C85\n" * 3, None),
         ("a.csv", "town,people\n" + "New York,2\n" * 3, None),
         ("a.csv", "text,label\n" + "a lovely, lovely film,good\n" * 3, None),
