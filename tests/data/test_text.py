@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from trainer.data import text
-from trainer.data._texts import likely_texts, open_texts
+from trainer.data._texts import holds_table, likely_texts, open_texts
 from trainer.data._vocabulary import PADDING, UNKNOWN, Vocabulary
 from trainer.errors import DataError
 
@@ -200,7 +200,7 @@ def test_a_text_without_words_counts_as_empty(tmp_path):
         ("a.csv", "v1,v2,,,\n" + "ham,what a lovely film,,,\n" * 3, True),
         ("a.csv", "text,label\n" + "这部电影很好看,好\n" * 3, True),
         ("a.csv", "text;label\n" + "what a lovely film, really;good\n" * 3, True),
-        ("a.tsv", "qid\tquestion\ttarget\n1\twhat a lovely film\t0\n2\tis it dull\t1\n3\tis it so dull\t1", False),
+        ("a.tsv", "qid\tquestion\ttarget\n" + "1\twhat a lovely film\t0\n2\tis it as dull as that\t1\n3\twhat a dull film\t1", False),
         ("a.csv", "name,class,age,fare,deck\n" + "Mr. Owen Braund,3,22.125,7.25123,C85\n" * 3, None),
         ("a.csv", "town,people\n" + "New York,2\n" * 3, None),
         ("a.csv", "text,label\n" + "a lovely, lovely film,good\n" * 3, None),
@@ -226,3 +226,25 @@ def test_objects_in_objects_have_names_with_dots(tmp_path):
     table = open_texts(str(tmp_path / "a.jsonl"))
     assert table.names == ("id", "data.text", "data.by.age", "label")
     assert [row.cells for row in table.rows] == [["1", "ab", "4", "true"], ["2", "", "", ""]]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("review;stars\nso good;1\n", True),
+        ("id,stars,review\n7,1,so good\n", True),
+        ("review\nso good\n", True),
+        ("so good\t1\nbad\t0\n", True),
+        ('{"review": "so good", "stars": 1}\n', True),
+        ('{"x": "so good"}\n{"x": "bad"}\n', False),
+        ("so, good\nso, bad\n", False),
+        ("a review, four stars\nanother, five stars\n", False),
+        ("so\tgood\n", False),
+        ("so\tgood\nbad\n", False),
+        ("so good\n\nbad\n", False),
+        ("", False),
+    ],
+)
+def test_a_file_of_any_name_may_hold_a_table(tmp_path, content, expected):
+    (tmp_path / "standard input").write_text(content)
+    assert holds_table(str(tmp_path / "standard input"), "review", "stars") is expected

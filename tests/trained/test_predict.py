@@ -260,6 +260,11 @@ def test_texts_are_words_lines_or_separated_by_commas(dltrain, texts, monkeypatc
         lines = dltrain("predict", *words).out.splitlines()
         assert [cell for line in lines for cell in line.split()[:2]] == expected, words
     assert dltrain("predict", "input=a, b").out.startswith("a, b  ")
+    (texts / "lines.txt").write_text("a\tfirst\nbbb\tsecond\n")  # a table, whatever its name
+    assert [line.split()[:2] for line in dltrain("predict", "input=lines.txt").out.splitlines()] == [
+        ["a", "first"],
+        ["bbb", "second"],
+    ]
 
 
 @pytest.mark.parametrize(

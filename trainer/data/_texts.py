@@ -62,7 +62,7 @@ class TextTable:
             if 0 < abs(number) <= len(self.names):
                 return number - (number > 0)
         hint = nearest(column, self.names)
-        hint = hint if hint.startswith("did") else f"columns: {listed(self.names, 20)}"
+        hint = hint if hint.startswith("did") else f"columns: {listed(self.names, 20)}; data.text= chooses one"
         hint = hint if self.header else f"no header is found: data.header=true, or data.text=1 data.label=2; {hint}"
         raise DataError(f"{self.path}: no column {column!r}; {hint}")
 
@@ -74,6 +74,23 @@ class TextTable:
 def is_table(path: str) -> bool:
     """Return whether a file with this name is a table rather than lines."""
     return path.lower().removesuffix(".gz").endswith(TABLES)
+
+
+def holds_table(path: str, text: str, label: str, **written: Any) -> bool:
+    """Return whether a file of any name holds a table, rather than a text per line.
+
+    It does if its header names the columns of training, or the separator, by default a tab, cuts all lines alike.
+    """
+    if is_table(path):
+        return True
+    usual = "tab" if written.get("separator", "auto") == "auto" else written["separator"]
+    for separator in (usual, "auto"):
+        with suppress(DataError):
+            table = open_texts(path, most=HEAD, columns=(text, label), **written | {"separator": separator})
+            is_named = table.header and text in table.names and (len(table.names) == 1 or label in table.names)
+            if is_named or (separator == usual and len(table.names) > 1 and len(table.rows) > 1):
+                return True
+    return False
 
 
 def is_json(path: str) -> bool:
@@ -103,7 +120,7 @@ def open_texts(
         raise ValueError(f"header={header}: expected auto, true or false")
     file = Path(path).expanduser()
     start, encoding = head(file, encoding)
-    if is_json(path):
+    if is_json(path) or (not is_table(path) and start.lstrip().startswith('{"')):
         return _of_json(file, encoding)
     separator = _separator(start, file) if separator == "auto" else separator
     try:

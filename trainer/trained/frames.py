@@ -124,7 +124,7 @@ def _texts(model: Trained, encoder: Vocabulary, inputs: Any) -> _Read:
     if isinstance(inputs, Path):
         if not inputs.is_file():
             raise DataError(f"{inputs}: no such file")
-        _, _, texts = texts_of(str(inputs), True, encoder.text, how(data, OF_TEXTS))
+        _, _, texts = texts_of(str(inputs), True, encoder, how(data, OF_TEXTS))
     else:
         column = inputs.get(encoder.text) if isinstance(inputs, pd.DataFrame) else inputs
         texts = [inputs] if isinstance(inputs, str) else [*(() if column is None else column)]

@@ -22,7 +22,7 @@ from trainer.data._table.encoder import TableEncoder
 from trainer.data._table.file import TableFile, open_table
 from trainer.data._table.splits import like_training
 from trainer.data._textfile import is_url, read_lines, wrong_kind
-from trainer.data._texts import TABLES, is_table, open_texts
+from trainer.data._texts import TABLES, holds_table, is_table, open_texts
 from trainer.data._vocabulary import Vocabulary, cut
 from trainer.data.folder import files_like_training, one_shade
 from trainer.data.text import unknown_tokens
@@ -131,7 +131,7 @@ def of_texts(model: Trained, wanted: Wanted) -> None:
     encoder, data = encoder_of(model.spec), with_data(model, wanted.overrides, READS[model.spec.kind]).data
     names, cells, texts = ["input"], list[list[str]](), list[str]()
     for given in wanted.inputs:
-        one = texts_of(given, len(wanted.inputs) == 1, encoder.text, how(data, OF_TEXTS))
+        one = texts_of(given, len(wanted.inputs) == 1, encoder, how(data, OF_TEXTS))
         if cells and one[0] != names:
             raise DataError(f"{given}: other columns than in {wanted.inputs[0]}; predict one at a time")
         names = one[0]
@@ -202,27 +202,27 @@ def image_paths(inputs: list[str]) -> tuple[list[str], list[str]]:
 
 
 def texts_of(
-    given: str, is_only: bool, text: str, written: dict[str, Any]
+    given: str, is_only: bool, encoder: Vocabulary, written: dict[str, Any]
 ) -> tuple[list[str], list[list[str]], list[str]]:
     """Return the names of columns, their cells, and the texts: of a table, a file's lines, or words.
 
     A single word is split at its commas: `Schmidt,Rossi`. What looks like a file and is not there is refused.
     """
-    column, encoding = written.pop("text", None), written.get("encoding", "utf-8")
-    if _is_file(given) and is_table(given):
-        table = open_texts(given, columns=(column or text,), **written)
-        at = table.place(column or text) if column or len(table.names) > 1 else 0
+    column = written.pop("text", None)
+    if given == "-" or _is_file(given):
+        with _as_file(given) as file:
+            if not column and not holds_table(file, encoder.text, encoder.label, **written):
+                texts = read_lines(Path(file), written.get("encoding", "utf-8"))
+                return ["input"], [[text] for text in texts], texts
+            table = open_texts(file, columns=(column or encoder.text,), **written)
+        at = table.place(column or encoder.text) if column or len(table.names) > 1 else 0
         if not table.header:  # nothing names the other columns
             return ["input"], [[cell] for cell in table.column(at)], table.column(at)
         return [*table.names], [row.cells for row in table.rows], table.column(at)
-    if given == "-" or _is_file(given):
-        with _as_file(given) as file:
-            texts = read_lines(Path(file), encoding)
-    elif problem := _looks_like_a_file(given):
+    if problem := _looks_like_a_file(given):
         cure = f"as a text: echo '{given}' | dltrain predict input=-"
         raise DataError(f"{given}: {problem}; this model reads texts; {cure}")
-    else:
-        texts = given.split(",") if is_only and not re.search(r"\s", given.strip()) else [given]
+    texts = given.split(",") if is_only and not re.search(r"\s", given.strip()) else [given]
     return ["input"], [[text] for text in texts], texts
 
 
