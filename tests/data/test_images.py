@@ -27,6 +27,7 @@ from trainer.data._image.file import pixels_of
 from trainer.data.tensors import Examples, TensorLoader
 from trainer.data._image.file import printable
 from trainer.errors import ConfigError, DataError
+from trainer.trained.predictions import image_paths
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -980,3 +981,29 @@ def test_a_path_that_looks_like_a_number_is_a_path(tmp_path, monkeypatch):
         cfg, _ = checked(["data=image_folder", f"data.path={name}"])
         assert cfg.data.path == name
         assert len(parts.data(cfg, torch.device("cpu"))[0].train.targets) == 21
+
+
+def test_splits_inside_classes_are_refused_with_where_they_belong(tmp_path):
+    for name in ("cat", "dog", "emu", "fox"):
+        draw(tmp_path / name, ("train", "test"))
+    with pytest.raises(DataError, match=rf"inside a class; move them to {tmp_path}/test/cat/ and {tmp_path}/train/cat"):
+        folder.image_folder(path=str(tmp_path))
+
+
+def test_images_that_are_not_read_are_said(tmp_path):
+    draw(tmp_path, ("cat", "Cat", "dog"))
+    (tmp_path / "cat" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    notes = folder.image_folder(path=str(tmp_path))[1].notes
+    left = f"formats that are not read: 1, such as {tmp_path}/cat/phone.HEIC; convert them to .jpg or .png"
+    assert any(left in note for note in notes)
+    assert "labels that differ in case alone: 'Cat', 'cat'" in notes
+    assert left in image_paths([str(tmp_path)])[1][0]
+
+
+def test_the_cure_for_one_class_leads_to_the_classes(tmp_path):
+    draw(tmp_path / "unpacked" / "photos" / "all")
+    with pytest.raises(DataError, match=rf"the only class is 'unpacked'.* data.path={tmp_path}/unpacked/photos/all "):
+        folder.image_folder(path=str(tmp_path))
+    draw(tmp_path / "hands", ("Thumbs", "fist"))
+    with pytest.raises(DataError, match=rf"the only class is 'fist'; skipped by its name: {tmp_path}/hands/Thumbs"):
+        folder.image_folder(path=str(tmp_path / "hands"))

@@ -5,6 +5,7 @@ import gzip
 import io
 import re
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -170,6 +171,13 @@ def rare(counts: Mapping[str, int], examples: str) -> list[str]:
             typos[name] = f"; a typo of {others[near[0]]}?"
     found = [f"{name} ({counts[name]}{typos.get(name, '')})" for name in dict.fromkeys([*typos, *names])]
     return [f"classes with few {examples}: {listed(found)}"] if found else []
+
+
+def alike(names: Sequence[str]) -> list[str]:
+    """Return a note on classes that differ in case alone."""
+    lower = Counter(map(str.casefold, names))
+    found = [shown(name) for name in names if lower[name.casefold()] > 1]
+    return [f"labels that differ in case alone: {listed(found)}"] if found else []
 
 
 def is_numeral(name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from trainer.data._textfile import cleaned, listed, rare, shown
+from trainer.data._textfile import alike, cleaned, listed, rare, shown
 from trainer.data._texts import TextTable, open_texts, text_and_label
 from trainer.data._vocabulary import UNKNOWN, Vocabulary, cut, unit_for
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
@@ -107,11 +107,7 @@ def text(
 
     sizes = Counter(cleaned(row.label) for row in rows)
     notes.append(f"labels: {listed([f'{cleaned(label)} {sizes[cleaned(label)]:,}' for label in labels], 20)}")
-    if alike := [
-        label for label in labels if label.casefold() in {other.casefold() for other in labels if other != label}
-    ]:
-        notes.append(f"labels that differ in case alone: {listed([*map(shown, alike)])}")
-    notes += rare(sizes, "texts")
+    notes += [*alike(labels), *rare(sizes, "texts")]
 
     elsewhere = None if test_path else test_fraction
     parts = split(targets, val_fraction=val_fraction, test_fraction=elsewhere, seed=seed, stratify=True)

@@ -183,7 +183,7 @@ def image_paths(inputs: list[str]) -> tuple[list[str], list[str]]:
         path = Path(given).expanduser()
         if path.is_dir():
             inside = contents(str(path))
-            found, notes = inside.images, notes + notes_on(inside._replace(others=[]))
+            found, notes = inside.images, notes + notes_on(inside)
             if not found:
                 raise DataError(f"{path.absolute()}: this folder has no images ({', '.join(SUFFIXES)})")
         elif path.is_file():

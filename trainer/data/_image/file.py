@@ -19,7 +19,7 @@ from trainer.data._image.encoder import ALL_16, ImageEncoder
 from trainer.errors import DataError
 from trainer.errors import printable as without_controls
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # whatever the suffix; others may start programs
 LONGEST = 512  # pixels a side, at most, of an image that keeps its proportions
 DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that devices measure with

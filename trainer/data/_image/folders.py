@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trainer.data._image.file import SUFFIXES, printable
-from trainer.data._textfile import is_url, listed, wrong_kind
+from trainer.data._textfile import alike, is_url, listed, rare, wrong_kind
 from trainer.errors import DataError, nearest
 
 NAMES = {"train": "train|training|trn", "val": "val|valid|validation|dev|eval", "test": "test|testing|tst|holdout"}
@@ -18,6 +18,7 @@ FILLERS = "seg|set|data|images?|imgs?|split|samples|folder|photos?|pictures?|[^a
 THUMBNAILS = {"eadir", "macosx", "thumb", "thumbs", "thumbnail", "thumbnails"}  # of a Synology, of a zip from a Mac
 COPIES = THUMBNAILS | {"mask", "masks", "preview", "previews", "annotation", "annotations", "ground", "truth"}
 COPIES |= {"segmentation", "segmentations"}
+UNREAD = (".heic", ".heif", ".avif", ".jp2", ".svg", ".dng", ".cr2", ".nef", ".dcm")  # images that need a conversion
 Classes = dict[str, list[str]]  # class -> files
 
 
@@ -58,14 +59,17 @@ def found(path: str) -> Found:
         if part == "train":
             _check_classes(folder, root, classes, more)
         if not classes:
-            raise DataError(f"{printable(root)}: contains no folders; expected a folder of images for each class")
+            cure = "expected a folder of images for each class; fill or remove it"
+            raise DataError(f"{printable(root)}: contains no folders; {cure}")
         splits[part] = classes
         known = [*map(printable, splits["train"])]
         if unknown := [printable(name) for name in classes if name not in splits["train"]]:
             where = f"{printable(root)}/{unknown[0]}: {printable(roots['train'].name)}/ has no class {unknown[0]!r}"
             raise DataError(f"{where}; {nearest(unknown[0], known)}")
-    sizes = [f"{printable(name)} {len(files):,}" for name, files in splits["train"].items()]
-    return Found(splits, [f"classes: {listed(sizes, 20)}", *notes, *notes_on(rest), *_nested(splits)])
+    counts = {printable(name): len(files) for name, files in splits["train"].items()}
+    sizes = listed([f"{name} {count:,}" for name, count in counts.items()], 20)
+    few = [*alike([*counts]), *rare(counts, "images")]
+    return Found(splits, [f"classes: {sizes}", *few, *notes, *notes_on(rest), *_nested(splits)])
 
 
 def roots_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
@@ -73,9 +77,8 @@ def roots_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
     folders = _folders(folder)
     named: dict[str, str] = {}
     for name in sorted(folders, key=lambda name: (name not in NAMES, name)):  # of several, the one called just so
-        for part, names in NAMES.items():
-            if re.fullmatch(f"(?:{FILLERS})*(?:{names})(?:{FILLERS})*", name.lower()):
-                named.setdefault(part, name)
+        if part := _part(name):
+            named.setdefault(part, name)
     others = [name for name in folders if name not in named.values()]
     roots = {part: _inner(folder / named[part]) for part in NAMES if part in named}
     if "train" not in roots or (others and len(_folders(roots["train"])) < 2):
@@ -86,11 +89,17 @@ def roots_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
     return roots, notes
 
 
+def _part(name: str) -> str | None:
+    """Return the split that a folder's name says."""
+    matches = (p for p, n in NAMES.items() if re.fullmatch(f"(?:{FILLERS})*(?:{n})(?:{FILLERS})*", name.lower()))
+    return next(matches, None)
+
+
 def classes_of(root: Path) -> tuple[Classes, Contents]:
     """Return the images of each class, by the name of its folder, and all else.
 
     Raises:
-        DataError: a class without images.
+        DataError: a class without images, or with splits in it.
     """
     found, rest = {}, Contents([], [entry.path for entry in _entries(root) if not entry.is_dir()], [])
     folders = _folders(root)
@@ -103,12 +112,20 @@ def classes_of(root: Path) -> tuple[Classes, Contents]:
         if name not in folders or name in skipped:
             rest.skipped.append(path)
             continue
+        splits = {
+            part: inner for inner in _folders(path) if (part := _part(inner)) and not _folders(root / name / inner)
+        }
+        if len(splits) > 1:
+            where = [f"{printable(root)}/{printable(inner)}/{printable(name)}/" for inner in splits.values()]
+            raise DataError(f"{printable(path)}: splits inside a class; move them to {' and '.join(where)}")
         inner = contents(path)
         found[name] = inner.images
         rest.others.extend(inner.others)
         rest.skipped.extend(inner.skipped)
         if not inner.images:
-            raise DataError(f"{printable(path)}: no images in the folder of this class ({', '.join(SUFFIXES)})")
+            such = f", but {len(inner.others):,} others, such as {printable(inner.others[0])}" if inner.others else ""
+            cure = f"no images in the folder of this class ({', '.join(SUFFIXES)}){such}; fill or remove it"
+            raise DataError(f"{printable(path)}: {cure}")
     return found, rest
 
 
@@ -140,9 +157,12 @@ def notes_on(rest: Contents) -> list[str]:
         count = sum(_is_image(file) for folder in rest.skipped for _, _, files in os.walk(folder) for file in files)
         names = listed([*map(printable, rest.skipped)], 2)
         notes.append(f"skipped, thumbnails or masks of other images: {count:,} images in {names}")
-    if rest.others:
-        such = printable(rest.others[0])
-        notes.append(f"ignored, not images of a class: {len(rest.others):,} files, such as {such}")
+    unread = [file for file in rest.others if file.lower().endswith(UNREAD)]
+    if unread:
+        such = f"{len(unread):,}, such as {printable(unread[0])}"
+        notes.append(f"left out, images in formats that are not read: {such}; convert them to .jpg or .png")
+    if others := [file for file in rest.others if not file.lower().endswith(UNREAD)]:
+        notes.append(f"ignored, not images of a class: {len(others):,} files, such as {printable(others[0])}")
     return notes
 
 
@@ -170,17 +190,18 @@ def _check_classes(folder: Path, root: Path, classes: Classes, rest: Contents) -
         cure = f"dltrain predict input={printable(folder)} reads images without classes" if files else ""
         wanted = f"expected {shown}/CLASS/IMAGE for each of at least two classes"
         raise DataError("; ".join(filter(None, [f"{shown}: {what}", wanted, cure])))
-    inner = {name: tuple(n for n in _folders(root / name) if not _is_called(n, COPIES)) for name in classes}
     if len(classes) < 2:
-        name = next(iter(classes))
-        cure = (
-            f"; data.path={printable(root / name)} makes classes of the folders in it" if len(inner[name]) > 1 else ""
-        )
+        inner = root / next(iter(classes))
+        while len(folders := _folders(inner)) == 1:
+            inner = inner / folders[0]
+        cure = f"; data.path={printable(inner)} makes classes of the folders in it" if folders else ""
+        skipped = f"; skipped by its name: {listed([*map(printable, rest.skipped)])}" if rest.skipped else ""
         wanted = "expected a folder of images for each of at least two classes"
-        raise DataError(f"{shown}: the only class is {names[0]!r}; {wanted}{cure}")
-    alike = next(iter(inner.values()))
+        raise DataError(f"{shown}: the only class is {names[0]!r}{skipped}; {wanted}{cure}")
+    within = {name: tuple(n for n in _folders(root / name) if not _is_called(n, COPIES)) for name in classes}
+    alike = next(iter(within.values()))
     has_images = any(_is_image(entry.name) for name in classes for entry in _entries(root / name))
-    if len({*inner.values()}) == 1 and len(alike) > 1 and not has_images and len(classes) <= len(NAMES):
+    if len({*within.values()}) == 1 and len(alike) > 1 and not has_images and len(classes) <= len(NAMES):
         what = (
             f"{' and '.join(names)} hold the same folders, {listed([*map(printable, alike)])}: which are the classes?"
         )
