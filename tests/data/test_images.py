@@ -990,6 +990,15 @@ def test_splits_inside_classes_are_refused_with_where_they_belong(tmp_path):
         folder.image_folder(path=str(tmp_path))
 
 
+def test_all_broken_images_are_named_at_once(tmp_path):
+    draw(tmp_path)
+    for number in (2, 3, 5):
+        (tmp_path / "dog" / f"{number}.png").write_text("<html>404</html>")
+    such = rf"dog/2.png: not a .*; also broken: {tmp_path}/dog/3.png, {tmp_path}/dog/5.png; replace or remove them$"
+    with pytest.raises(DataError, match=such):
+        folder.image_folder(path=str(tmp_path))
+
+
 def test_images_that_are_not_read_are_said(tmp_path):
     draw(tmp_path, ("cat", "Cat", "dog"))
     (tmp_path / "cat" / "phone.HEIC").write_bytes(b"\0\0\0\x18ftypheic")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainer.data._image.encoder import ALL_16, LEAST_STD, ImageEncoder, fit_images
-from trainer.data._image.file import depth_of, header_of, like_training, pixels_of, printable
+from trainer.data._image.file import depth_of, headers_of, like_training, pixels_of, printable
 from trainer.data._image.folders import classes_of, existing, found, notes_on, roots_of
 from trainer.data.stream import StreamLoader
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
@@ -106,7 +106,7 @@ def image_folder(
 
     listed, notes = found(str(path))
     files = [file for classes in listed.values() for class_files in classes.values() for file in class_files]
-    headers = [header_of(file) for file in files[:: len(files) // HEADERS + 1]]
+    headers = headers_of(files[:: len(files) // HEADERS + 1])
     seen = {header.size for header in headers}
     one = next(iter(seen)) if len(seen) == 1 else None
     shape = (sides[0], sides[1]) if sides else one if one and max(one) <= LARGE else OTHERWISE

@@ -33,10 +33,22 @@ class Header(NamedTuple):
     is_deep: bool
 
 
-def header_of(path: str) -> Header:
-    """Read no pixels."""
-    with _opened(path) as image:
-        return _header(image)
+def headers_of(paths: Iterable[str]) -> list[Header]:
+    """Read no pixels; raise a DataError that names the first ten images that cannot be read."""
+    headers, broken = [], dict[str, DataError]()
+    for path in paths:
+        try:
+            with _opened(path) as image:
+                headers.append(_header(image))
+        except DataError as error:
+            broken[path] = error
+            if len(broken) == 10:
+                break
+    if broken:
+        others = [*map(printable, broken)][1:]
+        more = f"; also broken: {', '.join(others)}" if others else ""
+        raise DataError(f"{next(iter(broken.values()))}{more}; replace or remove {'them' if others else 'it'}")
+    return headers
 
 
 def depth_of(paths: Iterable[str]) -> tuple[int, int] | None:
