@@ -6,6 +6,7 @@ What comes out is what a run records, so that resuming and reproducing know noth
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from trainer.config.keys import key_of, key_values, parse_line, quoted, unquoted
 from trainer.config.schema import CONF, groups
@@ -144,7 +145,9 @@ def _kind(path: Path, given: dict[str, str]) -> str:
         return "text"
     from trainer.data._texts import likely_texts
 
-    written = {name: unquoted(given[key]) for name in ("separator", "encoding") if (key := f"data.{name}") in given}
+    written: dict[str, Any] = {
+        name: unquoted(given[key]) for name in ("separator", "encoding") if (key := f"data.{name}") in given
+    }
     is_sure, settings = likely_texts(str(path), **written)
     if is_sure and "data.features" not in given:
         return "text"

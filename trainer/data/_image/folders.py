@@ -113,7 +113,9 @@ def classes_of(root: Path) -> tuple[Classes, Contents]:
             rest.skipped.append(path)
             continue
         splits = {
-            part: inner for inner in _folders(path) if (part := _part(inner)) and not _folders(root / name / inner)
+            part: inner
+            for inner in _folders(root / name)
+            if (part := _part(inner)) and not _folders(root / name / inner)
         }
         if len(splits) > 1:
             where = [f"{printable(root)}/{printable(inner)}/{printable(name)}/" for inner in splits.values()]
