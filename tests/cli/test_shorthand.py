@@ -74,6 +74,8 @@ def test_a_folder_of_ones_own_configs_is_found(place):
         ("https://example.org/x.csv", ConfigError, "download it first"),
         ("a.zip", ConfigError, "unpack it first"),
         ("a.xlsx", ConfigError, "save it as a .csv file"),
+        ("reviews.tsv data.separator=ab", ConfigError, "separator='ab': expected auto"),
+        ("titanic.csv data.encoding=uft-8", ConfigError, "encoding=uft-8 is not known"),
         ("photos/cat/1.png", ConfigError, "one image; name the folder"),
     ],
 )
@@ -81,4 +83,4 @@ def test_what_cannot_be_data_is_refused(place, typed, error, message):
     (place / "a.zip").touch()
     (place / "a.xlsx").touch()
     with pytest.raises(error, match=message):
-        spelled_out([typed], None)
+        spelled_out(typed.split(), None)

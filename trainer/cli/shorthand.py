@@ -143,18 +143,24 @@ def _kind(path: Path, given: dict[str, str]) -> str:
         return "csv"
     if suffix in TEXTS or "data.text" in given or "data.label" in given:
         return "text"
+    try:
+        return _kind_of_table(path, given)
+    except ValueError as error:  # an unknown separator or encoding
+        raise ConfigError(str(error)) from error
+
+
+def _kind_of_table(path: Path, given: dict[str, str]) -> str:
+    """Return text if a table surely is of texts and labels; otherwise a target is needed."""
+    from trainer.data._table.file import open_table
+    from trainer.data._textfile import listed
     from trainer.data._texts import likely_texts
 
-    written: dict[str, Any] = {
-        name: unquoted(given[key]) for name in ("separator", "encoding") if (key := f"data.{name}") in given
-    }
+    keys = {f"data.{name}": name for name in ("separator", "encoding")}
+    written: dict[str, Any] = {keys[key]: unquoted(given[key]) for key in keys if key in given}
     is_sure, settings = likely_texts(str(path), **written)
     if is_sure and "data.features" not in given:
         return "text"
     if not {"experiment", "resume"} & given.keys():
-        from trainer.data._table.file import open_table
-        from trainer.data._textfile import listed
-
         names = f"choose from {listed(sorted(open_table(str(path), **written).names), 20)}"
         texts = f"; or classify texts: {settings}" if settings else ""
         raise ConfigError(f"{path}: which column should be predicted? add target=COLUMN; {names}{texts}")
