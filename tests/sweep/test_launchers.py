@@ -41,6 +41,7 @@ class Slow(nn.Sequential):
 """
 
 
+@pytest.mark.slow  # clusters' launchers start a process and import everything for each job
 @pytest.mark.parametrize(
     ("launcher", "signum"),
     [(["submitit_local", "sweep.jobs=2"], signal.SIGINT), (["ray"], signal.SIGKILL)],

@@ -20,6 +20,7 @@ from typing import NoReturn
 from trainer.cli.commands import COMMANDS
 from trainer.cli.settings import help_of, parse
 from trainer.config.keys import parse_line
+from trainer.config.schema import groups
 from trainer.errors import ConfigError, DltrainError, Stopped, as_line, known, stops
 from trainer.view import streams
 
@@ -99,7 +100,9 @@ def _dispatch(arguments: list[str]) -> None:
 
         print(usage(arguments))
         return
-    if parse_line(name).value is None and not os.path.exists(name) and (near := get_close_matches(name, COMMANDS, 1)):
+    is_option = any(name in options for options in groups().values())
+    is_unknown = parse_line(name).value is None and not (is_option or os.path.exists(name))
+    if is_unknown and (near := get_close_matches(name, COMMANDS, 1)):
         raise ConfigError(f"{name!r}: unknown command; did you mean dltrain {near[0]}?")
     from trainer.cli.start import start, understood
     from trainer.config.command_line import of_one_run
