@@ -71,9 +71,9 @@ ANSWERED = {  # typed -> exit code, part of the answer, a command that works
     "data.path=my.csv": (2, "unknown key data.path", "data=csv data.path=my.csv data.target=y model=mlp"),
     "my.csv": (2, "add target=COLUMN; choose from x, y", None),
     "my.csv target=Y": (3, "no column 'Y'; did you mean y?", None),
-    "a.zip": (2, "unpack it first", None),
-    "a.xlsx": (2, "save it as a .csv file", None),
-    "https://example.org/my.csv": (2, "download it first", None),
+    "a.zip": (3, "unpack it first", None),
+    "a.xlsx": (3, "save it as .csv first", None),
+    "https://example.org/my.csv": (3, "download it first", None),
     "optim.lr=0,01": (2, "several values make a sweep; add -m", "optim.lr=0.01"),
     "optim.lr=abc": (2, "optim.lr must be a finite number, got abc", "optim.lr=0.1"),
     "epochs=0": (2, "expected a whole number of at least 1", "epochs=1"),
@@ -106,7 +106,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "mynet.yaml").write_text("_target_: mynet.Net\n")
     for name in ("a.zip", "a.xlsx"):
-        (tmp_path / name).touch()
+        (tmp_path / name).write_bytes(b"PK\x03\x04")
 
 
 def config_of(words):

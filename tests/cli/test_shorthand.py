@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 from PIL import Image
 
@@ -15,6 +17,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "reviews.json").write_text("[]")
     (tmp_path / "16.csv").write_text((tmp_path / "reviews.tsv").read_text(), encoding="utf-16")
     (tmp_path / "towns.csv").write_text("town,people\nParis,2\nRome,3\n")
+    (tmp_path / "packed.csv.gz").write_bytes(gzip.compress(b"y,x\n1,20\n"))
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "mynet.yaml").write_text("_target_: mynet.Net\n")
     for name in ("cat", "dog"):
@@ -31,6 +34,7 @@ def place(tmp_path, monkeypatch):
         ("./titanic.csv target=Age lr=0.1", "data=csv data.path=./titanic.csv data.target=Age optim.lr=0.1 model=mlp"),
         ("~/titanic.csv target=Age", "data=csv data.path='~/titanic.csv' data.target=Age model=mlp"),
         ("my\\ table\\ (1).csv target=y", "data=csv data.path='my table (1).csv' data.target=y model=mlp"),
+        ("packed.csv.gz target=y", "data=csv data.path=packed.csv.gz data.target=y model=mlp"),
         ("reviews.tsv", "data=text data.path=reviews.tsv model=gru"),
         ("reviews.json", "data=text data.path=reviews.json model=gru"),
         ("16.csv data.encoding=utf-16", "data=text data.path=16.csv data.encoding=utf-16 model=gru"),
@@ -71,16 +75,16 @@ def test_a_folder_of_ones_own_configs_is_found(place):
     [
         ("nowhere.csv", DataError, "nowhere.csv: no such file or folder"),
         ("data=no/where", DataError, "no such file or folder"),
-        ("https://example.org/x.csv", ConfigError, "download it first"),
-        ("a.zip", ConfigError, "unpack it first"),
-        ("a.xlsx", ConfigError, "save it as a .csv file"),
+        ("https://example.org/x.csv", DataError, "download it first"),
+        ("a.zip", DataError, "unpack it first"),
+        ("a.xlsx", DataError, "save it as .csv first"),
         ("reviews.tsv data.separator=ab", ConfigError, "separator='ab': expected auto"),
         ("titanic.csv data.encoding=uft-8", ConfigError, "encoding=uft-8 is not known"),
         ("photos/cat/1.png", ConfigError, "one image; name the folder"),
     ],
 )
 def test_what_cannot_be_data_is_refused(place, typed, error, message):
-    (place / "a.zip").touch()
+    (place / "a.zip").write_bytes(b"PK\x03\x04")
     (place / "a.xlsx").touch()
     with pytest.raises(error, match=message):
         spelled_out(typed.split(), None)

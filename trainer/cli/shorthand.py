@@ -33,20 +33,7 @@ TABLES, TEXTS, IMAGES = (
     (".txt", ".jsonl", ".ndjson", ".json"),
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif"),
 )
-OTHERS = (
-    ".zip",
-    ".gz",
-    ".tar",
-    ".tgz",
-    ".7z",
-    ".rar",
-    ".xlsx",
-    ".xls",
-    ".ods",
-    ".parquet",
-    ".feather",
-    ".npz",
-)
+OTHERS = (".zip", ".tar", ".tgz", ".7z", ".xlsx", ".xls", ".ods", ".parquet", ".feather", ".npz")  # not read
 MODELS = {"trainer.data.tabular": "mlp", "trainer.data.text": "gru", "trainer.data.synthetic": "mlp"}
 MODELS |= {"trainer.data.points": "mlp"}  # module of the data -> model that reads it; simple_cnn, the default, if none
 OWN = Path("conf")  # the folder of a user's own configs
@@ -117,31 +104,34 @@ def _with_data(line: str, given: dict[str, str]) -> list[str]:
         return [line]
     path = Path(expanded(name))
     is_option = any(name in options for options in groups().values())
-    looks_like_one = "/" in name or path.suffix.lower() in (*TABLES, *TEXTS, *IMAGES, *OTHERS)
+    looks_like_one = "/" in name or _suffix(path) in (*TABLES, *TEXTS, *IMAGES, *OTHERS)
     if not looks_like_one and (is_option or not path.exists()):
         return [line]
-    if "://" in name:
-        raise ConfigError(f"{name}: download it first, and name the file")
-    if not path.exists():
+    from trainer.data._textfile import is_url, wrong_kind
+
+    if not (path.exists() or is_url(name)):
         raise DataError(f"{name}: no such file or folder ({path.absolute()})")
+    if _suffix(path) in IMAGES:
+        raise ConfigError(f"{path}: one image; name the folder that has a folder of images per class")
+    if what := wrong_kind(path):
+        raise DataError(f"{name}: {what}")
     kind = _kind(path, given)
     plain = re.fullmatch(r"[\w./+-]+", name, re.ASCII)
     return [f"data={kind}", f"data.path={name if plain else quoted(name)}"]
 
 
+def _suffix(path: Path) -> str:
+    """Return the suffix in lower case, without a `.gz` behind it."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
+
+
 def _kind(path: Path, given: dict[str, str]) -> str:
     """Return the option of `data` that reads a file or folder."""
-    suffix = path.suffix.lower()
     if path.is_dir():
         return "image_folder"
-    if suffix in IMAGES:
-        raise ConfigError(f"{path}: one image; name the folder that has a folder of images per class")
-    if suffix in OTHERS:
-        cure = "unpack it first" if suffix in OTHERS[:6] else "save it as a .csv file"
-        raise ConfigError(f"{path}: cannot be read as data; {cure}")
     if "data.target" in given:
         return "csv"
-    if suffix in TEXTS or "data.text" in given or "data.label" in given:
+    if _suffix(path) in TEXTS or "data.text" in given or "data.label" in given:
         return "text"
     try:
         return _kind_of_table(path, given)

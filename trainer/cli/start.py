@@ -43,7 +43,7 @@ def start(flags: Namespace, command: list[str]) -> Path | None:
     given = key_values(flags.overrides)
     asked = unquoted(given.get("resume", "null"))
     if asked not in ("null", "auto"):  # its keys are those of the run, whose components this line need not name
-        return _resume(asked, flags, given.get("trust") == "true")
+        return _resume(asked, flags, given.get("trust", "").lower() == "true")
     cfg = checked_flags(flags)
     if cfg.resume and (found := resume.unfinished(cfg) if cfg.resume == "auto" else cfg.resume):
         return _resume(str(found), flags, cfg.trust)
