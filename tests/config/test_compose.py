@@ -9,10 +9,11 @@ import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import OmegaConf
 
-from trainer.config.check import checked, checked_all
+from trainer.config.check import Checker, checked, checked_all
 from trainer.config.command_line import parse
 from trainer.config.compose import launch
-from trainer.config.schema import Config
+from trainer.config.keys import parse_line
+from trainer.config.schema import KNOBS, Config
 from trainer.errors import ConfigError
 from trainer.runs import hydra_files
 from trainer.runs.folder import RunFolder
@@ -206,3 +207,23 @@ def test_the_folder_to_resume_is_literal(dltrain, tmp_path, name):
     assert outcome.code == 0, outcome.err
     assert yaml.safe_load((tmp_path / name / "config.yaml").read_text())["epochs"] == 2
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_recipes_take_every_documented_word():
+    words = [f"{name}={word}" for name, knob in KNOBS.items() for word in knob.metadata["choices"]]
+    words += [
+        "plots=off",
+        "plots=all",
+        "plots=auto",
+        "plots=[curves]",
+        "tensorboard=false",
+        "metrics=auto",
+        "resume=null",
+    ]
+    checker = Checker()
+    for recipe in ("mnist_fast", "boston_rooms_random", "names_gru"):
+        for word in words:
+            cfg, _ = checker.check([f"experiment={recipe}", word])
+            _, key, value = parse_line(word)
+            found = str(OmegaConf.select(cfg, key)).lower().replace("'", "")
+            assert found in (value, {"off": "false", "null": "none"}.get(value))
