@@ -19,6 +19,7 @@ SECTION = re.compile(
     r"^(Args|Arguments|Parameters|Raises|Returns|Example|Examples|Note|Shape|Attributes|Keyword args):?$", re.I
 )
 WIDTH = 120  # columns
+WARMUP = "updates in which the rate rises from nearly zero, or a fraction of all of them if below 1"
 LOADER = {"batch_size": ("64", "examples per batch, or full"), "balance": ("false", "draw each class equally often")}
 
 
@@ -108,6 +109,7 @@ def _settings(slot: str, file: Path) -> Iterator[str]:
     target = config["_target_"]
     call = locate(slot, target)
     about, meanings = _documented(call)
+    meanings = {"warmup": WARMUP, **meanings}
     yield from ("", *(f"  {line}" for line in about)) if about else ()
     yield ""
     parameters = signature(call).parameters

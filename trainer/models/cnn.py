@@ -9,9 +9,18 @@ from torch import nn
 class SimpleCNN(nn.Sequential):
     """`(B, C, H, W)` -> `(B, out_features)`: convolutions, each with pooling and ReLU, then two linear layers.
 
-    `kernel`, `stride` and `pool` are one number for all convolutions or a list with one for each; a pool of 1 means no
-    pooling. `padding` keeps the size of an image if the stride is 1. `batch_norm` puts one before each ReLU, and the
-    layer before it has no bias. Pooling precedes ReLU: the result is the same, and a smaller image is cheaper.
+    `kernel`, `stride` and `pool` are one number for all convolutions or a list with one for each. Pooling precedes
+    ReLU: the result is the same, and a smaller image is cheaper.
+
+    Args:
+        channels: Output channels of each convolution.
+        kernel: Side of each kernel in pixels.
+        stride: Pixels from one place of a kernel to the next.
+        pool: Side of each pooling window in pixels; 1 means no pooling.
+        padding: Whether a convolution of stride 1 keeps the size of an image.
+        batch_norm: Whether one precedes each ReLU; the layer before it has no bias.
+        hidden: Units of the first linear layer.
+        dropout: Probability of setting a unit of a linear layer's input to zero in training.
 
     Raises:
         ValueError: the lists differ in length, or the image is too small.

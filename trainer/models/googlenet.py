@@ -32,6 +32,9 @@ class GoogLeNet(nn.Sequential):
     """`(B, C, H, W)` -> `(B, out_features)`: convolution, pooling and an inception block, twice; then a linear layer.
 
     The blocks are those of Liu's PyTorch course (2019) with batch norm added.
+
+    Args:
+        widths: Channels of the two convolutions.
     """
 
     reads = ("image",)

@@ -26,8 +26,12 @@ INITIALISATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class MLP(nn.Sequential):
     """`(B, *in_shape)` -> `(B, out_features)` through hidden layers of the given widths.
 
-    Each is a linear map, optional batch norm, the activation and dropout. `init` draws the weights and sets the
-    biases to zero; `default` is torch's own initialisation.
+    Args:
+        hidden: Units of each hidden layer, a linear map.
+        activation: What follows each: relu, leaky_relu, elu, gelu, silu, sigmoid or tanh.
+        dropout: Probability of setting a unit to zero in training.
+        batch_norm: Whether each hidden layer is normalised before its activation.
+        init: How weights are drawn, with zero biases: normal, xavier, kaiming or zeros; default is torch's own way.
 
     Raises:
         ValueError: unknown activation or initialisation.

@@ -32,6 +32,10 @@ class ResNet(nn.Sequential):
     """`(B, C, H, W)` -> `(B, out_features)`: a stage of `blocks` residual blocks for each width.
 
     The stem and every stage but the first halve height and width; their mean over the image feeds the last layer.
+
+    Args:
+        widths: Channels of each stage.
+        blocks: Residual blocks of each stage, two convolutions each.
     """
 
     reads = ("image",)

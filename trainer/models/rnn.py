@@ -18,8 +18,16 @@ class Recurrent(nn.Module):
     """Reads a sequence and classifies by the state after its last step, in both directions if `bidirectional`.
 
     Tokens `(B, L)` int64 are embedded, and padding never changes a result. An image `(B, C, H, W)` is read row by
-    row: H steps of C * W numbers. With `cell`, a Python loop over torch's cell takes the steps, with the same results,
-    to be read and stepped through.
+    row: H steps of C * W numbers.
+
+    Args:
+        kind: rnn, gru or lstm.
+        hidden: Numbers in the hidden state.
+        layers: Recurrent layers, each reading the states of the one before.
+        bidirectional: Whether a second one reads the sequence from its end.
+        dropout: Probability of setting a number of a state to zero in training, between layers and before the last.
+        embedding: Numbers that stand for a token.
+        cell: Whether a Python loop over torch's cell takes the steps, with the same results, to be stepped through.
 
     Raises:
         ValueError: unknown `kind`, or `cell` with several layers or directions.
