@@ -101,7 +101,7 @@ def _dispatch(arguments: list[str]) -> None:
         print(usage(arguments))
         return
     is_option = any(name in options for options in groups().values())
-    is_unknown = parse_line(name).value is None and not (is_option or os.path.exists(name))
+    is_unknown = parse_line(name).value is None and not (name.startswith("-") or is_option or os.path.exists(name))
     if is_unknown and (near := get_close_matches(name, COMMANDS, 1)):
         raise ConfigError(f"{name!r}: unknown command; did you mean dltrain {near[0]}?")
     from trainer.cli.start import start, understood

@@ -12,7 +12,7 @@ import numpy as np
 
 from trainer.data._table.encoder import LARGEST, SAMPLE, is_number
 from trainer.data._table.file import TableFile
-from trainer.data._table.numerals import MARKS, Reading, is_few, read_numbers
+from trainer.data._table.numerals import COMMAS, MARKS, Reading, is_few, read_numbers
 from trainer.data._textfile import bracketed, listed
 from trainer.errors import DataError
 
@@ -160,10 +160,9 @@ def _stray(file: TableFile, row: int, name: str, reading: Reading, words: Sequen
     """Return the problem of words among numbers, the first of them in `row`."""
     if reading.cure:
         place = file.place(row, name, f"is not a number; {reading.cure}")
-        if not reading.cure.startswith("data."):  # a choice that nobody else can make
-            return Problem(place)
-        key, _, value = reading.cure.removeprefix("data.").partition("=")
-        return Problem(f"{place} reads such numbers", key, value)
+        if reading.cure == COMMAS:
+            return Problem(f"{place} reads such numbers", "decimal", "comma")
+        return Problem(place)  # a choice that nobody else can make
     unit = f" in {reading.unit}" if reading.unit else ""
     more = f", nor {'is' if len(words) == 2 else 'are'} {len(words) - 1:,} other word{'s' * (len(words) > 2)}"
     message = f"is not a number{unit}{more if len(words) > 1 else ''}"

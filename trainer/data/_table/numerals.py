@@ -12,6 +12,7 @@ import numpy as np
 # Marks of a missing cell in a column of numbers, whatever their case; among words they are words.
 MARKS = frozenset(["na", "n/a", "n.a.", "nan", "null", "none", "nil", "missing", "<na>", "?", "-", "--", ".", "—"])
 MARKS |= {"#n/a", "#na", "#nv", "#n/d", "#value!", "#div/0!", "#num!", "#ref!"}  # of spreadsheets
+COMMAS = "data.decimal=comma"  # the cure of commas that are decimal signs
 TRUTH = {"true": 1.0, "false": 0.0}
 SIGNS = str.maketrans(
     {
@@ -161,7 +162,7 @@ def _decimal_cure(words: Sequence[str], style: Style) -> str:
     grouped = sum(bool(GROUPED.fullmatch(word)) for word in commas)
     if style.decimal == "," or len(commas) - grouped <= sum(bool(POINT.fullmatch(word)) for word in words):
         return ""
-    return "data.decimal=comma" if style.separator != "," or 2 * grouped <= len(commas) else ""
+    return COMMAS if style.separator != "," or 2 * grouped <= len(commas) else ""
 
 
 def _is_ambiguous(groups: Sequence[str], words: Sequence[str], style: Style) -> bool:
