@@ -561,6 +561,7 @@ def test_a_terminal_shows_a_bar_and_keeps_the_rows(tmp_path):
     assert re.search(r"[\r\n] +4/4 +\d\.\d+ ", text)
 
 
+@pytest.mark.slow  # tests/engine/test_compiled.py compares without a process
 def test_a_compiled_model_learns_the_same(tmp_path):
     results = []
     for knob in ("compile=true", "compile=false"):

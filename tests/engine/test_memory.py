@@ -23,6 +23,7 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+@pytest.mark.slow
 def test_a_large_tensor_reuses_freed_pages():
     found = {}
     for how in ("keep", "default"):
