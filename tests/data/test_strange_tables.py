@@ -235,6 +235,8 @@ def test_a_first_line_of_data_is_no_header(table):
     content = lines("5.1,3.5,1.4,setosa", [f"{n % 9 / 2},{n % 7 / 3},{n % 5},{['setosa', 'iris'][n % 2]}" for n in range(N)])
     with pytest.raises(DataError, match="looks like data, not a header; data.header=false data.target=-1"):
         table(content, "setosa")
+    named = table(lines("x,1e3", [f"{n},{n % 2}" for n in range(N)]), "1e3")  # a name, beside another that is none
+    assert named[1].target_name == "1e3"
     splits, _ = table(content, -1, header=False)
     assert sum(len(part.targets) for part in (splits.train, splits.val, splits.test)) == N + 1
 

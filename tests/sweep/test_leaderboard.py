@@ -350,3 +350,13 @@ def test_two_hundred_jobs_are_read_quickly(sweep):
     start = time.process_time()
     lines(leaderboard(sweep.folder), 100, most=10)
     assert time.process_time() - start < 0.1  # a tenth of that on an idle machine
+
+
+def test_a_repeated_job_is_one_result_and_one_value_has_one_spelling(tmp_path):
+    swept = Sweep(tmp_path, num_jobs=5)
+    for overrides in ("optim.lr=0.001 seed=0", "optim.lr=1e-3 seed=0", "optim.lr=1e-3 seed=1", "optim.lr=0.1 seed=0"):
+        swept.finish(overrides, 0.5)
+    (group,) = swept.board.groups
+    assert swept.ranked("optim.lr") == [["0.001", "0.1"]]
+    assert [[job.number for job in row.jobs] for row in group.rows] == [[0, 2], [3]]
+    assert progress(swept.board) == "5 jobs: 4 finished, 1 to do"

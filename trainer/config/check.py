@@ -154,6 +154,8 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
         fits, kind = isinstance(value, list), "a list [...]"
     else:
         return
+    if not fits and isinstance(present, ListConfig) and str(value).startswith("["):
+        raise ConfigError(f"{line}: {key} must be a list; leave out the quotes around it")
     if not fits:
         raise ConfigError(f"{line}: {key} must be {kind}, got {str(value) or 'nothing'}")
 

@@ -105,6 +105,7 @@ class Leaderboard(NamedTuple):
     failed: dict[int, Event]
     pending: dict[int, Event]  # started, not ended
     num_jobs: int  # of the whole sweep
+    num_repeats: int  # finished jobs with the values and the seed of another, which stands for them
 
 
 def leaderboard(folder: Path) -> Leaderboard:
@@ -124,13 +125,16 @@ def leaderboard(folder: Path) -> Leaderboard:
         if event["event"] in ("finished", "pruned"):
             job = _job(folder, event, values[number])
             comparable.setdefault(_scale(job), []).append(job)
+    groups = [_group(jobs, keys, started) for jobs in comparable.values()]
+    num_ranked = sum(len(row.jobs) for group in groups for row in group.rows)
     return Leaderboard(
         folder,
         keys,
-        [_group(jobs, keys, started) for jobs in comparable.values()],
+        groups,
         {n: event for n, event in events.items() if event["event"] == "failed"},
         {n: event for n, event in events.items() if event["event"] not in ENDED},
         ledger.num_jobs(),
+        sum(map(len, comparable.values())) - num_ranked,
     )
 
 

@@ -198,7 +198,9 @@ class TableFile:
         wanted = str(name)
         if not self.header and wanted.startswith("-") and wanted[1:] in self._places:
             return self.names[int(wanted)]
-        if self.header and (self._is_data if wanted in self._places else self._share_of_numbers >= 0.5):
+        others = [is_numeral(name) for name in self.names if name != wanted] if self._is_data else []
+        is_value = self._is_data and 2 * sum(others) >= len(others)  # a value of the first row, rather than a name
+        if self.header and (is_value if wanted in self._places else self._share_of_numbers >= 0.5):
             raise DataError(
                 f"{self.path}: no column {wanted!r}: the first line, {listed(self.names)}, looks like data, not a "
                 "header; data.header=false data.target=-1 makes the last column the target"

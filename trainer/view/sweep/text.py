@@ -123,7 +123,7 @@ def progress(board: Leaderboard) -> str:
     """Summarise how many jobs finished, failed, were pruned, and are left to do."""
     ranked = [row for group in board.groups for row in group.rows]
     counts = {
-        "finished": sum(len(row.jobs) for row in ranked if row.pruned_after is None),
+        "finished": sum(len(row.jobs) for row in ranked if row.pruned_after is None) + board.num_repeats,
         "pruned": sum(len(row.jobs) for row in ranked if row.pruned_after is not None),
         "failed": len(board.failed),
     }
