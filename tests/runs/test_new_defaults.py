@@ -1,3 +1,5 @@
+from pathlib import Path
+
 from omegaconf import OmegaConf
 
 
@@ -18,3 +20,8 @@ def test_defaults_that_have_changed_since_are_kept_on_resume(dltrain, tmp_path):
     assert outcome.code == 0, outcome.err
     assert "kept     data.missing=error, which the run has; the default is now auto" in outcome.out
     assert OmegaConf.load("r/config.yaml").model.dropout == 0.125
+    text = Path("r/config.yaml").read_text()
+    Path("r/config.yaml").write_text(text.replace("activation: relu", "activation: '${oc.env:HOME}'"))
+    refused = dltrain("resume=r", "epochs=3")
+    assert refused.code == 2
+    assert "activation=${oc.env:HOME}" in refused.err  # text, not what it refers to

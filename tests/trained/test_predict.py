@@ -252,6 +252,12 @@ def texts(dltrain, tmp_path):
     return tmp_path
 
 
+def test_words_that_settings_have_too_are_texts(dltrain, texts):
+    outcome = dltrain("predict", "last", "note", "error")
+    assert outcome.code == 0, outcome.err
+    assert [line.split()[0] for line in outcome.out.splitlines()] == ["note", "error"]
+
+
 def test_texts_are_words_lines_or_separated_by_commas(dltrain, texts, monkeypatch):
     expected = ["a", "first", "bbb", "second"]
     (texts / "lines.txt").write_text("a\nbbb\n")

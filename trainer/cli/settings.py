@@ -66,7 +66,7 @@ def parse(command: str, usage: Usage, arguments: Sequence[str]) -> Settings:
     for word in left:
         if word.startswith("--") and word[2:] in known and "true" in known[word[2:]].choices:
             word = f"{word[2:]}=true"
-        word = _with_key(word, known, arguments)
+        word = _with_key(word, usage, arguments)
         _, key, value = parse_line(word)
         if key == "--config-dir" and usage.overrides:
             found = found._replace(config_dir=next(left, "") if value is None else value)
@@ -86,13 +86,14 @@ def parse(command: str, usage: Usage, arguments: Sequence[str]) -> Settings:
     return found
 
 
-def _with_key(word: str, known: Mapping[str, Setting], arguments: Sequence[str]) -> str:
-    """Return `last` as `run=last`, and `onnx` as `format=onnx`; other words as they are."""
+def _with_key(word: str, usage: Usage, arguments: Sequence[str]) -> str:
+    """Return `last` as `run=last` and, unless words have a meaning of their own, `onnx` as `format=onnx`."""
+    known = usage.settings
     missing = [key for key in known if not any(given.startswith(f"{key}=") for given in arguments)]
     is_run = word in ("last", "best") or any(Path(word, file).is_file() for file in ("config.yaml", "sweep.jsonl"))
     if "run" in missing and is_run:
         return f"run={word}"
-    named = [key for key in missing if word in known[key].choices and word not in ("true", "false")]
+    named = [key for key in missing if not usage.words and word in {*known[key].choices} - {"true", "false"}]
     return f"{named[0]}={word}" if named else word
 
 

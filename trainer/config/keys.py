@@ -68,6 +68,16 @@ def literal(text: str) -> str:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
+def literals(content: Any) -> Any:
+    """Return plain data whose text OmegaConf reads as it is: what a run has recorded refers to nothing."""
+    if isinstance(content, dict):
+        return {key: literals(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [literals(value) for value in content]
+    is_text = isinstance(content, str) and content != "???"  # which marks a value that is required
+    return literal(content) if is_text else content
+
+
 def quoted(text: str) -> str:
     """Quote any text as a value in Hydra's grammar, where a backslash is special only before a quote."""
     escaped = re.sub(r"(\\*)('|\Z)", lambda found: found[1] * 2 + found[2].replace("'", "\\'"), literal(text))

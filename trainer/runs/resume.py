@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.command_line import checked_flags, parse
-from trainer.config.keys import PATHS, SLOTS, flat, is_of_hydra, key_of
+from trainer.config.keys import PATHS, SLOTS, flat, is_of_hydra, key_of, literals
 from trainer.config.schema import KNOBS
 from trainer.config.user_modules import chosen_by
 from trainer.errors import CheckpointError, ConfigError, DataError
@@ -121,7 +121,7 @@ def keep_defaults(cfg: DictConfig, run: Run, chosen: Collection[str]) -> list[st
     saved, kept = flat(run.config), []
     for key, now in values_of(cfg).items():
         if key in saved and saved[key] != now and key not in chosen and _is_ours(cfg, key):
-            OmegaConf.update(cfg, key, saved[key])
+            OmegaConf.update(cfg, key, literals(saved[key]))
             kept.append(f"{key}={saved[key]}, which the run has; the default is now {now}")
     return kept
 

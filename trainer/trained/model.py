@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from trainer.build import parts
 from trainer.build.training import metrics
-from trainer.config.keys import PATHS, literal
+from trainer.config.keys import PATHS, literal, literals
 from trainer.config.schema import MISSING, Config
 from trainer.config.user_modules import allow_all, chosen_by
 from trainer.data import description
@@ -146,7 +146,7 @@ def config_of(folder: Path) -> DictConfig:
     """
     run = Run(folder)
     try:
-        cfg: Any = OmegaConf.merge(OmegaConf.structured(Config), _literal(run.config))
+        cfg: Any = OmegaConf.merge(OmegaConf.structured(Config), literals(run.config))
     except (OmegaConfBaseException, ValueError) as error:
         raise CheckpointError(f"{run.files.config}: cannot be read: {' '.join(str(error).split())}") from error
     started_in = Path(str(run.latest.get("folder", "")))
@@ -155,15 +155,6 @@ def config_of(folder: Path) -> DictConfig:
         if isinstance(path, str) and path != MISSING and started_in.is_dir():
             OmegaConf.update(cfg, key, literal(str(started_in / expanded(path))))
     return cfg
-
-
-def _literal(content: Any) -> Any:
-    """Return plain data whose text stands for itself: a run's config was resolved when it was written."""
-    if isinstance(content, dict):
-        return {key: _literal(value) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_literal(value) for value in content]
-    return literal(content) if isinstance(content, str) and content != MISSING else content
 
 
 def blank(cfg: DictConfig, spec: DataSpec) -> Tensor:

@@ -185,7 +185,7 @@ def like_training(
     found.marks.clear()  # told in training
     notes, gaps = encoder.unknown(found.frame), found.frame[[*encoder.names]].isna().sum()
     if notes and unknown == "error":
-        raise DataError(f"{file.path}: {'; '.join(notes)}; unknown=note goes on with a note")
+        raise DataError(f"{file.path}: {'; '.join(notes)}; unknown=note only notes it")
     for column in encoder.columns:
         here, there = found.units.get(column.name, ""), column.unit or ""
         if column.categories is None and here != there:
