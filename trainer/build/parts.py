@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 
 from trainer.build.update import check_optimizer
-from trainer.config.schema import SLOTS
+from trainer.config.schema import FITTING, SLOTS
 from trainer.config.targets import arguments_of, component
 from trainer.data.augment import Augment
 from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
@@ -24,7 +24,6 @@ from trainer.engine.numerics import choose_precision, seed_everything, settle_me
 from trainer.errors import ConfigError, is_out_of_memory, reason
 from trainer.losses import auto, check_fit
 
-FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # kind of example -> a model that reads it
 EVAL_BATCH = 1000  # examples; more gain nothing on CPUs, and fewer keep activations small
 EVAL_NUMBERS = 4_000_000  # limit for the inputs of such a batch: fewer examples if images are large
 

@@ -100,9 +100,7 @@ def _dispatch(arguments: list[str]) -> None:
 
         print(usage(arguments))
         return
-    is_option = any(name in options for options in groups().values())
-    is_unknown = parse_line(name).value is None and not (name.startswith("-") or is_option or os.path.exists(name))
-    if is_unknown and (near := get_close_matches(name, COMMANDS, 1)):
+    if _may_be_a_command(name) and (near := get_close_matches(name, COMMANDS, 1)):
         raise ConfigError(f"{name!r}: unknown command; did you mean dltrain {near[0]}?")
     from trainer.cli.start import start, understood
     from trainer.config.command_line import of_one_run
@@ -124,3 +122,9 @@ def _dispatch(arguments: list[str]) -> None:
         else:
             start(flags, line)
         streams.forgive()  # what counts is in the folder of the run
+
+
+def _may_be_a_command(word: str) -> bool:
+    """Whether a word is nothing else: no setting, flag, file or option such as `mnist`."""
+    is_word = bool(word) and parse_line(word).value is None and not word.startswith("-")
+    return is_word and not os.path.exists(word) and not any(word in options for options in groups().values())

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config.keys import key_of, key_values, parse_line, quoted, unquoted
-from trainer.config.schema import CONF, groups
+from trainer.config.schema import CONF, FITTING, GROUPS, groups
 from trainer.errors import ConfigError, DataError
 from trainer.files import expanded, read
 
@@ -34,8 +34,12 @@ TABLES, TEXTS, IMAGES = (
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif"),
 )
 OTHERS = (".zip", ".tar", ".tgz", ".7z", ".xlsx", ".xls", ".ods", ".parquet", ".feather", ".npz")  # not read
-MODELS = {"trainer.data.tabular": "mlp", "trainer.data.text": "gru", "trainer.data.synthetic": "mlp"}
-MODELS |= {"trainer.data.points": "mlp"}  # module of the data -> model that reads it; simple_cnn, the default, if none
+KINDS = {
+    "tabular": "features",
+    "text": "tokens",
+    "synthetic": "features",
+    "points": "features",
+}  # module of trainer.data
 OWN = Path("conf")  # the folder of a user's own configs
 
 
@@ -80,16 +84,17 @@ def _full(line: str) -> str:
 def _is_own(group: str, name: str) -> bool:
     """Whether an option is not built in, and lies in ./conf."""
     return any(
-        option not in groups()[group] and (OWN / group / f"{option}.yaml").is_file()
-        for option in (unquoted(name).split(",") if group in groups() else ())
+        (OWN / group / f"{option}.yaml").is_file() and option not in groups()[group]
+        for option in (unquoted(name).split(",") if group in GROUPS else ())
     )
 
 
 def _model_for(data: str, config_dir: str | None) -> str | None:
+    """Return the model for data that simple_cnn, the default, does not read; None for other data."""
     for root in (CONF, *([Path(config_dir)] if config_dir else [])):
         file = root / "data" / f"{data.lower()}.yaml"
-        if file.is_file() and (found := re.search(rb"^_target_: *([\w.]+)\.\w+", read(file), re.MULTILINE)):
-            return MODELS.get(found[1].decode())
+        if file.is_file() and (found := re.search(rb"^_target_: *trainer\.data\.(\w+)\.", read(file), re.MULTILINE)):
+            return FITTING.get(KINDS.get(found[1].decode(), ""))
     return None
 
 
@@ -103,9 +108,8 @@ def _with_data(line: str, given: dict[str, str]) -> list[str]:
     else:
         return [line]
     path = Path(expanded(name))
-    is_option = any(name in options for options in groups().values())
-    looks_like_one = "/" in name or _suffix(path) in (*TABLES, *TEXTS, *IMAGES, *OTHERS)
-    if not looks_like_one and (is_option or not path.exists()):
+    is_path = "/" in name or _suffix(path) in (*TABLES, *TEXTS, *IMAGES, *OTHERS)
+    if not is_path and (not path.exists() or any(name in options for options in groups().values())):
         return [line]
     from trainer.data._textfile import is_url, wrong_kind
 

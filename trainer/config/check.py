@@ -42,8 +42,7 @@ class Checker:
                 "--config-name with the new name"
             )
         with open_hydra(self.config_dir), in_one_line():
-            parsed = parse_all(overrides)
-            parsed = [_settled(override) for override in parsed]
+            parsed = [_settled(override) for override in parse_all(overrides)]
             choices = [override for override in parsed if _is_choice(override)]
             lines = tuple(f"~{o.key_or_group}" if o.value() is None else str(o.input_line) for o in choices)
             if lines not in self.composed:

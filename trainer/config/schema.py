@@ -13,7 +13,9 @@ from trainer.config.keys import SLOTS
 from trainer.files import read
 
 MISSING: Any = "???"  # OmegaConf's mark of a required value
+FITTING = {"features": "mlp", "image": "simple_cnn", "tokens": "gru"}  # kind of example -> a model that reads it
 LARGEST = 2**31 - 1  # whole number
+GROUPS = (*SLOTS, "experiment")
 _HERE = Path(__file__).parent.parent
 CONF = _HERE / "conf" if (_HERE / "conf").is_dir() else _HERE.parent / "conf"  # in a wheel, or in a checkout
 
@@ -138,7 +140,7 @@ def _built_in() -> dict[str, dict[str, str]]:
 
 
 def _options(root: Path) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {group: {} for group in (*SLOTS, "experiment")}
+    found: dict[str, dict[str, str]] = {group: {} for group in GROUPS}
     for group, options in found.items():
         for file in sorted((root / group).glob("*.yaml")):
             if not file.is_file():
