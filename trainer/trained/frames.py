@@ -16,20 +16,18 @@ from trainer.data._table.encoder import TableEncoder
 from trainer.data._vocabulary import Vocabulary
 from trainer.engine.numerics import choose_precision, seed_everything
 from trainer.errors import DataError
-from trainer.trained.model import Trained
-from trainer.trained.new_data import OF_TEXTS, encoder_of, how, with_data
-from trainer.trained.predictions import (
-    AT_ONCE,
+from trainer.trained.inputs import (
     BATCH,
     image_paths,
     images_like_training,
     parts,
     rows_like_training,
-    say,
     texts_of,
-    titles_of,
     with_text,
 )
+from trainer.trained.model import Trained
+from trainer.trained.new_data import OF_TEXTS, encoder_of, how, with_data
+from trainer.trained.predictions import AT_ONCE, say, titles_of
 
 if TYPE_CHECKING:
     import pandas as pd
