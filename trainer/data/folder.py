@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.data._image.contents import notes_on
 from trainer.data._image.encoder import ALL_16, LEAST_STD, ImageEncoder, fit_images
 from trainer.data._image.file import depth_of, headers_of, like_training, pixels_of, printable
-from trainer.data._image.folders import classes_of, existing, found, notes_on, roots_of
+from trainer.data._image.folders import classes_of, existing, found, roots_of
 from trainer.data.stream import StreamLoader
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
 from trainer.errors import DataError, nearest

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainer.data._image.contents import contents, notes_on
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._image.file import SUFFIXES, printable
-from trainer.data._image.folders import contents, notes_on
 from trainer.data._table.encoder import TableEncoder
 from trainer.data._table.file import TableFile, open_table
 from trainer.data._table.splits import like_training

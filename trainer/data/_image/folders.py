@@ -1,7 +1,6 @@
 """Find the images of each split and class below a folder, and say what else lies there.
 
-Folders called train, Training, valid, seg_test, ... are splits. Thumbnails and masks, which repeat the images beside
-them, are skipped.
+Folders called train, Training, valid, seg_test, ... are splits.
 """
 
 import os
@@ -9,25 +8,23 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from trainer.data._image.contents import (
+    COPIES,
+    FILLERS,
+    THUMBNAILS,
+    Contents,
+    contents,
+    entries_of,
+    is_called,
+    is_image,
+    notes_on,
+)
 from trainer.data._image.file import SUFFIXES, printable
 from trainer.data._textfile import alike, is_url, listed, rare, wrong_kind
 from trainer.errors import DataError, nearest
 
 NAMES = {"train": "train|training|trn", "val": "val|valid|validation|dev|eval", "test": "test|testing|tst|holdout"}
-FILLERS = "seg|set|data|images?|imgs?|split|samples|folder|photos?|pictures?|[^a-z]"
-THUMBNAILS = {"eadir", "macosx", "thumb", "thumbs", "thumbnail", "thumbnails"}  # of a Synology, of a zip from a Mac
-COPIES = THUMBNAILS | {"mask", "masks", "preview", "previews", "annotation", "annotations", "ground", "truth"}
-COPIES |= {"segmentation", "segmentations"}
-UNREAD = (".heic", ".heif", ".avif", ".jp2", ".svg", ".dng", ".cr2", ".nef", ".dcm")  # images that need a conversion
 Classes = dict[str, list[str]]  # class -> files
-
-
-class Contents(NamedTuple):
-    """All files below a folder, in order, and the folders that were skipped."""
-
-    images: list[str]
-    others: list[str]
-    skipped: list[str]
 
 
 class Found(NamedTuple):
@@ -101,11 +98,11 @@ def classes_of(root: Path) -> tuple[Classes, Contents]:
     Raises:
         DataError: a class without images, or with splits in it.
     """
-    found, rest = {}, Contents([], [entry.path for entry in _entries(root) if not entry.is_dir()], [])
+    found, rest = {}, Contents([], [entry.path for entry in entries_of(root) if not entry.is_dir()], [])
     folders = _folders(root)
-    masks = [name for name in folders if _is_called(name, COPIES)]
+    masks = [name for name in folders if is_called(name, COPIES)]
     skipped = masks if len(masks) == 1 and len(folders) > 2 else []  # with and without a mask are classes
-    for entry in _entries(root):
+    for entry in entries_of(root):
         name, path = entry.name, entry.path
         if not entry.is_dir():
             continue
@@ -131,43 +128,6 @@ def classes_of(root: Path) -> tuple[Classes, Contents]:
     return found, rest
 
 
-def contents(folder: str) -> Contents:
-    """List all files in a folder and its sub-folders, sorted by name; those of thumbnails and masks are skipped.
-
-    These are sub-folders that are called so, or in which each image has a namesake beside the folder.
-    """
-    found, entries = Contents([], [], []), _entries(folder)
-    stems = {Path(entry.name).stem for entry in entries if _is_image(entry.name)}
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            inner = contents(entry.path)
-            is_copy = bool(inner.images) and {Path(file).stem for file in inner.images} <= stems
-            if is_copy or _is_called(entry.name, COPIES):
-                found.skipped.append(entry.path)
-                continue
-            for kept, new in zip(found, inner, strict=True):
-                kept.extend(new)
-        elif entry.is_file() or entry.is_symlink():  # a broken link fails when it is read
-            (found.images if _is_image(entry.name) else found.others).append(entry.path)
-    return found
-
-
-def notes_on(rest: Contents) -> list[str]:
-    """Say what was not used."""
-    notes = []
-    if rest.skipped:
-        count = sum(_is_image(file) for folder in rest.skipped for _, _, files in os.walk(folder) for file in files)
-        names = listed([*map(printable, rest.skipped)], 2)
-        notes.append(f"skipped, thumbnails or masks of other images: {count:,} images in {names}")
-    unread = [file for file in rest.others if file.lower().endswith(UNREAD)]
-    if unread:
-        such = f"{len(unread):,}, such as {printable(unread[0])}"
-        notes.append(f"left out, images in formats that are not read: {such}; convert them to .jpg or .png")
-    if others := [file for file in rest.others if not file.lower().endswith(UNREAD)]:
-        notes.append(f"ignored, not images of a class: {len(others):,} files, such as {printable(others[0])}")
-    return notes
-
-
 def existing(path: str) -> Path:
     """Return the folder.
 
@@ -187,7 +147,7 @@ def _check_classes(folder: Path, root: Path, classes: Classes, rest: Contents) -
     """Raise a DataError with a cure if these are no classes to train on."""
     shown, names = printable(root), [*map(printable, classes)]
     if not classes:
-        files = [file for file in rest.others if _is_image(file)]
+        files = [file for file in rest.others if is_image(file)]
         what = f"contains no folders, but {len(files):,} images" if files else "contains no folders"
         cure = f"dltrain predict input={printable(folder)} reads images without classes" if files else ""
         wanted = f"expected {shown}/CLASS/IMAGE for each of at least two classes"
@@ -200,9 +160,9 @@ def _check_classes(folder: Path, root: Path, classes: Classes, rest: Contents) -
         skipped = f"; skipped by its name: {listed([*map(printable, rest.skipped)])}" if rest.skipped else ""
         wanted = "expected a folder of images for each of at least two classes"
         raise DataError(f"{shown}: the only class is {names[0]!r}{skipped}; {wanted}{cure}")
-    within = {name: tuple(n for n in _folders(root / name) if not _is_called(n, COPIES)) for name in classes}
+    within = {name: tuple(n for n in _folders(root / name) if not is_called(n, COPIES)) for name in classes}
     alike = next(iter(within.values()))
-    has_images = any(_is_image(entry.name) for name in classes for entry in _entries(root / name))
+    has_images = any(is_image(entry.name) for name in classes for entry in entries_of(root / name))
     if len({*within.values()}) == 1 and len(alike) > 1 and not has_images and len(classes) <= len(NAMES):
         what = (
             f"{' and '.join(names)} hold the same folders, {listed([*map(printable, alike)])}: which are the classes?"
@@ -225,28 +185,12 @@ def _nested(splits: dict[str, Classes]) -> list[str]:
     return [f"in sub-folders of their class: {len(files):,} images, such as {printable(files[0][1])}"]
 
 
-def _is_called(name: str, words: set[str]) -> bool:
-    """Whether a name says one of these, and nothing else."""
-    found = {*re.split("[^a-z]+", name.lower())} - {""}
-    rest = {word for word in found - words if not re.fullmatch(f"(?:{FILLERS})+", word)}
-    return bool(found & words) and not rest
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES)
-
-
 def _inner(root: Path) -> Path:
     """Return the folder of the same name in a folder that has nothing else, as archives unpack: seg_test/seg_test."""
-    entries = [*_entries(root)]
+    entries = [*entries_of(root)]
     is_double = len(entries) == 1 and entries[0].is_dir() and entries[0].name.lower() == root.name.lower()
     return _inner(root / entries[0].name) if is_double else root
 
 
 def _folders(root: Path) -> list[str]:
-    return [e.name for e in _entries(root) if e.is_dir() and not _is_called(e.name, THUMBNAILS)]
-
-
-def _entries(folder: str | Path) -> list[os.DirEntry[str]]:
-    """List what is in a folder and not hidden, sorted by name."""
-    return sorted((entry for entry in os.scandir(folder) if not entry.name.startswith(".")), key=lambda e: e.name)
+    return [e.name for e in entries_of(root) if e.is_dir() and not is_called(e.name, THUMBNAILS)]
