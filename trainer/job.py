@@ -10,7 +10,8 @@ from omegaconf import DictConfig
 from trainer.errors import DltrainError, Halt, Halted, Stopped, for_the_user, never
 from trainer.files import read_json, write_json
 from trainer.runs import hydra_files
-from trainer.runs.folder import RunFolder, lock
+from trainer.runs.folder import RunFolder
+from trainer.runs.lock import lock
 
 log = logging.getLogger("dltrain")
 

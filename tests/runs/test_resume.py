@@ -20,6 +20,7 @@ from trainer.engine.stopping import Watched
 from trainer.engine.update import Update
 from trainer.runs import folder as run_folder
 from trainer.runs import saver
+from trainer.runs.lock import lock
 
 TINY = ["data=digits", "model=mlp", "model.hidden=[16]", "limit_batches=6", "epochs=3", "checkpoint.min_seconds=0"]
 TINY += ["deterministic=true"]  # a GPU adds up in another order each time
@@ -273,10 +274,9 @@ def test_a_missing_run_is_named_with_the_last_one(dltrain):
 
 
 def test_two_processes_do_not_share_a_folder(dltrain):
-    from trainer.runs import folder as run_folder
 
     folder = dltrain(*overrides_of("dropout")).folder
-    with run_folder.lock(folder):
+    with lock(folder):
         outcome = dltrain("resume=last", "epochs=5")
     assert outcome.code == 7
     assert f"process {os.getpid()}" in outcome.err

@@ -10,8 +10,8 @@ import pytest
 
 from trainer.errors import RunFolderError
 from trainer.files import write_json
-from trainer.runs import folder as run_folder
 from trainer.runs import index
+from trainer.runs.lock import is_running, lock
 from trainer.view.table import Column, fitting, plain
 
 NAMES = {"data": "digits", "model": "mlp", "loss": "auto", "optim": "adam", "scheduler": "cosine"}
@@ -69,7 +69,7 @@ def test_the_states_of_runs(dltrain, tmp_path):
     odd = make(tmp_path, "f-odd", 5, best=3, test=None, monitor=["x"], train_s="soon")
     (odd.parent / "a file").write_text("")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "outputs").rglob("*")}
-    with run_folder.lock(in_progress):
+    with lock(in_progress):
         outcome = dltrain("runs", "--json")
         assert "epoch 2/7" in dltrain("runs").out
     states = dict(rows(outcome, "run", "state"))
@@ -87,13 +87,13 @@ def test_the_states_of_runs(dltrain, tmp_path):
 
 def test_checking_whether_a_run_is_in_progress_does_not_lock_it(tmp_path):
     folder = make(tmp_path, "a")
-    assert not run_folder.is_running(folder)
-    with run_folder.lock(folder):
-        assert run_folder.is_running(folder)
+    assert not is_running(folder)
+    with lock(folder):
+        assert is_running(folder)
         with pytest.raises(BlockingIOError), (folder / ".lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    assert not run_folder.is_running(folder)
-    assert not run_folder.is_running(tmp_path / "nowhere")
+    assert not is_running(folder)
+    assert not is_running(tmp_path / "nowhere")
 
 
 def test_a_run_can_start_while_its_lock_is_being_checked(tmp_path):
@@ -101,8 +101,8 @@ def test_a_run_can_start_while_its_lock_is_being_checked(tmp_path):
     with (folder / ".lock").open() as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
         threading.Timer(0.03, fcntl.flock, (looking, fcntl.LOCK_UN)).start()
-        with run_folder.lock(folder):
-            assert run_folder.is_running(folder)
+        with lock(folder):
+            assert is_running(folder)
 
 
 def test_sorting_and_filtering(dltrain, tmp_path):
@@ -163,11 +163,11 @@ def test_a_folder_in_use_is_refused_with_its_owner_and_left_unchanged(tmp_path):
     (tmp_path / ".lock").write_text(owner)
     with (tmp_path / ".lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # like earlier versions
-        assert run_folder.is_running(tmp_path)
-        with pytest.raises(RunFolderError, match=f"{tmp_path} is in use by {owner}$"), run_folder.lock(tmp_path):
+        assert is_running(tmp_path)
+        with pytest.raises(RunFolderError, match=f"{tmp_path} is in use by {owner}$"), lock(tmp_path):
             pass
     assert (tmp_path / ".lock").read_text() == owner
-    assert not run_folder.is_running(tmp_path)
+    assert not is_running(tmp_path)
 
 
 def test_a_narrow_terminal_drops_the_least_important_columns():

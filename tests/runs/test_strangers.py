@@ -365,7 +365,7 @@ def test_names_from_a_file_become_no_paths(dltrain, tmp_path, run, name):
 
 
 def test_a_second_resume_that_is_refused_writes_nothing(dltrain, tmp_path, run):
-    from trainer.runs.folder import lock
+    from trainer.runs.lock import lock
 
     with lock(run.path):
         before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}

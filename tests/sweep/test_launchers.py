@@ -14,8 +14,9 @@ from trainer.config import launchers
 from trainer.config.check import checked
 from trainer.config.schema import CONF
 from trainer.errors import ConfigError
-from trainer.runs.folder import is_running, read_json
+from trainer.files import read_json
 from trainer.runs.ledger import Ledger
+from trainer.runs.lock import is_running
 from trainer.sweeps import workers
 
 PRESETS = ["ray", "submitit_local", "submitit_slurm"]

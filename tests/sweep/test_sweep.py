@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from trainer.runs.folder import is_running, lock
 from trainer.runs.leaderboard import leaderboard
 from trainer.runs.ledger import Ledger
+from trainer.runs.lock import is_running, lock
 
 QUICK = ["data=iris", "epochs=1", "plots=off", "tensorboard=off"]
 SPOKEN = {  # what the model does -> what is said of it

@@ -10,7 +10,8 @@ from typing import Any
 from trainer.errors import CheckpointError
 from trainer.files import read_json, read_yaml
 from trainer.runs import records
-from trainer.runs.folder import MetricsFile, RunFolder, is_running
+from trainer.runs.folder import MetricsFile, RunFolder
+from trainer.runs.lock import is_running
 
 METRICS = ("best", "test", "baseline", "baselines", "monitor")  # entries of a summary
 STATES = ("finished", "running", "interrupted", "pruned", "failed", "damaged")

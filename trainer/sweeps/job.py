@@ -15,8 +15,9 @@ from trainer.config.keys import key_of
 from trainer.config.schema import names_of
 from trainer.errors import Halt, Halted, Stopped, SweepError, never
 from trainer.files import read_json, write_json
-from trainer.runs.folder import RunFolder, is_running
+from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Event, Ledger
+from trainer.runs.lock import is_running
 from trainer.sweeps.launcher_process import is_wanted
 from trainer.sweeps.pool import Job, Pool, Workers
 from trainer.sweeps.process import SERVER_KILLED, Task

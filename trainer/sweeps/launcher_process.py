@@ -20,7 +20,8 @@ from types import FrameType
 
 from trainer.errors import Stopped, SweepError, stops
 from trainer.files import read, regular
-from trainer.runs.folder import RunFolder, is_running
+from trainer.runs.folder import RunFolder
+from trainer.runs.lock import is_running
 from trainer.sweeps.process import without_main
 
 STOPS = ", stopping"  # appended to the owner's lock

@@ -22,6 +22,7 @@ from trainer.errors import FileSystemError, SweepError
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
+from trainer.runs.lock import lock
 from trainer.runs.records import POSITIVE
 from trainer.runs.resume import about_f1
 from trainer.runs.trust import signature, stranger_sweep
@@ -86,7 +87,7 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
         cfg.sweep.factor,
         as_started,
     )
-    with run_folder.lock(folder), _full_disk_in_a_line(folder):
+    with lock(folder), _full_disk_in_a_line(folder):
         ledger = Ledger(folder)
         ledger.append(event, command=command, jobs=way.num_jobs, **(started if event == "sweep" else {}))
         if not ledger.outlook() or started_elsewhere(folder):
