@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from trainer.data import text
-from trainer.data._texts import holds_table, likely_texts, open_texts
+from trainer.data._text_columns import likely_texts
+from trainer.data._texts import holds_table, open_texts
 from trainer.data._vocabulary import PADDING, UNKNOWN, Vocabulary
 from trainer.errors import DataError
 

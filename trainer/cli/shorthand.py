@@ -145,9 +145,9 @@ def _kind(path: Path, given: dict[str, str]) -> str:
 
 def _kind_of_table(path: Path, given: dict[str, str]) -> str:
     """Return text if a table surely is of texts and labels; otherwise a target is needed."""
-    from trainer.data._table.file import open_table
+    from trainer.data._table.opening import open_table
+    from trainer.data._text_columns import likely_texts
     from trainer.data._textfile import listed
-    from trainer.data._texts import likely_texts
 
     keys = {f"data.{name}": name for name in ("separator", "encoding")}
     written: dict[str, Any] = {keys[key]: unquoted(given[key]) for key in keys if key in given}

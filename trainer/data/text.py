@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from trainer.data._text_columns import text_and_label
 from trainer.data._textfile import alike, cleaned, listed, rare, shown
-from trainer.data._texts import TextTable, open_texts, text_and_label
+from trainer.data._texts import TextTable, open_texts
 from trainer.data._vocabulary import UNKNOWN, Vocabulary, cut, unit_for
 from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
 from trainer.errors import DataError, nearest
