@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from trainer.data._download import openml
 from trainer.data._table.columns import Table, read_table
 from trainer.data._table.encoder import is_number
-from trainer.data._table.file import open_table
+from trainer.data._table.opening import open_table
 from trainer.data._table.splits import check_options, table
 from trainer.data._table.target import FEW
 from trainer.data.tensors import DataSpec, Splits

@@ -17,7 +17,8 @@ from trainer.data._image.contents import contents, notes_on
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._image.file import SUFFIXES, printable
 from trainer.data._table.encoder import TableEncoder
-from trainer.data._table.file import TableFile, open_table
+from trainer.data._table.file import TableFile
+from trainer.data._table.opening import open_table
 from trainer.data._table.splits import like_training
 from trainer.data._textfile import is_url, read_lines, wrong_kind
 from trainer.data._texts import TABLES, holds_table, is_table, open_texts

@@ -14,7 +14,7 @@ from trainer.config.targets import component, parameters_of
 from trainer.data import description
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._table.encoder import TableEncoder
-from trainer.data._table.file import open_table
+from trainer.data._table.opening import open_table
 from trainer.data._table.splits import other_rows
 from trainer.data._vocabulary import Vocabulary
 from trainer.data.description import fingerprints

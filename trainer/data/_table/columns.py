@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from trainer.data._table.encoder import LARGEST, SAMPLE, is_number
+from trainer.data._table.encoder import LARGEST, is_number
+from trainer.data._table.features import SAMPLE
 from trainer.data._table.file import TableFile
 from trainer.data._table.numerals import COMMAS, MARKS, Reading, is_few, read_numbers
 from trainer.data._textfile import bracketed, listed

@@ -1,4 +1,4 @@
-"""Decide what a table's columns hold, fit an encoder to the training rows, and turn any rows into inputs.
+"""Fit an encoder of a table's columns to the training rows, and turn any rows into inputs.
 
 `N` is the number of rows, `F` the number of inputs: one per numeric column, one per category of a text column. A cell
 that does not fit its column raises the DataError that `blame` makes.
@@ -6,7 +6,6 @@ that does not fit its column raises the DataError that `blame` makes.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,20 +16,13 @@ from unicodedata import normalize
 import numpy as np
 
 from trainer.data._table.numerals import TRUTH
-from trainer.data._textfile import bracketed, cleaned, listed
+from trainer.data._textfile import cleaned, listed
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST = float(np.finfo(np.float32).max)
-MAX_CATEGORIES = 100
-SAMPLE = 10_000  # distinct words that decide about a column
-KEY = re.compile(  # name of a column that tells rows apart
-    r"(^|[_\s.-])(ids?|idx|index|key|uuid|guid|nr|no|num|number|rows?|row_?n(um|umber|ames?)|serial|case|record|obs)\.?$"
-    r"|(?-i:[a-z](I[Dd]|Nr|No|Num|Number|Key|Index)$)|nummer$|^lfd|^unnamed:|^column \d+$|^#$",
-    re.IGNORECASE,
-)
 MISSING = ""  # the category of a missing cell
 Blame = Callable[[int, str, str], DataError]  # row, column, problem -> an error that names the place
 
@@ -45,39 +37,6 @@ def refuse(cells: pd.Series, bad: Any, problem: str, blame: Blame) -> None:
     bad = np.asarray(bad)
     if bad.any():
         raise blame(int(cells.index[bad.argmax()]), str(cells.name), problem)
-
-
-def flaw_of(cells: pd.Series, keep: bool) -> str:
-    """Return why a column cannot or, unless to `keep`, should not be a feature, in a word or two; empty if it can."""
-    num_cells = cells.count()
-    if not num_cells:
-        return "empty"
-    if keep:
-        return ""
-    if is_number(cells):
-        return _key(cells)
-    counts = cells.value_counts()
-    words = counts.index[counts > 0]
-    if len(words) <= min(MAX_CATEGORIES, num_cells / 2):
-        return ""
-    if len(words) <= num_cells / 2:
-        return f"{len(words):,} categories"
-    return "free text" if np.mean([" " in word for word in words[:SAMPLE]]) > 0.5 else "identifier"
-
-
-def _key(cells: pd.Series) -> str:
-    """Return why numbers are no measurements: a column called id, index or so whose whole numbers all differ."""
-    if not KEY.search(str(cells.name)) or not cells.is_unique:
-        return ""
-    values = cells.to_numpy(np.float64)
-    is_whole = len(values) >= 10 and np.isfinite(values).all() and not (values % 1).any()
-    return f"unique key; data.keep={bracketed([cells.name])} uses it" if is_whole else ""
-
-
-def counts_rows(cells: pd.Series) -> bool:
-    """Return whether numbers count the rows of the file, from any number on, in any order."""
-    values = np.unique(cells.to_numpy(np.float64))
-    return len(values) == len(cells) >= 10 and values[-1] - values[0] == len(values) - 1 and not (values % 1).any()
 
 
 def label(value: str | float) -> str:

@@ -1,4 +1,4 @@
-"""Find out how a file of delimited text is written, and read it into a pandas frame.
+"""Read a file of delimited text into a pandas frame; `open_table` finds out how it is written.
 
 Whatever is wrong with the file is a DataError that names the line; an invalid option is a ValueError.
 """
@@ -6,13 +6,12 @@ Whatever is wrong with the file is a DataError that names the line; an invalid o
 from __future__ import annotations
 
 import csv
-import io
 import math
 import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -21,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainer.data._table.encoder import is_number
-from trainer.data._table.numerals import GROUPS, MARKS, Style, written
-from trainer.data._textfile import cleaned, data_errors, head, is_numeral, listed, open_text, shown
+from trainer.data._table.numerals import MARKS, Style, written
+from trainer.data._textfile import data_errors, is_numeral, listed, open_text, shown
 from trainer.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 
 SOME = 1000  # rows that show how cells are written
 LARGE, ROWS = 2**24, 2**17  # bytes from which a file is read in parts, and rows of a part
-CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "point": ".", "apostrophe": "'"}
 
 
 @dataclass(frozen=True)
@@ -262,87 +260,3 @@ class TableFile:
             return DataError(f"{self.path}: line {line}: a quote opens here and is never closed")
         self._check_widths()
         return DataError(f"{self.path}: cannot be read as a table: {' '.join(complaint.split())}")
-
-
-def open_table(
-    path: str,
-    *,
-    separator: str = "auto",
-    encoding: str = "utf-8",
-    header: bool = True,
-    decimal: str = ".",
-    thousands: str = "auto",
-    missing_marks: Sequence[Any] = (),
-    single: bool = False,
-) -> TableFile:
-    """Detect a file's separator and encoding, and the names of its columns.
-
-    Without a header, columns are named 1, 2, 3, ...; a column without a name is `column 3`, by its position. Only a
-    `single` column may be all there is.
-    """
-    separator, decimal = CHARACTERS.get(separator, separator), CHARACTERS.get(decimal, decimal)
-    thousands = {"none": "", **CHARACTERS}.get(thousands, thousands)
-    if (separator != "auto" and len(separator) != 1) or decimal not in (".", ","):
-        raise ValueError(
-            f"separator={separator!r}, decimal={decimal!r}: expected auto, a character or one of {[*CHARACTERS]}"
-        )
-    if thousands not in ("auto", "", *GROUPS) or thousands == decimal:
-        same = ", the decimal sign; set data.decimal, too" if thousands == decimal else ""
-        raise ValueError(f"thousands={thousands!r}: expected auto, none, comma, point, apostrophe or space{same}")
-    file = Path(path).expanduser()
-    text, encoding = head(file, encoding)
-    if not text.strip():
-        raise DataError(f"{path}: the file is empty")
-    preamble, told = _preamble(text) if header else (0, "")
-    text = "".join(text.splitlines(keepends=True)[preamble:]) or text
-    if separator == "auto":
-        separator = told or _sniffed(text, "\t,;|" if ".tsv" in file.suffixes else ",;\t|", decimal)
-    style = Style(decimal, thousands, separator)
-    unnamed = TableFile(file, encoding, header, style, tuple(map(str, missing_marks)), preamble=preamble)
-    with data_errors(file, encoding):
-        line, fields = next(rows := unnamed.records())
-        has_units = header and _are_units(next(rows, (0, []))[1])
-    names = [cleaned(name, most=1000) or f"column {at}" if header else str(at) for at, name in enumerate(fields, 1)]
-    name, count = Counter(names).most_common(1)[0]
-    if count > 1:
-        places = " and ".join(str(at) for at, other in enumerate(names, 1) if other == name)
-        hint = "; if that is data, set data.header=false" if is_numeral(name) else ""
-        raise DataError(f"{path}: line {line}: {count} columns are called {name!r}, columns {places}{hint}")
-    if len(names) == 1 and "\n" in fields[0]:
-        raise DataError(f"{path}: line {line}: a quote opens here and is never closed")
-    if len(names) == 1 and not single:
-        raise DataError(
-            f"{path}: line {line} has one column, {shown(fields[0])}; if {shown(separator)} is not the separator, "
-            "set data.separator=space, tab, ..."
-        )
-    return replace(unnamed, names=tuple(names), has_units=has_units)
-
-
-def _preamble(text: str) -> tuple[int, str]:
-    """Return the number of lines above the header, and the separator if Excel's `sep=;` names it.
-
-    Lines that begin with # are left out unless numbers follow: then the last of them may be the header.
-    """
-    lines = text.splitlines()
-    if found := re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].strip("\ufeff"), re.IGNORECASE):
-        return 1, found[1]
-    number = next((n for n, line in enumerate(lines) if not line.startswith("#") and line.strip()), 0)
-    return (number, "") if number and not any(map(is_numeral, re.split(r"[,;\t|]", lines[number]))) else (0, "")
-
-
-def _are_units(fields: Sequence[str]) -> bool:
-    """Return whether a row holds units in brackets, such as [m], or nothing."""
-    return any(fields) and all(
-        re.fullmatch(r"[\[(](?![\d.,]+[\])])[^\[\]()]*[\])]|", field.strip()) for field in fields
-    )
-
-
-def _sniffed(text: str, candidates: str, decimal: str) -> str:
-    """Return the separator that splits each of the first records into most fields."""
-
-    def score(separator: str) -> tuple[int, int, bool]:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
-        widths = [len(fields) for fields in islice(reader, 10) if fields]
-        return min(widths), widths[0], separator != decimal
-
-    return max(candidates, key=score)

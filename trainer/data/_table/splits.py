@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from trainer.data._table.columns import Problem, Table, read_table, refusal
-from trainer.data._table.encoder import TableEncoder, counts_rows, fit_column, flaw_of, is_number, moments
+from trainer.data._table.encoder import TableEncoder, fit_column, is_number, moments
+from trainer.data._table.features import counts_rows, flaw_of
 from trainer.data._table.file import TableFile
 from trainer.data._table.numerals import SHARE
 from trainer.data._table.target import FEW, infer_target, variants
