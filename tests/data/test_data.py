@@ -28,7 +28,9 @@ def order(loader):
 def test_a_split_of_thousands_of_classes_is_quick_and_takes_each_apart():
     labels = torch.arange(60_000) % 6000
     train, val, test = (labels[part].bincount() for part in split(labels, **FRACTIONS, seed=0, stratify=True))
-    assert (train == 7).all() and (val == 1).all() and (test == 2).all()
+    assert (train == 7).all()
+    assert (val == 1).all()
+    assert (test == 2).all()
 
 
 def test_a_split_is_a_partition_with_each_class_in_proportion():

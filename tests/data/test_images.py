@@ -23,9 +23,8 @@ from trainer.config import targets
 from trainer.config.check import checked
 from trainer.data import _download, folder, images
 from trainer.data._image import cifar
-from trainer.data._image.file import pixels_of
+from trainer.data._image.file import pixels_of, printable
 from trainer.data.tensors import Examples, TensorLoader
-from trainer.data._image.file import printable
 from trainer.errors import ConfigError, DataError
 from trainer.trained.predictions import image_paths
 
@@ -970,7 +969,7 @@ def test_a_folder_without_classes_is_refused_with_the_cure(tmp_path):
     (tmp_path / "pets.zip").write_bytes(b"PK\x03\x04")
     with pytest.raises(DataError, match=r"a file, not a folder; a zip archive; unpack it first: unzip .*pets.zip"):
         folder.image_folder(path=str(tmp_path / "pets.zip"))
-    with pytest.raises(DataError, match="a URL; download it first: curl -LO https://a.org/pets"):
+    with pytest.raises(DataError, match=r"a URL; download it first: curl -LO https://a.org/pets"):
         folder.image_folder(path="https://a.org/pets")
 
 

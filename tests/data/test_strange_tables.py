@@ -137,7 +137,7 @@ def test_numbers_of_another_file_are_said(table, tmp_path):
 def test_a_unit_other_than_in_training_is_refused(table, tmp_path):
     (tmp_path / "test.csv").write_text("w,y\n500 g,1\n")
     content = lines("w,y", [f"{n % 9 + 1} kg,{n % 7}" for n in range(N)])
-    with pytest.raises(DataError, match="test.csv: column w: g, in training kg"):
+    with pytest.raises(DataError, match=r"test.csv: column w: g, in training kg"):
         table(content, test_path=str(tmp_path / "test.csv"))
 
 
@@ -197,19 +197,26 @@ def test_a_mixed_column_is_text_and_a_stray_word_is_an_error(table):
     rows = [row.replace("PC 0", f"A/5 {n % 9}") for n, row in enumerate(rows)]
     made = table(lines("a,ticket,y", rows))
     assert said(made, "read as text: ticket (30 of 120 cells are not numbers)")
-    with pytest.raises(DataError, match=r"line 62, column 'a': 'unknown' is not a number; data.missing_marks=\[unknown"):
+    with pytest.raises(
+        DataError, match=r"line 62, column 'a': 'unknown' is not a number; data.missing_marks=\[unknown"
+    ):
         table(lines("a,b,y", [*(f"{n % 7},{n % 3},{n % 2}" for n in range(N)), "unknown,1,1"]))
 
 
 def test_all_problems_are_told_at_once_with_a_command_that_works(table, tmp_path):
-    rows = [f"{'low' if n == 3 else n % 7},{'n.k.' if n == 9 else n % 5},{'so what?' if n == 5 else n % 2}" for n in range(N)]
+    rows = [
+        f"{'low' if n == 3 else n % 7},{'n.k.' if n == 9 else n % 5},{'so what?' if n == 5 else n % 2}"
+        for n in range(N)
+    ]
     with pytest.raises(DataError) as refusal:
         table(lines("a,b,y", rows))
     message = str(refusal.value)
     for place in ("line 5, column 'a': 'low'", "line 11, column 'b': 'n.k.'", "line 7, column 'y': 'so what?'"):
         assert place in message
     rows = [row.replace("so what?", "1").replace("n.k.", "1") for row in rows]
-    with pytest.raises(DataError, match=rf"; dltrain data=csv data.path={tmp_path}/table.csv data.target=y 'data.mis.*low"):
+    with pytest.raises(
+        DataError, match=rf"; dltrain data=csv data.path={tmp_path}/table.csv data.target=y 'data.mis.*low"
+    ):
         table(lines("a,b,y", rows))
     made = table(lines("a,b,y", rows), missing_marks=["low"])
     assert said(made, "or a category of their own: a 1")
@@ -232,8 +239,10 @@ def test_a_column_in_several_units_is_said_when_it_is_left_out(table, units):
 
 
 def test_a_first_line_of_data_is_no_header(table):
-    content = lines("5.1,3.5,1.4,setosa", [f"{n % 9 / 2},{n % 7 / 3},{n % 5},{['setosa', 'iris'][n % 2]}" for n in range(N)])
-    with pytest.raises(DataError, match="looks like data, not a header; data.header=false data.target=-1"):
+    content = lines(
+        "5.1,3.5,1.4,setosa", [f"{n % 9 / 2},{n % 7 / 3},{n % 5},{['setosa', 'iris'][n % 2]}" for n in range(N)]
+    )
+    with pytest.raises(DataError, match=r"looks like data, not a header; data.header=false data.target=-1"):
         table(content, "setosa")
     named = table(lines("x,1e3", [f"{n},{n % 2}" for n in range(N)]), "1e3")  # a name, beside another that is none
     assert named[1].target_name == "1e3"

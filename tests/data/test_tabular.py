@@ -9,10 +9,10 @@ import torch
 from sklearn import datasets
 
 from trainer.data import tabular
-from trainer.data.description import from_plain
 from trainer.data._table.columns import read_table
 from trainer.data._table.encoder import TableEncoder, Target, fit_column
 from trainer.data._table.opening import open_table
+from trainer.data.description import from_plain
 from trainer.errors import DataError
 from trainer.models.linear import Linear
 

@@ -1,5 +1,7 @@
 import gzip
+import re
 import time
+import unicodedata
 
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch
 from trainer.data import text
 from trainer.data._text_columns import likely_texts
 from trainer.data._texts import holds_table, open_texts
-from trainer.data._vocabulary import PADDING, UNKNOWN, Vocabulary
+from trainer.data._vocabulary import PADDING, UNKNOWN, Vocabulary, cut, unit_for
 from trainer.errors import DataError
 
 ROWS = [(f"{'ab' * (1 + i % 4)}", "even" if i % 2 else "odd") for i in range(40)]
@@ -201,7 +203,11 @@ def test_a_text_without_words_counts_as_empty(tmp_path):
         ("a.csv", "v1,v2,,,\n" + "ham,what a lovely film,,,\n" * 3, True),
         ("a.csv", "text,label\n" + "这部电影很好看,好\n" * 3, True),
         ("a.csv", "text;label\n" + "what a lovely film, really;good\n" * 3, True),
-        ("a.tsv", "qid\tquestion\ttarget\n" + "1\twhat a lovely film\t0\n2\tis it as dull as that\t1\n3\twhat a dull film\t1", False),
+        (
+            "a.tsv",
+            "qid\tquestion\ttarget\n" + "1\twhat a lovely film\t0\n2\tis it as dull as that\t1\n3\twhat a dull film\t1",
+            False,
+        ),
         ("a.csv", "name,class,age,fare,deck\n" + "Mr. Owen Braund,3,22.125,7.25123,C85\n" * 3, None),
         ("a.csv", "town,people\n" + "New York,2\n" * 3, None),
         ("a.csv", "text,label\n" + "a lovely, lovely film,good\n" * 3, None),
@@ -249,3 +255,68 @@ def test_objects_in_objects_have_names_with_dots(tmp_path):
 def test_a_file_of_any_name_may_hold_a_table(tmp_path, content, expected):
     (tmp_path / "standard input").write_text(content)
     assert holds_table(str(tmp_path / "standard input"), "review", "stars") is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("बिल्कुल बेकार फिल्म", ["बिल्कुल", "बेकार", "फिल्म"]),  # spaces are between words, and marks within them
+        ("ọ̀rọ̀ dáadáa", ["ọ̀rọ̀", "dáadáa"]),
+        ("هذا جيد", ["هذا", "جيد"]),
+        ("don't stop!", ["don", "'", "t", "stop", "!"]),
+        ("很好 ok", ["很", "好", "ok"]),
+        ("ดีมาก", ["ดี", "ม", "า", "ก"]),  # a vowel sign above its consonant is a mark, one beside it is not
+    ],
+)
+def test_words_have_their_marks_and_scripts_without_spaces_are_cut_into_characters(line, words):
+    unit, notes = unit_for([line], "words")
+    found = cut(line, unit)
+    assert found == [unicodedata.normalize("NFC", word) for word in words]
+    assert (unit == "words") == (line in ("هذا جيد", "don't stop!"))  # old runs know no others
+    assert bool(notes) == any(name in " ".join(notes) for name in ("Thai", "Chinese")) == (line[0] in "很ด")
+    how = Vocabulary((), unit, 9).tokenizer
+    assert re.findall(how["token"], unicodedata.normalize("NFC", line.strip()).lower()) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "labels", "columns"),
+    [
+        ("a.tsv", "sentence\tlabel\n" + "what a joy\t1\nawful\t0\n" * 20, {}, ("0", "1"), ("sentence", "label")),
+        ("a.csv", "id;stars;review\n" + "7;007;fine\n8;010;awful mess\n" * 20, {}, None, None),
+        (
+            "a.csv",
+            "id;stars;review\n" + "7;007;fine\n8;010;awful mess\n" * 20,
+            {"text": "review", "label": "stars"},
+            ("007", "010"),
+            ("review", "stars"),
+        ),
+        ("a.csv", "TRUE,fine film\nFALSE,awful mess\nTRUE,good fun\n" * 20, {}, ("FALSE", "TRUE"), ("2", "1")),
+        (
+            "a.jsonl",
+            '{"text": "a \\u2028 b", "label": 1.10}\n{"text": "c", "label": true}\n' * 20,
+            {},
+            ("1.10", "true"),
+            ("text", "label"),
+        ),
+        ("a.csv", "".join(f"text {n},label {n}\n" for n in range(60)), {}, None, None),
+    ],
+)
+def test_columns_are_found_or_named_and_labels_stay_as_they_are_written(
+    tmp_path, name, content, options, labels, columns
+):
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    if labels is None:
+        with pytest.raises(DataError, match=r"data\.text=.*data\.label="):
+            text.text(path=str(tmp_path / name), **options)
+        return
+    _, spec = text.text(path=str(tmp_path / name), **options)
+    assert spec.class_names == labels
+    assert (spec.encoder.text, spec.encoder.label) == columns
+
+
+def test_tokens_that_training_does_not_know_are_counted_or_refused(tmp_path):
+    path, test_path = write(tmp_path, ROWS), write(tmp_path, [("abz", "odd"), ("ab", "even")], "more.csv")
+    _, spec = text.text(path=path, test_path=test_path)
+    assert "more.csv: 1 of 5 characters are unknown in training: 'z'" in spec.notes
+    with pytest.raises(DataError, match="1 of 5 characters are unknown in training: 'z'; unknown=note"):
+        text.text(path=path, test_path=test_path, unknown="error")
