@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+for name in ("CI", "JPY_PARENT_PID"):  # set by CI and notebooks, where no terminal redraws lines
+    os.environ.pop(name, None)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 
