@@ -10,6 +10,10 @@ from torch import Tensor
 from trainer.data.division import Division, Parts, as_told
 from trainer.errors import DataError
 
+DATES = (
+    "ISO8601",
+    *(f"{day}{time}" for day in ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y") for time in ("", " %H:%M", " %H:%M:%S")),
+)
 Blame = Callable[[int, str], DataError]  # place of a cell, what is wrong with it
 
 
@@ -61,11 +65,12 @@ def _times(cells: Sequence[Any], blame: Blame) -> Tensor:
 
     words = pd.Series([str(cell) for cell in cells])
     if (numbers := pd.to_numeric(words, errors="coerce")).notna().all():
-        return torch.from_numpy(numbers.to_numpy(np.float64))
-    found = pd.to_datetime(words, errors="coerce", utc=True, format="ISO8601")
-    if (bad := found.isna().to_numpy()).any():
-        found = pd.to_datetime(words, errors="coerce", utc=True)  # all in the format of the first
-        bad = found.isna().to_numpy()
-    if bad.any():
-        raise blame(int(bad.argmax()), "is no number and no date such as 2024-01-31 12:00")
-    return torch.from_numpy(found.to_numpy(np.int64, copy=True))
+        return torch.from_numpy(numbers.to_numpy(np.float64, copy=True))
+    read = [pd.to_datetime(words, errors="coerce", utc=True, format=form) for form in DATES]
+    whole = [dates for dates in read if dates.notna().all()]
+    if not whole:
+        most = max(read, key=lambda dates: dates.notna().sum())
+        raise blame(int(most.isna().to_numpy().argmax()), "is no number and no date such as 2024-01-31 12:00")
+    if not all(dates.equals(whole[0]) for dates in whole):
+        raise blame(0, "may be day and month or month and day; write dates such as 2024-01-31")
+    return torch.from_numpy(whole[0].to_numpy(dtype="datetime64[ns]").astype(np.int64))

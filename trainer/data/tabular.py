@@ -157,9 +157,9 @@ def csv(
 
 def _splits_in(split: str, how: Mapping[str, Any], path: str, num_rows: int) -> pd.Series:
     """Return the only column of a file, written like the table in `path`, that says the split of each of its rows."""
-    file = open_table(split, **how)
+    file = open_table(split, single=True, **how)
     if split_named(file.names[0]):
-        file = open_table(split, **{**how, "header": False})
+        file = open_table(split, single=True, **{**how, "header": False})
     frame = file.read(file.names)
     if len(file.names) != 1 or len(frame) != num_rows:
         found = f"{len(file.names):,} columns and {len(frame):,} rows"
