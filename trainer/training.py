@@ -1,6 +1,7 @@
 """Train one run: build its parts, follow the loop's reports, record the results."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,9 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer.build import training
 from trainer.build.training import TrainingParts
+from trainer.config.targets import LOADER_KEYS
 from trainer.config.user_modules import names_user_module
 from trainer.data import description
-from trainer.engine.baselines import baselines
+from trainer.engine.baselines import baselines, best_of
 from trainer.engine.loop import evaluate, fit
 from trainer.engine.stopping import Ending
 from trainer.errors import Halt, Halted, Stopped, never
@@ -20,11 +22,12 @@ from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import f1_of
 from trainer.runs.records import POSITIVE
-from trainer.runs.resume import about_f1, check_data
+from trainer.runs.resume import about_f1, check_data, values_of
 from trainer.runs.saver import Saver
+from trainer.runs.shared import Measured, shared
 from trainer.runs.trust import signature
 from trainer.view import pictures
-from trainer.view.advice import advice
+from trainer.view.advice import advice, beaten
 from trainer.view.log import RunLog
 
 
@@ -114,16 +117,18 @@ def conclude(
     train_s, best, update = saver.trained_s, parts.best, parts.update
     model, meter = saver.load_best(), log.test_meter()
     test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
-    floor = baselines(parts.data.train, parts.data.test, parts.spec, parts.loss, parts.meter)
+    floor, notes = floor_of(cfg, run, parts)
     explain = getattr(model, "learned", None)
     learned = explain(parts.spec) if explain else {}
     log.results(test, floor, learned)
+    notes += beaten(cfg, run.names, parts.spec.kind, best, test, floor, saver.position.epoch - 1)
+    log.say(*(f"baselines     {note}" for note in notes))
     summary = {
         "status": "finished",
         "names": dict(run.names),
         **best.about(),
         "test": test,
-        "baseline": floor[list(floor)[-1]],
+        "baseline": floor.get(best_of(floor, best), {}),
         "baselines": floor,
         "epochs": saver.position.epoch - 1,
         "steps": update.num_steps,
@@ -141,3 +146,19 @@ def conclude(
     log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
     log.draw(model, meter)
     return best.metrics[best.monitor]
+
+
+def floor_of(cfg: DictConfig, run: RunFolder, parts: TrainingParts) -> Measured:
+    """Return the test metrics of the baselines and notes on them; jobs of a sweep with the same data share them."""
+    if cfg.baselines in ("off", False):
+        return {}, []
+    train, _, test = parts.data
+    settings = {key: value for key, value in values_of(cfg).items() if key.startswith(("data.", "loss."))}
+    key = {
+        "data": description.fingerprints(parts.data),
+        "settings": {name: value for name, value in settings.items() if name.removeprefix("data.") not in LOADER_KEYS},
+        "metrics": parts.meter.names,
+        "seed": cfg.seed,
+        "examples": test.num_examples,
+    }
+    return shared(run.path, key, partial(baselines, train, test, parts.spec, parts.loss, parts.meter, cfg.seed))

@@ -125,7 +125,7 @@ def test_an_argument_missing_from_the_yaml_needs_no_plus(dltrain):
 
 
 def test_a_run_records_everything_in_its_folder(dltrain):
-    outcome = dltrain(*FAST, "seed=3")
+    outcome = dltrain(*FAST, "seed=3", "baselines=auto")
     assert outcome.code == 0, outcome.err
     found = {str(p.relative_to(outcome.folder)) for p in outcome.folder.rglob("*") if p.is_file()}
     assert {
@@ -147,7 +147,7 @@ def test_a_run_records_everything_in_its_folder(dltrain):
     assert OmegaConf.load(outcome.folder / "config.yaml").seed == 3
     environment = json.loads((outcome.folder / "environment.json").read_text())
     assert environment["packages"]["torch"] == version("torch")
-    assert environment["command"] == ["dltrain", *FAST, "seed=3", "plots=off", "tensorboard=basic"]
+    assert environment["command"] == ["dltrain", *FAST, "seed=3", "baselines=auto", "plots=off", "tensorboard=basic"]
     rows = read_rows(outcome)
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "80"), ("2", "160")]
     summary = outcome.summary
@@ -290,7 +290,7 @@ def test_a_run_stops_when_it_should(dltrain, arguments, steps, epochs):
     ],
 )
 def test_knobs_work_together(dltrain, arguments):
-    outcome = dltrain("epochs=4", *arguments)
+    outcome = dltrain("epochs=4", *arguments, "baselines=auto")
     assert outcome.code == 0, outcome.err
     assert outcome.summary["test"]["loss"] < 1.5 < outcome.summary["baselines"]["majority class"]["loss"]
 
@@ -314,7 +314,7 @@ def test_a_short_run_that_diverges_fails_or_reports_a_huge_loss(dltrain, argumen
 
 
 def test_classes_that_are_missing_from_training_do_not_break_the_baseline(dltrain):
-    outcome = dltrain("data.batch_size=4", "overfit_batches=1", "epochs=1")
+    outcome = dltrain("data.batch_size=4", "overfit_batches=1", "epochs=1", "baselines=auto")
     assert outcome.code == 0, outcome.err
     assert "logistic regression" in outcome.summary["baselines"]
 
