@@ -22,6 +22,8 @@ def axis_of_folds(configs: Sequence[DictConfig]) -> str:
     if len(counts) > 1:
         raise ConfigError("folds and repeats apply to the whole sweep; give each one value")
     [(folds, repeats)] = counts
+    if folds > 1 and "n_trials" in configs[0].hydra.sweeper:
+        raise ConfigError("hydra/sweeper=optuna compares single runs: leave out folds=, and cross-validate its best")
     return f"fold=range(1,{folds * repeats + 1})" if folds > 1 and not any(cfg.fold for cfg in configs) else ""
 
 

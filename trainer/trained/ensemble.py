@@ -156,10 +156,10 @@ def _joined_table(encoders: Sequence[TableEncoder]) -> TableEncoder:
     columns: list[Column] = []
     for name in encoders[0].names:
         found = [column for encoder in encoders for column in encoder.columns if column.name == name]
-        if numbers := [column for column in found if column.categories is None]:
-            columns.append(numbers[0])
-        if categories := sorted({word for column in found for word in column.categories or ()}):
-            columns.append(Column(name, categories=tuple(categories)))
+        numbers = [column for column in found if column.categories is None]
+        marks = [MISSING] if numbers and encoders[0].fill else []  # each fold has its own number for a missing one
+        categories = sorted({*marks, *(word for column in found for word in column.categories or ())})
+        columns += [*numbers[:1], *([Column(name, categories=tuple(categories))] if categories else [])]
     return replace(encoders[0], columns=tuple(columns))
 
 
