@@ -188,11 +188,11 @@ def test_rows_of_a_sweep_with_folds_are_configurations(dltrain, tmp_path):
     assert dltrain("-m", *line, *QUICK).code == 0
     (folder,) = tmp_path.glob("outputs/sweeps/*/*")
     rows = [*csv.DictReader((folder / "leaderboard.csv").read_text().splitlines())]
-    assert [(row["optim.lr"], row["folds"]) for row in rows] == [("0.01", "4"), ("1e-5", "4")]
+    assert [(row["optim.lr"], row["folds"]) for row in rows] == [("0.01", "4"), ("1e-05", "4")]
     record = json.loads((folder / "out_of_fold.json").read_text())["configurations"]
-    assert [each["values"]["optim.lr"] for each in record] == ["0.01", "1e-5"]
+    assert [each["values"]["optim.lr"] for each in record] == ["0.01", "1e-05"]
     found = pd.read_csv(folder / "predictions.csv")
-    assert found.groupby(["configuration", "seed"]).row.apply(sorted).tolist() == [[*range(150)]] * 4
+    assert found.groupby(["configuration", "repeat"]).row.apply(sorted).tolist() == [[*range(150)]] * 4
 
 
 def test_one_fold_alone_and_the_seed_of_the_splits(dltrain):

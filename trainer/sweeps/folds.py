@@ -29,7 +29,7 @@ def axis_of_folds(configs: Sequence[DictConfig]) -> str:
 
 def out_of_fold(board: Leaderboard) -> None:
     """Write the predictions for all examples, each by the model that has not seen it, and print their metrics."""
-    from trainer.trained.out_of_fold import measured, part_of, write  # imports torch
+    from trainer.trained.out_of_fold import measured, part_of, repeats, write  # imports torch
     from trainer.view.console import Terminal, results_table
 
     rows = [row for group in board.groups for row in group.rows if row.pruned_after is None and not row.missing]
@@ -49,5 +49,5 @@ def out_of_fold(board: Leaderboard) -> None:
     write_json(board.folder / RECORD, {"configurations": record})
     titles = ["all folds"] if len(rows) == 1 else [f"rank {rank}, all folds" for rank in range(1, len(rows) + 1)]
     Terminal().print(results_table(dict(zip(titles, metrics, strict=True))))
-    num_rows = sum(len(part.tested.rows) for part in found[0] if part.place[0] == 1)
+    num_rows = sum(len(part.tested.rows) for part in repeats(found[0])[0])
     say(f"predictions  {shown(path)}: {num_rows:,} rows, each by the fold that was not trained on it")
