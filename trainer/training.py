@@ -15,8 +15,10 @@ from trainer.data import description
 from trainer.engine.baselines import baselines, best_of
 from trainer.engine.loop import evaluate, fit
 from trainer.engine.stopping import Ending
+from trainer.engine.trace import KeepingMeter
 from trainer.errors import Halt, Halted, Stopped, never
 from trainer.files import write_json
+from trainer.runs import tested
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
@@ -25,6 +27,7 @@ from trainer.runs.records import POSITIVE
 from trainer.runs.resume import about_f1, check_data, values_of
 from trainer.runs.saver import Saver
 from trainer.runs.shared import Measured, shared
+from trainer.runs.tested import Tested
 from trainer.runs.trust import signature
 from trainer.view import pictures
 from trainer.view.advice import advice, beaten
@@ -115,8 +118,11 @@ def conclude(
 ) -> float:
     """Test the weights that validation chose, the first use of the test split; write the summary, then draw."""
     train_s, best, update = saver.trained_s, parts.best, parts.update
-    model, meter = saver.load_best(), log.test_meter()
+    model, meter = saver.load_best(), KeepingMeter(parts.meter)
     test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
+    if meter.is_whole:
+        outputs, targets = meter.outputs()
+        tested.write(run.tested, Tested(outputs, targets, parts.data.test.rows[: len(targets)]))
     floor, notes = floor_of(cfg, run, parts)
     explain = getattr(model, "learned", None)
     learned = explain(parts.spec) if explain else {}
