@@ -164,7 +164,7 @@ def test_a_run_records_everything_in_its_folder(dltrain):
 
 
 def test_the_terminal_shows_data_model_folder_and_results(dltrain):
-    out = dltrain("epochs=1", "limit_batches=3").out
+    out = dltrain("epochs=1", "limit_batches=3", "baselines=auto").out
     for expected in (
         "1,258 train, 180 validation, 359 test",
         "multiclass, 10 classes",
