@@ -18,7 +18,15 @@ from trainer.errors import ConfigError
 from trainer.runs import hydra_files
 from trainer.runs.folder import RunFolder
 
-TINY = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=1", "plots=off", "tensorboard=off", "baselines=off")
+TINY = (
+    "data=synthetic_linear",
+    "model=linear",
+    "optim=sgd",
+    "epochs=1",
+    "plots=off",
+    "tensorboard=off",
+    "baselines=off",
+)
 MINE = """# @package _global_
 defaults:
   - override /model: linear
