@@ -20,12 +20,14 @@ from trainer.config.launchers import BASIC
 from trainer.config.user_modules import chosen_by, names_user_module
 from trainer.errors import FileSystemError, SweepError
 from trainer.runs import folder as run_folder
+from trainer.runs.folds import has_folds
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
 from trainer.runs.lock import lock
 from trainer.runs.records import POSITIVE
 from trainer.runs.resume import about_f1
 from trainer.runs.trust import signature, stranger_sweep
+from trainer.sweeps.folds import axis_of_folds, out_of_fold
 from trainer.sweeps.job import Plan
 from trainer.sweeps.launch import launcher
 from trainer.sweeps.plan import FOLDER, Course, Grid, course
@@ -51,6 +53,9 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     folder, flags, as_started = resumed(flags)
     with chosen_by(stranger_sweep(folder) if folder and not trust else None):
         configs, overrides = checked_sweep(flags)
+        if axis := axis_of_folds([*configs.values()]):
+            flags = Namespace(**vars(flags) | {"overrides": [*flags.overrides, axis]})
+            configs, overrides = checked_sweep(flags)
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
         check_unchanged(folder, hashes, configs)
@@ -117,6 +122,8 @@ def _end(folder: Path, plan: Plan, cfg: DictConfig) -> None:
     """Print and save the leaderboard and its pictures."""
     with _full_disk_in_a_line(folder):
         board = report(folder)
+        if has_folds(folder):
+            out_of_fold(board)
     if cfg.plots not in ("off", False):
         _draw(folder)
     say(f"board        tensorboard --logdir {shown(folder)}")
