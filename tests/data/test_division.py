@@ -165,7 +165,7 @@ def test_columns_divide_the_rows_of_a_file(patients, kind):
     assert len(grouped.test.groups.unique()) == len(found[2])
     in_time = rows(load(time="day")[0])
     assert in_time[0].day.max() < in_time[1].day.min() <= in_time[1].day.max() < in_time[2].day.min()
-    with pytest.raises(DataError, match=r"line 2, column 'patient'.*is no number and no date"):
+    with pytest.raises(DataError, match=r"line 2, column 'patient'.*is neither a number nor a date"):
         load(time="patient")
     with pytest.raises(ValueError, match="one of group and time"):
         load(time="day", group="patient")

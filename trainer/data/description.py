@@ -58,7 +58,7 @@ def dumps(spec: DataSpec, targets: Tensor) -> bytes:
         content = written(Description(replace(spec, notes=()), tuple(counts)))
         loads(content)
     except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"what the data says of itself cannot be kept: {error}") from error
+        raise DataError(f"the description of the data cannot be saved: {error}") from error
     return content
 
 
@@ -83,7 +83,7 @@ def loads(content: bytes) -> Description:
     found = from_plain(Description, plain, "data")
     _check(found.spec)
     if not all(count >= 0 for count in found.class_counts) or sum(found.class_counts) > LARGEST:
-        raise ValueError("data.class_counts: no numbers of examples")
+        raise ValueError("data.class_counts: expected numbers of examples")
     return found
 
 
@@ -115,7 +115,7 @@ def _check(spec: DataSpec) -> None:
     if isinstance(encoder, Vocabulary):
         wrong["tokens"] = encoder.unit not in CUTTERS or len(encoder.tokens) + UNKNOWN + 1 != spec.vocab_size
     if names := [name for name, is_wrong in wrong.items() if is_wrong]:
-        raise ValueError(f"data.spec.{names[0]} does not go with the rest")
+        raise ValueError(f"data.spec.{names[0]} does not match the rest")
 
 
 def from_plain(kind: Any, plain: Any, where: str) -> Any:
@@ -148,7 +148,7 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
         return plain
     if kind in (int, str, bool, NoneType) and type(plain) is kind:
         return plain
-    raise ValueError(f"{where}: {str(plain)[:40]!r} is no {getattr(kind, '__name__', kind)}")
+    raise ValueError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {str(plain)[:40]!r}")
 
 
 def fingerprints(data: Loaders) -> dict[str, str]:

@@ -57,7 +57,7 @@ class Division:
     def notes(self, given: str = "") -> tuple[str, ...]:
         """Return notes for the user; `given` is what holds a given test split."""
         if self.fold and self.test_fraction is None and given:
-            return (f"fold {self.fold.number + 1} of {self.fold.of}: {given} stays aside",)
+            return (f"fold {self.fold.number + 1} of {self.fold.of}: {given} is not used",)
         return ()
 
     def parts(self, labels: Tensor, *, groups: Tensor | None = None, time: Tensor | None = None) -> Parts:

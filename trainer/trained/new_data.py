@@ -83,7 +83,7 @@ def _check_used(overrides: list[str], cfg: DictConfig, own: DictConfig) -> None:
         name = key_of(line).removeprefix("data.")
         if name not in ("data", *used) and cfg.data[name] != own.data.get(name):
             raise ConfigError(
-                f"{line}: the run has {name}={own.data.get(name)}, and other data is read in the same way; only "
+                f"{line}: the run has {name}={own.data.get(name)}, and reads other data in the same way; only "
                 f"{', '.join(f'data.{key}' for key in used)} may differ"
             )
 

@@ -63,7 +63,7 @@ def placed(job: Job, spec: DataSpec, found: Tested) -> Part:
     """
     cfg, fold = config_of(job.folder), job.values.get("fold", "")
     if not fold.isdecimal() or not 1 <= int(fold) <= cfg.folds * cfg.repeats:
-        raise CheckpointError(f"{job.folder}: fold={fold} is none of folds={cfg.folds} repeats={cfg.repeats}")
+        raise CheckpointError(f"{job.folder}: fold={fold} is not one of folds={cfg.folds} repeats={cfg.repeats}")
     division, number = divmod(int(fold) - 1, cfg.folds)
     repeat = job.values.get("seed", ""), job.values.get("split_seed", ""), f"{division:09}"
     return Part(job, repeat, number + 1, spec, found)
