@@ -18,8 +18,7 @@ from trainer.files import write_json
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
-from trainer.runs.ledger import f1_of
-from trainer.runs.records import POSITIVE
+from trainer.runs.ledger import meaning_of
 from trainer.runs.resume import about_f1, check_data
 from trainer.runs.saver import Saver
 from trainer.runs.trust import signature
@@ -39,12 +38,12 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
         Halted: `halt` returned true.
     """
     pictures.check(cfg.plots)  # a wrong name is reported before any data is read
-    f1 = f1_of(run.path)
-    warnings = about_f1(f1, cfg)
+    meaning = meaning_of(run.path)
+    warnings = about_f1(meaning.f1, cfg)
     store = Store(run.checkpoints, cfg.checkpoint.keep)
     checkpoint = store.newest(say=warnings.append)
 
-    parts = training.assemble(cfg, f1)
+    parts = training.assemble(cfg, meaning)
     store.data = description.dumps(parts.spec, parts.data.train.targets)
     where = begin(cfg, run, parts, resumes=checkpoint is not None)
     log = RunLog(cfg, run, parts, where, resumes_at=checkpoint.about["step"] + 1 if checkpoint else None)
@@ -98,7 +97,7 @@ def begin(cfg: DictConfig, run: RunFolder, parts: TrainingParts, resumes: bool) 
     if resumes:
         check_data(run.path, data, cfg.changed_data)
     where = environment(run.command, str(parts.device)) | {"names": dict(run.names), "data": data}
-    where |= {"num_threads": torch.get_num_threads()} | ({"f1": POSITIVE} if f1_of(run.path) == "f1" else {})
+    where |= {"num_threads": torch.get_num_threads()} | meaning_of(run.path).record()
     config = OmegaConf.to_yaml(cfg, resolve=True)
     if names_user_module(cfg):
         where |= signature(list(run.command), config)

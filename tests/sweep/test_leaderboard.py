@@ -11,8 +11,9 @@ import pytest
 from rich.console import Console
 
 from trainer.files import write_json
+from trainer.metrics.names import HIGHER_IS_BETTER
 from trainer.runs.index import find
-from trainer.runs.leaderboard import HIGHER_IS_BETTER, leaderboard
+from trainer.runs.leaderboard import leaderboard
 from trainer.runs.ledger import Ledger
 from trainer.view.sweep import picture, table
 from trainer.view.sweep.files import save

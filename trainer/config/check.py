@@ -52,6 +52,7 @@ class Checker:
             cfg = copy.deepcopy(self.composed[lines])
             values = [_checked_value(override, cfg) for override in parsed if override not in choices]
             set_values(cfg, choices, values)
+            allow_all(cfg)  # metrics that the command line names
             if self.config_dir or self.config_name != "config" or any(map(is_of_hydra, overrides)):
                 check_yaml(cfg, overrides)
             _check_knobs(cfg)

@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainer.config.keys import key_values
+from trainer.metrics.names import HIGHER_IS_BETTER
 from trainer.runs.index import Run
 from trainer.runs.ledger import ENDED, Event, Ledger
-
-# By metric; trainer.metrics, which measures them, imports torch.
-HIGHER_IS_BETTER = dict.fromkeys(("accuracy", "f1", "f1_macro", "top5", "auc", "r2"), True)
-HIGHER_IS_BETTER |= dict.fromkeys(("loss", "mse", "rmse", "mae"), False)
 
 
 class Spread(NamedTuple):
@@ -161,7 +158,7 @@ def _job(folder: Path, event: Event, values: dict[str, str]) -> Job:
 def _result(folder: Path, ended: str) -> tuple[dict[str, Any], dict[str, Any], str]:
     """Return a job's summary, its chosen options and what its f1 is, cached until the job ends again."""
     job = Run(folder)
-    return job.summary, job.names, job.f1
+    return job.summary, job.names, job.meaning.f1
 
 
 def _scale(job: Job) -> tuple[str, ...]:

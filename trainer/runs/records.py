@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trainer.metrics.names import RECORDED
+
 Kinds = Mapping[str, Callable[[Any], bool]]
-POSITIVE = "positive class"  # what f1 is of; older versions, where it was the macro average, recorded nothing
 LONGEST = 10_000  # characters of a text, and items of a list
 
 
@@ -55,10 +56,11 @@ def _commit(value: Any) -> bool:
     return isinstance(value, dict) and believed(value, {"commit": text, "dirty": flag}).keys() == value.keys()
 
 
+MEANING: Kinds = dict.fromkeys(RECORDED, lambda value: value in RECORDED.values())
 ENVIRONMENT: Kinds = {
     **dict.fromkeys(("time", "folder", "python", "platform", "processor", "device", "signature"), text),
     **dict.fromkeys(("num_cpus", "num_threads"), count),
-    "f1": lambda value: value == POSITIVE,
+    **MEANING,
     **dict.fromkeys(("packages", "names", "data"), table(text)),
     **dict.fromkeys(("git", "dltrain_git"), _commit),
     "command": texts,
@@ -77,7 +79,7 @@ EVENT: Kinds = {  # of sweep.jsonl
     **dict.fromkeys(("command", "overrides"), texts),
     **dict.fromkeys(("job", "jobs", "epoch", "configurations", "kept"), count),
     **dict.fromkeys(("seconds", "objective"), number),
-    "f1": lambda value: value == POSITIVE,
+    **MEANING,
     "samples": table(text),
     "values": table(texts),
     "higher_is_better": flag,

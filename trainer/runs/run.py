@@ -9,6 +9,7 @@ from typing import Any
 
 from trainer.errors import CheckpointError
 from trainer.files import read_json, read_yaml
+from trainer.metrics.names import Meaning
 from trainer.runs import records
 from trainer.runs.folder import MetricsFile, RunFolder
 from trainer.runs.lock import is_running
@@ -34,14 +35,14 @@ class Run:
         return [self.environment, *self.environment.get("resumed", [])][-1]
 
     @cached_property
-    def f1(self) -> str:
-        """Today's name of what this run calls `f1`: up to 0.1.0 that was the macro average."""
-        return "f1" if not self.environment or "f1" in self.environment else "f1_macro"
+    def meaning(self) -> Meaning:
+        """What names of metrics stand for in this run."""
+        return Meaning.of(self.environment)
 
     def _of_today(self, content: Any) -> Any:
         if isinstance(content, dict):
             return {self._of_today(key): self._of_today(value) for key, value in content.items()}
-        return re.sub(r"(^|/)f1$", rf"\1{self.f1}", content) if isinstance(content, str) else content
+        return re.sub(r"(^|/)f1$", rf"\1{self.meaning.f1}", content) if isinstance(content, str) else content
 
     @cached_property
     def summary(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from trainer.build import parts
-from trainer.build.training import metrics
+from trainer.build.metrics import metrics
 from trainer.config.keys import PATHS, literal, literals
 from trainer.config.schema import MISSING, Config
 from trainer.config.user_modules import allow_all, chosen_by
@@ -132,7 +132,7 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
     targets = described.targets().to(where)
     with from_elsewhere(found):
         loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
-    _, meter, _ = metrics(cfg, spec, found.f1)
+        _, meter, _ = metrics(cfg, spec, targets, found.meaning)
     built = model.eval(), loss, meter, where, autocast
     now = description.written(described)  # of an older run, with what was added since
     return Trained(found.folder, cfg, spec, *built, now, found.summary, notes)

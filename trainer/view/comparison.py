@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import count, product
 from typing import Any, NamedTuple
 
+from trainer.metrics.names import HIGHER_IS_BETTER
 from trainer.runs.diff import config, differing, place
 from trainer.runs.index import Run
-from trainer.runs.leaderboard import HIGHER_IS_BETTER
 from trainer.view.table import Column, can_say
 from trainer.view.words import cut, duration, number
 

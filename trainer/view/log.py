@@ -47,8 +47,6 @@ class RunLog:
         self.layers = layers_of(parts.model, parts.sample)
         self.board.describe(parts.model, parts.sample, self.layers, OmegaConf.to_yaml(cfg, resolve=True), where)
         metric = parts.best.monitor if parts.best.monitor != "loss" else parts.meter.names[-1]
-        if metric == "mse" and "rmse" in parts.meter.names:
-            metric = "rmse"  # in the target's units
         self.console = view.Console(cfg.epochs, parts.total_steps, metric)
         self.say = self.console.say
 
