@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from trainer.config.command_line import again, checked_sweep
 from trainer.config.keys import axis_values, is_of_hydra, key_of
 from trainer.config.launchers import BASIC
 from trainer.config.user_modules import chosen_by, names_user_module
-from trainer.errors import FileSystemError, SweepError
+from trainer.errors import ConfigError, FileSystemError, SweepError
 from trainer.metrics.names import RECORDED
 from trainer.runs import folder as run_folder
 from trainer.runs.leaderboard import Leaderboard
@@ -51,6 +51,9 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     folder, flags, as_started = resumed(flags)
     with chosen_by(stranger_sweep(folder) if folder and not trust else None):
         configs, overrides = checked_sweep(flags)
+        if axis := _folds([*configs.values()]):
+            flags = Namespace(**vars(flags) | {"overrides": [*flags.overrides, axis]})
+            configs, overrides = checked_sweep(flags)
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
         check_unchanged(folder, hashes, configs)
@@ -98,6 +101,19 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
             way.run(jobs, plan, share.at_once)
     _end(folder, plan, cfg)
     return folder
+
+
+def _folds(configs: Sequence[DictConfig]) -> str:
+    """Return the override that makes a job of each fold, if there are folds and none is chosen.
+
+    Raises:
+        ConfigError: jobs differ in the number of folds.
+    """
+    counts = {(cfg.folds, cfg.repeats) for cfg in configs}
+    if len(counts) > 1:
+        raise ConfigError("folds and repeats apply to the whole sweep; give each one value")
+    [(folds, repeats)] = counts
+    return f"fold=range(1,{folds * repeats + 1})" if folds > 1 and not any(cfg.fold for cfg in configs) else ""
 
 
 def _look_ahead(folder: Path, trial: Callable[[Path], Outlook], way: Course, at_once: int) -> None:
