@@ -11,8 +11,10 @@ from trainer.build.training import TrainingParts
 from trainer.config.user_modules import names_user_module
 from trainer.data import description
 from trainer.engine.baselines import baselines
+from trainer.engine.intervals import of_test
 from trainer.engine.loop import evaluate, fit
 from trainer.engine.stopping import Ending
+from trainer.engine.trace import KeepingMeter
 from trainer.errors import Halt, Halted, Stopped, never
 from trainer.files import write_json
 from trainer.runs.checkpoints import Store
@@ -111,17 +113,19 @@ def conclude(
 ) -> float:
     """Test the weights that validation chose, the first use of the test split; write the summary, then draw."""
     train_s, best, update = saver.trained_s, parts.best, parts.update
-    model, meter = saver.load_best(), log.test_meter()
+    model, meter = saver.load_best(), KeepingMeter(parts.meter)
     test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
+    around = of_test(meter, parts.data.test, parts.loss)
     floor = baselines(parts.data.train, parts.data.test, parts.spec, parts.loss, parts.meter)
     explain = getattr(model, "learned", None)
     learned = explain(parts.spec) if explain else {}
-    log.results(test, floor, learned)
+    log.results(test, around, floor, learned)
     summary = {
         "status": "finished",
         "names": dict(run.names),
         **best.about(),
         "test": test,
+        "test_interval": around.intervals,
         "baseline": floor[list(floor)[-1]],
         "baselines": floor,
         "epochs": saver.position.epoch - 1,

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.metrics.sums import Mean, Sums, exact
+from trainer.metrics.sums import Share, Sums, exact
 
 
 def classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
@@ -15,24 +15,24 @@ def classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
     return outputs.max(1).indices, true, outputs.shape[1]  # faster than argmax on a CPU
 
 
-class Accuracy(Mean):
+class Accuracy(Share):
     """Share of examples whose highest score is that of the true class."""
 
-    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
         predicted, true, _ = classes(outputs, targets)
-        return predicted == true
+        return [predicted == true, torch.ones_like(true)]
 
 
-class Top(Mean):
+class Top(Share):
     """Share of examples whose true class is among the `k` highest scores."""
 
     def __init__(self, k: int) -> None:
         super().__init__()
         self.k = k
 
-    def _values(self, outputs: Tensor, targets: Tensor) -> Tensor:
+    def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
         _, true, _ = classes(outputs, targets)
-        return (outputs.topk(self.k).indices == true[:, None]).any(1)
+        return [(outputs.topk(self.k).indices == true[:, None]).any(1), torch.ones_like(true)]
 
 
 class _Counts(Sums):
@@ -102,20 +102,18 @@ class BalancedAccuracy(_Counts):
         return _mean_where(hits / true, true)
 
 
-class Precision(_Counts):
+class Precision(_Counts, Share):
     """Share of the examples predicted as positive that are; 0 if there are none."""
 
-    def _value(self, sums: list[Tensor]) -> Tensor:
-        hits, predicted, _ = (counts[..., 1] for counts in sums)
-        return hits / predicted.clamp_min(1)
+    def _parts(self, sums: list[Tensor]) -> tuple[Tensor, Tensor]:
+        return sums[0][..., 1], sums[1][..., 1]
 
 
-class Recall(_Counts):
+class Recall(_Counts, Share):
     """Share of the positive examples that are predicted as positive; 0 if there are none."""
 
-    def _value(self, sums: list[Tensor]) -> Tensor:
-        hits, _, true = (counts[..., 1] for counts in sums)
-        return hits / true.clamp_min(1)
+    def _parts(self, sums: list[Tensor]) -> tuple[Tensor, Tensor]:
+        return sums[0][..., 1], sums[2][..., 1]
 
 
 class MCC(_Counts):

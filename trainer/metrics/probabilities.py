@@ -84,9 +84,12 @@ def _above(scores: Tensor, positive: Tensor) -> Callable[[Tensor], tuple[Tensor,
     ends = torch.cat([found[1:] != found[:-1], found.new_ones(1, dtype=torch.bool)]).nonzero()[:, 0]  # of equal scores
 
     def count(weights: Tensor) -> tuple[Tensor, Tensor]:
-        drawn = weights[:, order]
-        true, every = (drawn * is_positive).cumsum(1)[:, ends], drawn.cumsum(1)[:, ends]
-        return exact(F.pad(true, (1, 0))), exact(F.pad(every - true, (1, 0)))
+        drawn = weights.index_select(1, order)
+        true, every = (drawn * is_positive).cumsum(1), drawn.cumsum(1)
+        if len(ends) < len(order):
+            true, every = true.index_select(1, ends), every.index_select(1, ends)
+        counts = F.pad(true, (1, 0)), F.pad(every - true, (1, 0))
+        return counts if weights.is_floating_point() else (exact(counts[0]), exact(counts[1]))
 
     return count
 

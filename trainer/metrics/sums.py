@@ -26,11 +26,12 @@ class Metric(Protocol):
         """Return the metric over all of them, one number."""
 
 
-class Weighted(Metric, Protocol):
+class Weighted(Metric):
     """A metric that is known for any weights of the examples, such as how often each is drawn by a bootstrap."""
 
     def statistic(self, outputs: Tensor, targets: Tensor) -> Statistic:
         """Return the metric as a function of the examples' weights."""
+        raise NotImplementedError
 
 
 def exact(values: Tensor) -> Tensor:
@@ -60,7 +61,7 @@ class Sums(Weighted):
     def statistic(self, outputs: Tensor, targets: Tensor) -> Statistic:
         """Return the metric as a function of the examples' weights."""
         terms = [exact(term).reshape(len(term), -1) for term in self._terms(outputs, targets)]
-        return lambda weights: self._value([weights @ term for term in terms]).reshape(len(weights))
+        return lambda weights: self._value([weights @ term.to(weights.dtype) for term in terms]).reshape(len(weights))
 
     def _added(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
         return [exact(term).sum(0) for term in self._terms(outputs, targets)]
@@ -86,6 +87,23 @@ class Mean(Sums):
 
     def _value(self, sums: list[Tensor]) -> Tensor:
         return sums[0] / sums[1]
+
+
+class Share(Sums):
+    """The share of some examples for which something holds."""
+
+    def counted(self, outputs: Tensor, targets: Tensor) -> tuple[float, int]:
+        """Return the share, and the number of examples of which it is one."""
+        sums = self._added(outputs, targets)
+        return float(self._value(sums)), int(self._parts(sums)[1])
+
+    def _parts(self, sums: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return for how many examples it holds, and how many there are."""
+        return sums[0], sums[1]
+
+    def _value(self, sums: list[Tensor]) -> Tensor:
+        holds, count = self._parts(sums)
+        return holds / count.clamp_min(1)
 
 
 class Kept(Weighted):

@@ -62,6 +62,7 @@ class MedianAE(Kept):
             place = weights[:, order].cumsum(1)  # of the last copy of each error
             count = place[:, -1:].long()
             middle = torch.cat([(count + 1) // 2, count // 2 + 1], 1)  # two, or one twice
-            return errors[torch.searchsorted(place, middle.to(place.dtype))].mean(1)
+            found = torch.searchsorted(place, middle.to(place.dtype)).clamp_max(len(errors) - 1)
+            return torch.where(count[:, 0] > 0, errors[found].mean(1), torch.nan)
 
         return median

@@ -34,6 +34,11 @@ def number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 2**53) or value in ("nan", "inf", "-inf")
 
 
+def interval(value: Any) -> bool:
+    """Whether a value is a pair of numbers."""
+    return isinstance(value, list) and len(value) == 2 and all(map(number, value))
+
+
 def table(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Return whether a value maps text to values of one kind."""
     return lambda value: isinstance(value, dict) and all(map(text, value)) and all(map(kind, value.values()))
@@ -73,6 +78,7 @@ SUMMARY: Kinds = {
     "names": table(text),
     "higher_is_better": flag,
     "baselines": table(table(number)),
+    "test_interval": table(interval),
 }
 EVENT: Kinds = {  # of sweep.jsonl
     **dict.fromkeys(("event", "time", "hash", "error", "metric", "cwd", "signature"), text),

@@ -14,7 +14,7 @@ from trainer.runs import records
 from trainer.runs.folder import MetricsFile, RunFolder
 from trainer.runs.lock import is_running
 
-METRICS = ("best", "test", "baseline", "baselines", "monitor")  # entries of a summary
+METRICS = ("best", "test", "test_interval", "baseline", "baselines", "monitor")  # entries of a summary
 STATES = ("finished", "running", "interrupted", "pruned", "failed", "damaged")
 
 

@@ -36,10 +36,12 @@ def main(given: Settings) -> None:
         hint = nearest(key_of(others[0]), [*USAGE.settings, "data"])
         raise ConfigError(f"dltrain eval: {others[0]}: only the data of the run's config can be changed; {hint}")
 
+    from trainer.engine.intervals import of_test
     from trainer.engine.loop import evaluate
+    from trainer.engine.trace import KeepingMeter
     from trainer.trained import model as trained
     from trainer.trained.new_data import other_data, own_test
-    from trainer.view.console import Terminal, results_table, shown
+    from trainer.view.console import Terminal, results_tables, shown, with_bounds
 
     model = trained.load(given.values["run"], given.values["device"], trust=given.values["trust"] == "true")
     is_own = not any(line.startswith(("data=", "data.path=")) for line in given.overrides)
@@ -48,11 +50,14 @@ def main(given: Settings) -> None:
     else:
         title = " ".join(re.sub(r"^data[=.]", "", line) for line in given.overrides)
         batches, notes = other_data(model, given.overrides, given.config_dir)
-    found = evaluate(model.model, model.loss, batches, model.meter, autocast=model.autocast)
+    meter = KeepingMeter(model.meter)
+    found = evaluate(model.model, model.loss, batches, meter, autocast=model.autocast)
+    around = of_test(meter, batches, model.loss)
     before = {name: float(value) for name, value in model.summary.get("test", {}).items()} if is_own else {}
     different = [name for name in found if name in before and repr(before[name]) != repr(found[name])]  # nan equals nan
     if given.values["json"] == "true":
         content = {"run": str(model.folder), "data": title, "num_examples": batches.num_examples, "metrics": found}
+        content["intervals"] = around.intervals
         if is_own:
             content |= {"metrics_of_run": before, "equal": not different}
         print(json.dumps(finite(content)))
@@ -61,8 +66,10 @@ def main(given: Settings) -> None:
     print(f"data   {title}: {batches.num_examples:,} examples")
     for note in (*model.notes, *notes):
         print(f"       {note}")
-    rows = {"test, in the run": before, title: found} if before else {title: found}
-    Terminal().print(results_table(rows))
+    rows = {"test, in the run": before} if before else {}
+    terminal = Terminal()
+    tables = results_tables(rows | with_bounds(title, found, around.intervals), terminal.width)
+    terminal.print(*tables, *around.notes, sep="\n")
     for name in different:
         old, new = before[name], found[name]
         print(f"DIFFERS  {name}: {old} in the run, {new} now ({new - old:+.2g})")
