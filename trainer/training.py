@@ -20,6 +20,7 @@ from trainer.files import write_json
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
+from trainer.runs.index import is_sweep
 from trainer.runs.ledger import meaning_of
 from trainer.runs.resume import about_f1, check_data
 from trainer.runs.saver import Saver
@@ -140,6 +141,8 @@ def conclude(
         "learned": learned,
         "run_dir": str(run.path.absolute()),
     }
+    if is_sweep(run.path.parent) and best.monitor in around.draws:
+        write_json(run.draws, around.record(best.monitor))
     write_json(run.summary, summary)  # before drawing, so that the results are safe
     log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
     log.draw(model, meter)

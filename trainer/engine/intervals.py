@@ -5,7 +5,7 @@ Efron and Tibshirani (1993), An Introduction to the Bootstrap.
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,11 @@ class Uncertainty(NamedTuple):
     num: int = 0  # independent examples, or groups
     examples: str = ""  # fingerprint of rows and targets
     notes: tuple[str, ...] = ()  # on what has no interval, or a coarse one
+
+    def record(self, metric: str) -> dict[str, Any]:
+        """Return what the difference of this metric to another model's needs, in a few kilobytes."""
+        draws = [float(f"{value:.7g}") for value in self.draws[metric]]
+        return {"metric": metric, "num": self.num, "examples": self.examples, "draws": draws}
 
 
 def of_test(meter: KeepingMeter, test: BatchLoader, loss: Loss) -> Uncertainty:

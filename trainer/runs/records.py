@@ -34,9 +34,9 @@ def number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 2**53) or value in ("nan", "inf", "-inf")
 
 
-def interval(value: Any) -> bool:
-    """Whether a value is a pair of numbers."""
-    return isinstance(value, list) and len(value) == 2 and all(map(number, value))
+def numbers(value: Any) -> bool:
+    """Whether a value is a list of numbers."""
+    return isinstance(value, list) and len(value) <= LONGEST and all(map(number, value))
 
 
 def table(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -78,8 +78,9 @@ SUMMARY: Kinds = {
     "names": table(text),
     "higher_is_better": flag,
     "baselines": table(table(number)),
-    "test_interval": table(interval),
+    "test_interval": table(lambda value: numbers(value) and len(value) == 2),
 }
+DRAWS: Kinds = {"metric": text, "num": count, "examples": text, "draws": numbers}  # of a job's test metric
 EVENT: Kinds = {  # of sweep.jsonl
     **dict.fromkeys(("event", "time", "hash", "error", "metric", "cwd", "signature"), text),
     **dict.fromkeys(("command", "overrides"), texts),

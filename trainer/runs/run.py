@@ -51,6 +51,12 @@ class Run:
         return summary | {key: self._of_today(summary[key]) for key in METRICS if key in summary}
 
     @cached_property
+    def draws(self) -> dict[str, Any]:
+        """The bootstrap draws of a sweep's job: metric, num, examples, draws; empty for other runs."""
+        found = records.believed(read_json(self.files.draws), records.DRAWS)
+        return found if found.keys() == records.DRAWS.keys() else {}
+
+    @cached_property
     def config(self) -> dict[str, Any]:
         """The whole config, read as plain data.
 

@@ -138,12 +138,16 @@ class RunLog:
     ) -> None:
         """Show the results and their intervals next to the baselines, and the parameters of a linear model."""
         best = self.parts.best
-        rows = {f"validation, epoch {best.epoch}": best.metrics, **view.with_bounds("test", test, around.intervals)}
-        self.say(*view.results_tables({**rows, **floor}, self.console.terminal.width), *around.notes)
+        rows: dict[str, Mapping[str, float]] = {
+            f"validation, epoch {best.epoch}": best.metrics,
+            **view.with_bounds("test", test, around.intervals),
+            **floor,
+        }
+        self.say(*view.results_tables(rows, self.console.terminal.width), *around.notes)
         if learned:
             self.say(view.parameters_table(learned, self.parts.spec))
         with self._spared():  # one step on, so that resuming replaces it
-            self.board.end(self.parts.update.num_steps + 1, tagged(best=best.metrics, test=test))
+            self.board.end(self.parts.update.num_steps + 1, tagged(best=best.metrics, test=test), rows)
 
     def draw(self, model: nn.Module, meter: KeepingMeter) -> None:
         """Draw the pictures of the run and of the tested model, and close the board."""
