@@ -151,7 +151,7 @@ def test_every_task_has_its_metrics_and_every_metric_a_direction():
 def test_what_older_runs_meant_is_recorded_by_saying_nothing():
     assert Meaning.of({}) == Meaning.of(Meaning().record() | {"time": "now"}) == Meaning()
     older = Meaning.of({"time": "then"})
-    assert older == ("f1_macro", ("mse", "rmse", "mae", "r2"))
+    assert older == ("f1_macro", ("mse", "rmse", "mae", "r2"), False)
     assert Meaning.of(older.record() | {"time": "now"}) == older
     assert defaults("regression", 1, older)[0] == "mse"
 
@@ -182,6 +182,15 @@ def test_the_lower_loss_wins_among_equal_epochs_and_then_the_earlier_one():
     assert found == [True, False, True, False, False, True]
     assert not best.improved(7, {"accuracy": 0.9, "loss": 0.1})
     assert (best.epoch, best.epochs_without) == (6, 1)
+    older = Best("accuracy", higher_is_better=True, breaks_ties=False)
+    assert [older.improved(epoch, {"accuracy": 1.0, "loss": loss}) for epoch, loss in enumerate(losses, 1)] == [
+        True,
+        False,
+        False,
+        False,
+        False,
+        False,
+    ]
 
 
 def test_the_direction_comes_from_the_metric():

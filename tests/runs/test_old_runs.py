@@ -142,7 +142,7 @@ def test_a_new_job_of_an_old_sweep_measures_the_f1_of_its_other_jobs(dltrain):
     ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events if event.get("job") != 1))
     shutil.rmtree("sweep/1")
     make_old(Path("sweep/0"))
-    leaderboard._result.cache_clear()  # of this process, which has not written that
+    leaderboard._run.cache_clear()  # of this process, which has not written that
 
     resumed = dltrain("-m", "resume=sweep")
     assert resumed.code == 0, resumed.err

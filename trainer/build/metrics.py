@@ -57,7 +57,8 @@ def metrics(cfg: DictConfig, spec: DataSpec, targets: Tensor, meaning: Meaning =
     in_units = spec.in_units if spec.task == "regression" else None
     # Others need all examples: expensive for the large split, and training outputs come from changing weights.
     streaming: dict[str, Metric] = {name: METRICS[name]() for name, m in measured.items() if isinstance(m, Sums)}
-    return Meter(streaming, in_units), Meter(measured, in_units), Best(monitor, bool(directions[monitor]), [*measured])
+    best = Best(monitor, bool(directions[monitor]), [*measured], meaning.breaks_ties)
+    return Meter(streaming, in_units), Meter(measured, in_units), best
 
 
 def _today(name: object, meaning: Meaning) -> str:

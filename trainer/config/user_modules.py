@@ -116,7 +116,8 @@ def _targets(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield what each slot names, and each metric of the user's own: `module.name`, or settings with a `_target_`."""
     yield from ((slot, cfg[slot].get("_target_")) for slot in SLOTS)
     metrics = cfg["metrics"]
-    for entry in metrics if isinstance(metrics, Sequence) and not isinstance(metrics, str) else [metrics]:
+    are_several = isinstance(metrics, Sequence) and not isinstance(metrics, str)
+    for entry in (metrics[place] for place in range(len(metrics))) if are_several else [metrics]:
         target = entry.get("_target_") if isinstance(entry, Mapping) else entry
         if "." in str(target):
             yield "metrics", target

@@ -76,13 +76,15 @@ class Meter:
 
 
 class Best:
-    """The best epoch by one validation metric of `names`, and of equal ones by the loss.
+    """The best epoch by one validation metric of `names` and, if it `breaks_ties`, of equal ones by the loss.
 
     NaN is never best and never an improvement.
     """
 
-    def __init__(self, monitor: str, higher_is_better: bool, names: Collection[str] = ()) -> None:
-        self.monitor, self.names = monitor, names
+    def __init__(
+        self, monitor: str, higher_is_better: bool, names: Collection[str] = (), breaks_ties: bool = True
+    ) -> None:
+        self.monitor, self.names, self.breaks_ties = monitor, names, breaks_ties
         self.sign = 1.0 if higher_is_better else -1.0
         self.metrics: dict[str, float] = {}
         self.epoch = 0
@@ -107,7 +109,7 @@ class Best:
         self.metrics = of_today(self.metrics, self.names)
 
     def improved(self, epoch: int, metrics: dict[str, float]) -> bool:
-        """Record an epoch and return whether it is the best so far; the earlier one wins if the loss is equal too."""
+        """Record an epoch and return whether it is the best so far; the earlier one wins a tie of all."""
         now, before = self._rank(metrics), self._rank(self.metrics)
         better = math.isnan(before[0]) or now > before
         if better:
@@ -116,4 +118,4 @@ class Best:
         return better
 
     def _rank(self, metrics: Mapping[str, float]) -> tuple[float, float]:
-        return self.sign * metrics.get(self.monitor, math.nan), -metrics.get("loss", math.nan)
+        return self.sign * metrics.get(self.monitor, math.nan), -metrics.get("loss", math.nan) * self.breaks_ties

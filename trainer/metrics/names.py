@@ -24,14 +24,15 @@ DEFAULTS = {  # what `auto` stands for; the first is monitored
     "multiclass": ("accuracy", "f1_macro"),
 }
 MANY = 10  # classes; with more of them, top5 is reported too
-RECORDED = {"f1": "positive class", "regression": "rmse first"}  # by what starts; 0.1.0 recorded neither
+RECORDED = {"f1": "positive class", "best": "by rmse, ties by loss"}  # by what starts; 0.1.0 recorded neither
 
 
 class Meaning(NamedTuple):
-    """What names stood for when a run or sweep started."""
+    """What names and the best epoch were when a run or sweep started; the defaults are today's."""
 
     f1: str = "f1"  # up to 0.1.0 what f1_macro is today
     regression: tuple[str, ...] = DEFAULTS["regression"]  # up to 0.1.0 mse came first
+    breaks_ties: bool = True  # by the loss; up to 0.1.0 the first of equal epochs was the best
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> "Meaning":
@@ -39,13 +40,14 @@ class Meaning(NamedTuple):
         found = cls()
         if entry and "f1" not in entry:
             found = found._replace(f1="f1_macro")
-        if entry and "regression" not in entry:
-            found = found._replace(regression=("mse", *found.regression))
+        if entry and "best" not in entry:
+            found = found._replace(regression=("mse", *found.regression), breaks_ties=False)
         return found
 
     def record(self) -> dict[str, str]:
         """Return the entries from which `of` returns this again."""
-        return {key: RECORDED[key] for key, now in Meaning()._asdict().items() if getattr(self, key) == now}
+        is_todays = {"f1": self.f1 == "f1", "best": self.breaks_ties}
+        return {key: RECORDED[key] for key in RECORDED if is_todays[key]}
 
 
 def available(task: str, num_outputs: int) -> list[str]:
