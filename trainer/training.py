@@ -17,6 +17,7 @@ from trainer.engine.stopping import Ending
 from trainer.engine.trace import KeepingMeter
 from trainer.errors import Halt, Halted, Stopped, never
 from trainer.files import write_json
+from trainer.runs import tested
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
@@ -117,6 +118,8 @@ def conclude(
     model, meter = saver.load_best(), KeepingMeter(parts.meter)
     test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
     around = of_test(meter, parts.data.test, parts.loss)
+    if meter.is_whole:
+        tested.write(run.tested, tested.seen(meter, parts.data.test))
     floor = baselines(parts.data.train, parts.data.test, parts.spec, parts.loss, parts.meter)
     explain = getattr(model, "learned", None)
     learned = explain(parts.spec) if explain else {}

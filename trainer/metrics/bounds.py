@@ -22,6 +22,11 @@ def percentiles(draws: Sequence[float], num: int) -> Interval | None:
     return _quantile(finite, tail), _quantile(finite, 1 - tail)
 
 
+def mean_draws(draws: Sequence[Sequence[float]]) -> list[float]:
+    """Return the mean of several metrics in each draw."""
+    return [sum(draw) / len(draws) for draw in zip(*draws, strict=False)]
+
+
 def wilson(share: float, num: int) -> Interval:
     """Return Wilson's interval of a share of `num` examples, which holds near 0 and 1 too (Wilson 1927)."""
     middle, half = share + Z**2 / (2 * num), Z * math.sqrt(share * (1 - share) / num + Z**2 / (4 * num**2))

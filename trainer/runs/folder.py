@@ -40,6 +40,7 @@ class RunFolder:
     metrics = Inside("metrics.csv")
     summary = Inside("summary.json")
     draws = Inside("test_draws.json")
+    tested = Inside("test.safetensors")
     checkpoints = Inside("checkpoints")
     weights = Inside("checkpoints/best/model.safetensors")
     tensorboard = Inside("tensorboard")
@@ -97,7 +98,7 @@ class RunFolder:
     def forget(self) -> None:
         """Delete a failed run's outputs so that it can start over. The log is kept."""
         remove(self.tensorboard, self.metrics, self.checkpoints, self.plots)
-        remove(self.config, self.environment, self.summary, self.draws)
+        remove(self.config, self.environment, self.summary, self.draws, self.tested)
 
 
 def create(folder: Path) -> Path:

@@ -5,7 +5,7 @@ Nothing here imports torch.
 
 from collections.abc import Sequence
 
-from trainer.metrics.bounds import Interval, percentiles
+from trainer.metrics.bounds import Interval, mean_draws, percentiles
 from trainer.runs.leaderboard import Group, Job, Row
 
 
@@ -46,7 +46,7 @@ def _examples(job: Job) -> str:
 
 def _percentiles(draws: Sequence[Sequence[float]], jobs: Sequence[Job]) -> Interval | None:
     """Return the interval of the mean over jobs, whose draws `draws` has."""
-    means = [sum(draw) / len(draws) for draw in zip(*draws, strict=False)]
+    means = mean_draws(draws)
     if means and min(means) == max(means):
         return means[0], means[0]  # such as 0, where two models predict the same
     return percentiles(means, min(job.draws["num"] for job in jobs))

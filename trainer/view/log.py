@@ -138,11 +138,8 @@ class RunLog:
     ) -> None:
         """Show the results and their intervals next to the baselines, and the parameters of a linear model."""
         best = self.parts.best
-        rows: dict[str, Mapping[str, float]] = {
-            f"validation, epoch {best.epoch}": best.metrics,
-            **view.with_bounds("test", test, around.intervals),
-            **floor,
-        }
+        tested = view.with_bounds("test", test, around.intervals)
+        rows = [(f"validation, epoch {best.epoch}", best.metrics), *tested, *floor.items()]
         self.say(*view.results_tables(rows, self.console.terminal.width), *around.notes)
         if learned:
             self.say(view.parameters_table(learned, self.parts.spec))

@@ -80,10 +80,10 @@ def layers(rows: Sequence[Layer]) -> str:
     return _table(("layer", "kind", "output", "parameters"), body)
 
 
-def results(rows: Mapping[str, Mapping[str, float]]) -> str:
+def results(rows: Sequence[tuple[str, Mapping[str, float]]]) -> str:
     """Return the results table as Markdown, a column per metric."""
-    names = [*dict.fromkeys(name for row in rows.values() for name in row)]
-    body = [[title, *(number(row[name]) if name in row else "" for name in names)] for title, row in rows.items()]
+    names = [*dict.fromkeys(name for _, values in rows for name in values)]
+    body = [[title, *(number(values[name]) if name in values else "" for name in names)] for title, values in rows]
     return _table(["", *names], body)
 
 

@@ -61,7 +61,7 @@ class Basic(Board):
         """Flush everything to disk."""
         self.writer.flush()
 
-    def end(self, step: int, results: Mapping[str, float], rows: Mapping[str, Mapping[str, float]]) -> None:
+    def end(self, step: int, results: Mapping[str, float], rows: Sequence[tuple[str, Mapping[str, float]]]) -> None:
         """Write the final results for the hyperparameters and as a table, and flush."""
         self.scalars(step, results)
         self.writer.add_text("results", summaries.results(rows), step)
