@@ -83,7 +83,7 @@ def test_few_times_are_divided_as_evenly_as_they_can_be():
     assert (train, val, test) == ([*range(1980, 1985)], [1985], [1986, 1987])
     tested = [Division(0.1, fold=Fold(number, 3)).parts(years, time=years)[2] for number in range(3)]
     assert [years[test].unique().tolist() for test in tested] == [[1982, 1983], [1984, 1985], [1986, 1987]]
-    with pytest.raises(DataError, match="validation split is empty: 800 examples in 2 times"):
+    with pytest.raises(DataError, match="train split is empty: 800 examples in 2 times"):
         Division(0.1, 0.2).parts(years, time=years % 2)
 
 
