@@ -3,9 +3,9 @@
     DLTRAIN_DATA=... python benchmarks/folds.py             # all of them, about ten minutes on two cores
     DLTRAIN_DATA=... python benchmarks/folds.py pima iris   # only these; the others as last measured
 
-Each network is one command line, `dltrain ... folds=5`. scikit-learn's models get the same folds: they are fitted to all
-rows outside a fold, as `cross_val_score` does, with the numbers that dltrain's encoder makes of the training rows. The
-linear models by L-BFGS, trained on all rows outside a fold too (data.val_fraction=0), are checked against scikit-learn's.
+Each network is one command line, `dltrain ... folds=5`. scikit-learn's models get the same folds: they are fitted to
+all rows outside a fold, as `cross_val_score` does, with the numbers that dltrain's encoder makes of the training rows.
+The linear models by L-BFGS, trained on all of these rows too (data.val_fraction=0), are checked against its own.
 """
 
 from __future__ import annotations
