@@ -34,6 +34,8 @@ def metrics(cfg: DictConfig, spec: DataSpec, targets: Tensor, meaning: Meaning =
     """
     valid = available(spec.task, spec.out_features)
     given: Any = OmegaConf.to_object(cfg.metrics) if OmegaConf.is_config(cfg.metrics) else cfg.metrics
+    if isinstance(given, dict):
+        raise ConfigError("metrics: expected names or a list, as in metrics=[auto,{_target_:mymodule.myfunction}]")
     measured: dict[str, Metric] = {}
     directions: dict[str, bool | None] = {**HIGHER_IS_BETTER}
     for entry in given if isinstance(given, list) else [given]:

@@ -55,7 +55,9 @@ class Run:
     def draws(self) -> dict[str, Any]:
         """The bootstrap draws of a sweep's job: metric, num, examples, draws; empty for other runs."""
         found = records.believed(read_json(self.files.draws), records.DRAWS)
-        return found if found.keys() == records.DRAWS.keys() else {}
+        if found.keys() != records.DRAWS.keys():
+            return {}
+        return found | {"draws": [float(value) for value in found["draws"]]}  # NaN is text there
 
     @cached_property
     def config(self) -> dict[str, Any]:
