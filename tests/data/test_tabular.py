@@ -585,7 +585,7 @@ def test_pima_matches_published_facts(real_data):
 
 def test_the_linear_model_on_boston_equals_the_closed_form(real_data, dltrain):
     outcome = dltrain("data=boston", f"data.root={real_data}", "model=linear", "optim=lbfgs", "data.batch_size=full")
-    assert outcome.summary["test"]["mse"] == pytest.approx(outcome.summary["baseline"]["mse"], rel=1e-3)
+    assert outcome.summary["test"]["rmse"] == pytest.approx(outcome.summary["baseline"]["rmse"], rel=1e-3)
     assert len(outcome.summary["learned"]["w"]) == 13
 
 
