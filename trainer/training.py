@@ -1,11 +1,14 @@
 """Train one run: build its parts, follow the loop's reports, record the results."""
 
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from trainer.build import training
 from trainer.build.training import TrainingParts
@@ -13,25 +16,29 @@ from trainer.config.targets import LOADER_KEYS
 from trainer.config.user_modules import names_user_module
 from trainer.data import description
 from trainer.engine.baselines import baselines, best_of
+from trainer.engine.calibration import Calibrated, decision
+from trainer.engine.intervals import of_test
 from trainer.engine.loop import evaluate, fit
 from trainer.engine.stopping import Ending
 from trainer.engine.trace import KeepingMeter
 from trainer.errors import Halt, Halted, Stopped, never
 from trainer.files import write_json
+from trainer.metrics.classes import cut_at
 from trainer.runs import tested
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
-from trainer.runs.ledger import f1_of
-from trainer.runs.records import POSITIVE
+from trainer.runs.index import is_sweep
+from trainer.runs.ledger import meaning_of
 from trainer.runs.resume import about_f1, check_data, values_of
 from trainer.runs.saver import Saver
 from trainer.runs.shared import Measured, shared
-from trainer.runs.tested import Tested
 from trainer.runs.trust import signature
 from trainer.view import pictures
 from trainer.view.advice import advice, beaten
 from trainer.view.log import RunLog
+
+DECIDE_BASELINES = ("data.", "loss.", "metrics", "threshold")  # how settings start that make a difference to them
 
 
 def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
@@ -45,12 +52,12 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
         Halted: `halt` returned true.
     """
     pictures.check(cfg.plots)  # a wrong name is reported before any data is read
-    f1 = f1_of(run.path)
-    warnings = about_f1(f1, cfg)
+    meaning = meaning_of(run.path)
+    warnings = about_f1(meaning.f1, cfg)
     store = Store(run.checkpoints, cfg.checkpoint.keep)
     checkpoint = store.newest(say=warnings.append)
 
-    parts = training.assemble(cfg, f1)
+    parts = training.assemble(cfg, meaning)
     store.data = description.dumps(parts.spec, parts.data.train.targets)
     where = begin(cfg, run, parts, resumes=checkpoint is not None)
     log = RunLog(cfg, run, parts, where, resumes_at=checkpoint.about["step"] + 1 if checkpoint else None)
@@ -104,7 +111,7 @@ def begin(cfg: DictConfig, run: RunFolder, parts: TrainingParts, resumes: bool) 
     if resumes:
         check_data(run.path, data, cfg.changed_data)
     where = environment(run.command, str(parts.device)) | {"names": dict(run.names), "data": data}
-    where |= {"num_threads": torch.get_num_threads()} | ({"f1": POSITIVE} if f1_of(run.path) == "f1" else {})
+    where |= {"num_threads": torch.get_num_threads()} | meaning_of(run.path).record()
     config = OmegaConf.to_yaml(cfg, resolve=True)
     if names_user_module(cfg):
         where |= signature(list(run.command), config)
@@ -118,15 +125,18 @@ def conclude(
 ) -> float:
     """Test the weights that validation chose, the first use of the test split; write the summary, then draw."""
     train_s, best, update = saver.trained_s, parts.best, parts.update
-    model, meter = saver.load_best(), KeepingMeter(parts.meter)
-    test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
+    model = saver.load_best()
+    floor, notes = floor_of(cfg, run, parts)  # before the model's temperature and threshold are chosen
+    parts, tested_model = _decided(cfg, parts, model, log, saver.store)
+    log.parts = parts
+    meter = KeepingMeter(parts.meter)
+    test = evaluate(tested_model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
+    around = of_test(meter, parts.data.test, parts.loss)
     if meter.is_whole:
-        outputs, targets = meter.outputs()
-        tested.write(run.tested, Tested(outputs, targets, parts.data.test.rows[: len(targets)]))
-    floor, notes = floor_of(cfg, run, parts)
+        tested.write(run.tested, tested.seen(meter, parts.data.test))
     explain = getattr(model, "learned", None)
     learned = explain(parts.spec) if explain else {}
-    log.results(test, floor, learned)
+    log.results(test, around, floor, learned)
     notes += beaten(cfg, run.names, parts.spec.kind, best, test, floor, saver.position.epoch - 1)
     log.say(*(f"baselines     {note}" for note in notes))
     summary = {
@@ -134,6 +144,8 @@ def conclude(
         "names": dict(run.names),
         **best.about(),
         "test": test,
+        "test_interval": around.intervals,
+        **({"threshold": parts.spec.threshold} if parts.spec.task == "binary" else {}),
         "baseline": floor.get(best_of(floor, best), {}),
         "baselines": floor,
         "epochs": saver.position.epoch - 1,
@@ -148,10 +160,29 @@ def conclude(
         "learned": learned,
         "run_dir": str(run.path.absolute()),
     }
+    if is_sweep(run.path.parent) and best.monitor in around.draws:
+        write_json(run.draws, around.record(best.monitor))
     write_json(run.summary, summary)  # before drawing, so that the results are safe
     log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
     log.draw(model, meter)
     return best.metrics[best.monitor]
+
+
+def _decided(
+    cfg: DictConfig, parts: TrainingParts, model: nn.Module, log: RunLog, store: Store
+) -> tuple[TrainingParts, nn.Module]:
+    """Choose temperature and threshold on the validation split, and keep them with the best weights."""
+    if cfg.calibrate in ("off", False) and cfg.threshold != "auto":
+        return parts, model
+    meter = KeepingMeter(parts.meter)
+    evaluate(model, parts.loss, parts.data.val, meter, autocast=parts.autocast)
+    chosen = decision(*meter.outputs(), str(cfg.calibrate), cfg.threshold, cfg.miss_cost)
+    log.say(*chosen.notes)
+    spec = replace(parts.spec, threshold=chosen.threshold)
+    store.describe_best(description.dumps(spec, parts.data.train.targets, chosen.temperature))
+    measured = copy.deepcopy(parts.meter)
+    cut_at(measured.metrics.values(), chosen.threshold)
+    return replace(parts, spec=spec, meter=measured), Calibrated(model, chosen.temperature).eval()
 
 
 def floor_of(cfg: DictConfig, run: RunFolder, parts: TrainingParts) -> Measured:
@@ -159,7 +190,7 @@ def floor_of(cfg: DictConfig, run: RunFolder, parts: TrainingParts) -> Measured:
     if cfg.baselines in ("off", False):
         return {}, []
     train, _, test = parts.data
-    settings = {key: value for key, value in values_of(cfg).items() if key.startswith(("data.", "loss."))}
+    settings = {key: value for key, value in values_of(cfg).items() if key.startswith(DECIDE_BASELINES)}
     key = {
         "data": description.fingerprints(parts.data),
         "settings": {name: value for name, value in settings.items() if name.removeprefix("data.") not in LOADER_KEYS},

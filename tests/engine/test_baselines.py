@@ -21,7 +21,7 @@ from trainer.engine.baselines import baselines, best_of
 from trainer.engine.meter import Best, Meter
 from trainer.engine.ngrams import Ngrams
 from trainer.losses import auto
-from trainer.metrics import METRICS
+from trainer.metrics.built_in import METRICS
 
 RNG = np.random.default_rng(0)
 TEXTS = ["".join(RNG.choice([*"abcde "], size)).strip() or "a" for size in RNG.integers(1, 12, 300)]

@@ -39,6 +39,7 @@ class RunFolder:
     config = Inside("config.yaml")
     metrics = Inside("metrics.csv")
     summary = Inside("summary.json")
+    draws = Inside("test_draws.json")
     tested = Inside("test.safetensors")
     errors = Inside("errors.csv")
     checkpoints = Inside("checkpoints")
@@ -88,7 +89,7 @@ class RunFolder:
         self.has_begun = True
         if not resumes:
             remove(self.tensorboard, self.metrics)  # left by a run that ended before its first checkpoint
-        remove(self.summary, self.errors)
+        remove(self.summary, self.draws, self.errors)
         first = read_json(self.environment)
         if first:
             environment = first | {"resumed": [*first.get("resumed", []), environment]}
@@ -98,7 +99,7 @@ class RunFolder:
     def forget(self) -> None:
         """Delete a failed run's outputs so that it can start over. The log is kept."""
         remove(self.tensorboard, self.metrics, self.checkpoints, self.plots)
-        remove(self.config, self.environment, self.summary, self.tested, self.errors)
+        remove(self.config, self.environment, self.summary, self.draws, self.tested, self.errors)
 
 
 def create(folder: Path) -> Path:

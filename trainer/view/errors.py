@@ -29,7 +29,7 @@ def worst(outcome: Outcome, most: int) -> tuple[Tensor, int]:
         error = (outcome.outputs.double() - outcome.targets.double()).abs().flatten()
         return error.argsort(descending=True, stable=True)[:most], len(error)
     chances, true = probabilities(outcome.outputs), outcome.true_classes
-    wrong = chances.argmax(1) != true
+    wrong = outcome.spec.chosen(chances) != true
     chance = chances.gather(1, true[:, None])[:, 0]
     if wrong.any():
         chance = chance.where(wrong, 2.0)
@@ -88,7 +88,7 @@ def _judged(outcome: Outcome, index: Tensor) -> tuple[list[list[object]], list[s
             "error",
         ]
     chances, true, names = probabilities(outputs), outcome.true_classes[index], outcome.class_names
-    predicted = chances.argmax(1)
+    predicted = outcome.spec.chosen(chances)
     pair = [chances.gather(1, classes[:, None])[:, 0] for classes in (true, predicted)]
     numbers = torch.stack([*pair, -pair[0].log()], 1).tolist()
     classes = zip(true.tolist(), predicted.tolist(), strict=True)

@@ -72,7 +72,10 @@ def mistakes(outcome: Outcome) -> style.Figure | None:
     names, captions = outcome.class_names, []
     chances, places = probabilities(outcome.outputs)[index], places_of(outcome.data.test, index)
     for true, chance, place in zip(outcome.true_classes[index].tolist(), chances, places, strict=True):
-        both = (f"{style.short(names[c], 11)}: {100 * chance[c]:.1f} %" for c in (true, int(chance.argmax())))
+        both = (
+            f"{style.short(names[c], 11)}: {100 * chance[c]:.1f} %"
+            for c in (true, int(outcome.spec.chosen(chance[None])))
+        )
         end = Path(place).stem[-PLACE:]  # of a file name, it tells more than the start
         captions.append("\n".join([*both, end]))
     columns = min(COLUMNS, max(4, len(index)))
