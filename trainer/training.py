@@ -137,7 +137,7 @@ def conclude(
     explain = getattr(model, "learned", None)
     learned = explain(parts.spec) if explain else {}
     log.results(test, around, floor, learned)
-    notes += beaten(cfg, run.names, parts.spec.kind, best, test, floor, saver.position.epoch - 1)
+    notes += beaten(cfg, run.names, parts.spec.kind, best, test, around.intervals, floor, saver.position.epoch - 1)
     log.say(*(f"baselines     {note}" for note in notes))
     summary = {
         "status": "finished",

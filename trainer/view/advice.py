@@ -57,12 +57,14 @@ def beaten(
     kind: str,
     best: Best,
     test: Mapping[str, float],
+    intervals: Mapping[str, tuple[float, float]],
     floor: Floor,
     epochs: int,
 ) -> list[str]:
     """Return a line if a model that was trained for `epochs` loses to a baseline on the test split, with what to try.
 
-    `floor` maps baselines to their metrics, the constant prediction first; the monitored metric decides.
+    `intervals` are those of the `test` metrics, and `floor` maps baselines to theirs, the constant prediction first;
+    the monitored metric decides.
     """
     strongest = best_of(floor, best)
     if not strongest:
@@ -73,8 +75,10 @@ def beaten(
         return []
     if theirs != constant and (ours - constant) / (theirs - constant) > EQUAL:
         return []
-    cures = [*_cures(cfg, names.get("model", ""), kind, best.epoch, epochs)]
-    return [f"{strongest} is better: test {metric} {number(theirs)} against {number(ours)}; try {' or '.join(cures)}"]
+    low, high = intervals.get(metric, (ours, ours))
+    chance = ", within its 95 % interval" if low <= theirs <= high else ""
+    cures = " or ".join(_cures(cfg, names.get("model", ""), kind, best.epoch, epochs))
+    return [f"{strongest} is better: test {metric} {number(theirs)} against {number(ours)}{chance}; try {cures}"]
 
 
 def _cures(cfg: DictConfig, model: str, kind: str, best_epoch: int, epochs: int) -> Iterator[str]:
