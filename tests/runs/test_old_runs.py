@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from resuming import different, end_of
 from safetensors.torch import load_file
 
@@ -172,3 +173,44 @@ def test_f1_of_an_old_run_of_two_classes_is_the_macro_average_it_was(dltrain):
     assert dltrain(*command, "hydra.run.dir=new").code == 0
     names = set(Run(Path("new")).metrics("test"))
     assert names == {"loss", "accuracy", "f1", "auc"}
+
+
+OLDER = {  # how an older version's settings of data=csv differ from today's, and whether that is said
+    "other settings": ({"missing": None, "header": None, "keep": []}, False),
+    "another default": ({"missing": "error"}, True),
+}
+
+
+@pytest.mark.parametrize("case", OLDER)
+def test_a_sweep_resumes_where_settings_came_went_or_changed_their_default_since(dltrain, case):
+    differ, is_said = OLDER[case]
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
+    command = ["data=csv", "data.path=t.csv", "data.target=y", "model=linear,mlp", "epochs=1", "tensorboard=off"]
+    assert dltrain("-m", *command, "hydra.sweep.dir=sweep").code == 0
+    before = [row | {"seconds": ""} for row in rows_of("sweep/leaderboard.csv")]
+    config, ledger = OmegaConf.load("sweep/0/config.yaml"), Path("sweep/sweep.jsonl")
+    config.data = {**config.data, **differ}
+    for name in [name for name, value in differ.items() if value is None]:
+        del config.data[name]
+    OmegaConf.save(config, "sweep/0/config.yaml")
+    events = [json.loads(line) for line in ledger.read_text().splitlines()]
+    for line in events[0]["samples"]:
+        cfg, _ = checked(line.split())
+        cfg.data = config.data
+        events[0]["samples"][line] = config_hash(cfg)
+    ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events if event.get("job") != 1))
+    shutil.rmtree("sweep/1")
+    leaderboard._result.cache_clear()  # of this process, which has not written that
+
+    resumed = dltrain("-m", "resume=sweep")
+    assert resumed.code == 0, resumed.err
+    assert ('kept     data.missing="error", which the sweep has' in resumed.out) == is_said
+    assert OmegaConf.load("sweep/1/config.yaml").data.missing == ("error" if is_said else "auto")
+    assert [row | {"seconds": ""} for row in rows_of("sweep/leaderboard.csv")] == before
+    assert "all 2 jobs have ended" in dltrain("-m", "resume=sweep").out
+
+    OmegaConf.update(cfg, "data.missing", "drop", force_add=True)  # of one of the two jobs alone: no default
+    events[0]["samples"][line] = config_hash(cfg)
+    ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events if event.get("job") != 1))
+    refused = dltrain("-m", "resume=sweep")
+    assert (refused.code, "means something else now" in refused.err) == (4, True)

@@ -32,7 +32,7 @@ from trainer.sweeps.plan import FOLDER, Course, Grid, course
 from trainer.sweeps.pool import Workers
 from trainer.sweeps.preflight import preflight
 from trainer.sweeps.process import context
-from trainer.sweeps.resume import check_unchanged, config_hash, resumed, started_elsewhere
+from trainer.sweeps.resume import as_started, config_hash, resumed, started_elsewhere
 from trainer.sweeps.workers import in_words, workers
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.table import report
@@ -48,13 +48,14 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     """
     context()  # starts seconds of imports in the background
     trust = "trust=true" in flags.overrides
-    folder, flags, as_started = resumed(flags)
+    folder, flags, changed = resumed(flags)
     with chosen_by(stranger_sweep(folder) if folder and not trust else None):
-        configs, overrides = checked_sweep(flags)
+        configs, overrides, kept = as_started(folder, flags) if folder else (*checked_sweep(flags), [])
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
-        check_unchanged(folder, hashes, configs)
-        for line in about_f1(Ledger(folder).f1, cfg):
+        flags.overrides += kept
+        changed |= dict.fromkeys(map(key_of, kept), "")
+        for line in (*(f"kept     {line}, which the sweep has" for line in kept), *about_f1(Ledger(folder).f1, cfg)):
             print(line, flush=True)
     given = [key_of(line) for line in overrides]
     axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
@@ -85,7 +86,7 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
         cfg.sweep.retry,
         str(cfg.sweep.prune),
         cfg.sweep.factor,
-        as_started,
+        changed,
     )
     with lock(folder), _full_disk_in_a_line(folder):
         ledger = Ledger(folder)
