@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-for name in ("CI", "JPY_PARENT_PID"):  # set by CI and notebooks, where no terminal redraws lines
-    os.environ.pop(name, None)
+if {"CI", "JPY_PARENT_PID"} & {*os.environ}:  # where no terminal redraws lines
+    os.environ.pop("CI", None)
+    os.environ.pop("JPY_PARENT_PID", None)
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # the workers share the cores
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer import errors
-from trainer.config.keys import flat, key_of, quoted
+from trainer.config.keys import flat, key_of, key_values, quoted
 from trainer.errors import ConfigError, naming
 from trainer.files import write_text
 from trainer.runs import index
@@ -108,6 +108,8 @@ def train(*words: str, **settings: Any) -> Run:
 
     with undisturbed():
         flags, command = _understood(words, settings)
+        if {"folds", "fold"} & {*(given := key_values(flags.overrides))} == {"folds"} and given["folds"] != "1":
+            raise ConfigError("folds= are several runs; trainer.sweep trains them and returns their table")
         if not (folder := start(flags, command)):
             raise ConfigError("dry_run: one batch went through everything, and there is no run to return")
         return Run(folder.absolute())

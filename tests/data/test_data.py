@@ -5,7 +5,8 @@ import torch
 
 from trainer import data
 from trainer.data import synthetic, tensors
-from trainer.data.tensors import Examples, TensorLoader, split, splits_of
+from trainer.data.division import Division
+from trainer.data.tensors import Examples, TensorLoader, splits_of
 from trainer.errors import DataError
 
 FRACTIONS = {"val_fraction": 0.1, "test_fraction": 0.2}
@@ -27,7 +28,7 @@ def order(loader):
 
 def test_a_split_of_thousands_of_classes_is_quick_and_takes_each_apart():
     labels = torch.arange(60_000) % 6000
-    train, val, test = (labels[part].bincount() for part in split(labels, **FRACTIONS, seed=0, stratify=True))
+    train, val, test = (labels[part].bincount() for part in Division(**FRACTIONS).parts(labels))
     assert (train == 7).all()
     assert (val == 1).all()
     assert (test == 2).all()
@@ -35,7 +36,7 @@ def test_a_split_of_thousands_of_classes_is_quick_and_takes_each_apart():
 
 def test_a_split_is_a_partition_with_each_class_in_proportion():
     labels = torch.tensor([0] * 600 + [1] * 300 + [2] * 100)
-    parts = split(labels, val_fraction=0.1, test_fraction=0.2, seed=3, stratify=True)
+    parts = Division(seed=3).parts(labels)
     assert sorted(torch.cat(parts).tolist()) == list(range(1000))
     for part, share in zip(parts, (0.7, 0.1, 0.2), strict=True):
         assert torch.bincount(labels[part]).tolist() == [share * 600, share * 300, share * 100]
@@ -43,20 +44,19 @@ def test_a_split_is_a_partition_with_each_class_in_proportion():
 
 def test_a_split_depends_on_its_seed():
     labels = torch.zeros(100)
-    options = {"val_fraction": 0.1, "test_fraction": 0.2, "stratify": False}
-    first, same, other = (split(labels, seed=seed, **options)[0] for seed in (1, 1, 2))
+    first, same, other = (Division(seed=seed).parts(labels)[0] for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 
 
 def test_an_empty_part_is_an_error():
     with pytest.raises(DataError, match="validation split is empty: 3 examples"):
-        split(torch.zeros(3), val_fraction=0.1, test_fraction=0.3, seed=0, stratify=False)
+        Division(0.1, 0.3).parts(torch.zeros(3))
     for fractions in ({"val_fraction": -0.1}, {"val_fraction": 0.1, "test_fraction": 1}, {"val_fraction": 1}):
         with pytest.raises(ValueError, match="not between 0 and 1"):
-            split(torch.zeros(30), **fractions, seed=0, stratify=False)
+            Division(**fractions)
     with pytest.raises(ValueError, match="leave nothing"):
-        split(torch.zeros(3), val_fraction=0.5, test_fraction=0.5, seed=0, stratify=False)
+        Division(0.5, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ def test_an_empty_part_is_an_error():
 )
 def test_a_missing_split_is_replaced_with_a_note(val, test, note):
     x = torch.arange(30.0)[:, None]
-    parts = split(x, val_fraction=val, test_fraction=test, seed=0, stratify=False)
-    splits = splits_of(x, x, parts)
+    parts = Division(val, test).parts(torch.zeros(len(x)))
+    splits = splits_of(Examples(x, x), parts)
     assert (splits.val is splits.train) == (not val)
     assert (splits.test is splits.val) == (not test)
     assert [note in line for line in splits.stand_ins] == ([True] if note else [])

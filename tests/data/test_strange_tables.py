@@ -8,7 +8,8 @@ import torch
 
 from trainer.data import tabular
 from trainer.data._table.numerals import Style, read_numbers
-from trainer.data.tensors import DataSpec, split
+from trainer.data.division import Division
+from trainer.data.tensors import DataSpec
 from trainer.errors import DataError
 from trainer.view.console import parameters_table
 
@@ -368,7 +369,7 @@ def test_a_line_of_units_is_left_out(table):
 @pytest.mark.parametrize(("each", "sizes"), [(8, (280, 40, 80)), (6, (210, 30, 60)), (10, (350, 50, 100))])
 def test_small_classes_share_the_rounding(each, sizes):
     targets = torch.arange(50).repeat(each)
-    parts = split(targets, val_fraction=0.1, test_fraction=0.2, seed=0, stratify=True)
+    parts = Division().parts(targets)
     assert tuple(map(len, parts)) == sizes
     assert torch.cat(parts).sort().values.tolist() == list(range(50 * each))
     exact = (0.7, 0.1, 0.2)
@@ -378,7 +379,7 @@ def test_small_classes_share_the_rounding(each, sizes):
 
 def test_a_class_of_one_row_is_trained_on():
     targets = torch.tensor([*range(40), *[40] * 60])
-    train, *_ = split(targets, val_fraction=0.1, test_fraction=0.2, seed=0, stratify=True)
+    train, *_ = Division().parts(targets)
     assert set(range(40)) <= set(targets[train].tolist())
 
 

@@ -18,6 +18,7 @@ from trainer.build.update import check_optimizer
 from trainer.config.schema import FITTING, SLOTS
 from trainer.config.targets import arguments_of, component
 from trainer.data.augment import Augment
+from trainer.data.division import Fold
 from trainer.data.tensors import DataSpec, Examples, Loaders, Splits
 from trainer.engine.loop import Loss
 from trainer.engine.numerics import choose_precision, seed_everything, settle_memory
@@ -94,14 +95,17 @@ def device(name: str) -> torch.device:
 
 def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
     """Return the loaders of the three splits, on the device, and the data's spec."""
-    made = component(cfg, "data", seed=cfg.seed)
+    if cfg.folds > 1 and "fold" not in inspect.signature(arguments_of(cfg, "data")[0]).parameters:
+        cure = "add the argument fold, and hand it to from_frame or Division of trainer.data"
+        raise ConfigError(f"data: {cfg.data['_target_']} does not divide into folds; {cure}")
+    made = component(cfg, "data", **division(cfg))
     if not (isinstance(made, tuple) and [type(part) for part in made] == [Splits, DataSpec]):
         raise ConfigError(f"data: {cfg.data['_target_']} must return (Splits, DataSpec) of trainer.data.tensors")
     splits, spec = made
     size = cfg.data.batch_size
     size = len(splits.train.targets) if size == "full" else size
     if cfg.overfit_batches:
-        few = Examples(*(part[: cfg.overfit_batches * size] for part in splits.train))
+        few = splits.train.at(slice(cfg.overfit_batches * size))
         splits = replace(splits, train=few, val=few, test=few)
     spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
     if cfg.precision == "fp64":
@@ -117,6 +121,13 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
         test=splits.loader(splits.test, eval_size(spec, size), **common),
     )
     return loaders, spec
+
+
+def division(cfg: DictConfig) -> dict[str, Any]:
+    """Return the arguments of a dataset that say how it is divided: its seed and, in cross-validation, its fold."""
+    number = max(1, cfg.fold) - 1
+    fold = Fold(number % cfg.folds, cfg.folds, number // cfg.folds) if cfg.folds > 1 else None
+    return {"seed": cfg.seed if cfg.split_seed is None else cfg.split_seed, "fold": fold}
 
 
 def eval_size(spec: DataSpec, batch_size: int) -> int:

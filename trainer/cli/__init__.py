@@ -102,7 +102,7 @@ def _dispatch(arguments: list[str]) -> None:
         return
     if _may_be_a_command(name) and (near := get_close_matches(name, COMMANDS, 1)):
         raise ConfigError(f"{name!r}: unknown command; did you mean dltrain {near[0]}?")
-    from trainer.cli.start import start, understood
+    from trainer.cli.start import start, sweep, understood
     from trainer.config.command_line import of_one_run
     from trainer.config.compose import show
 
@@ -114,13 +114,7 @@ def _dispatch(arguments: list[str]) -> None:
     else:
         if is_shorthand:
             print(f"means  dltrain {shlex.join(line)}")
-        if flags.multirun:
-            from trainer.sweeps.sweep import sweep
-
-            gc.enable()
-            sweep(flags, line)
-        else:
-            start(flags, line)
+        (sweep if flags.multirun else start)(flags, line)
         streams.forgive()  # what counts is in the folder of the run
 
 

@@ -1,5 +1,6 @@
 """Run one command line: start a run in a new folder, resume one, or try one and delete it."""
 
+import gc
 import shutil
 from argparse import Namespace
 from collections.abc import Sequence
@@ -34,8 +35,16 @@ def understood(arguments: Sequence[str]) -> tuple[Namespace, list[str], bool]:
     return flags, [*(["-m"] if flags.multirun else []), *again(flags), *lines], is_shorthand
 
 
+def sweep(flags: Namespace, command: list[str]) -> Path | None:
+    """Run or resume a sweep; see `trainer.sweeps.sweep`, which imports what single runs do without."""
+    from trainer.sweeps.sweep import sweep
+
+    gc.enable()  # this process lives as long as all jobs
+    return sweep(Namespace(**vars(flags) | {"multirun": True}), command)
+
+
 def start(flags: Namespace, command: list[str]) -> Path | None:
-    """Start a run in its own folder, or resume one, and return the folder; a dry run leaves none.
+    """Start a run in its own folder, or resume one, and return the folder; a dry run leaves none. Folds are a sweep.
 
     Raises:
         DltrainError: an error that the user can fix.
@@ -45,6 +54,8 @@ def start(flags: Namespace, command: list[str]) -> Path | None:
     if asked not in ("null", "auto"):  # its keys are those of the run, whose components this line need not name
         return _resume(asked, flags, given.get("trust", "").lower() == "true")
     cfg = checked_flags(flags)
+    if cfg.folds > 1 and not cfg.fold:
+        return sweep(flags, ["-m", *command])
     if cfg.resume and (found := resume.unfinished(cfg) if cfg.resume == "auto" else cfg.resume):
         return _resume(str(found), flags, cfg.trust)
     if cfg.dry_run:
@@ -69,10 +80,10 @@ def run_in(folder: Path, cfg: DictConfig, command: list[str]) -> None:
         run_job(of_run, folder, names_of(cfg.hydra), ["dltrain", *command], composed=cfg)
 
 
-def _resume(name: str, flags: Namespace, trust: bool) -> Path:
+def _resume(name: str, flags: Namespace, trust: bool) -> Path | None:
     """Resume a run and return its folder: its original settings plus the new overrides, where those may change."""
     if index.is_sweep(Path(name)):
-        raise ConfigError(f"{name} is a sweep; resume it with dltrain -m resume={name}")
+        return sweep(flags, ["-m", *again(flags), *flags.overrides])
     folder = index.find(name, key="resume")
     run, started = index.Run(folder), resume.recorded(folder)
     started.config_dir = flags.config_dir or started.config_dir

@@ -184,6 +184,12 @@ def _check_knobs(cfg: DictConfig) -> None:
     size = cfg.data.get("batch_size")
     if size != "full" and (type(size) is not int or not 1 <= size <= LARGEST):
         raise ConfigError(f"data.batch_size={size}: expected a whole number of at least 1, or full")
+    if cfg.folds == 1 and (cfg.fold or cfg.repeats > 1):
+        raise ConfigError(f"fold={cfg.fold} repeats={cfg.repeats}: cross-validation needs folds=5, or another number")
+    if cfg.fold > cfg.folds * cfg.repeats:
+        raise ConfigError(
+            f"fold={cfg.fold}: folds={cfg.folds} repeats={cfg.repeats} have 1 to {cfg.folds * cfg.repeats}"
+        )
     jobs = OmegaConf.select(cfg, "sweep.jobs", default=1)
     if jobs != "auto" and type(jobs) is not int:
         raise ConfigError(f"sweep.jobs={jobs}: expected a whole number of at least 1, or auto")

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 PATHS = ("data.root", "data.path", "data.test_path")  # settings that name a file or a folder
 SLOTS = ("data", "model", "loss", "optim", "scheduler")  # groups that build one component each
+REPLICATES = ("seed", "split_seed", "fold")  # jobs that differ in these alone are the same configuration
 
 AS_TYPED = (*PATHS, "data.target", "data.text", "data.label")  # never numbers
 

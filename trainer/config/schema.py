@@ -100,6 +100,12 @@ class Config:
     )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     seed: int = knob(0, "seed of weights, splits and order", least=0, most=LARGEST)
+    split_seed: Any = knob(None, "seed of the splits alone; null: seed", least=0, most=LARGEST, whole=True)
+    folds: int = knob(
+        1, "cross-validation: parts of the data, each of which is the test split of a run; 1: none", least=1
+    )
+    repeats: int = knob(1, "cross-validation: divisions into folds, each by other random numbers", least=1)
+    fold: int = knob(0, "with folds: train this one alone, from 1; 0: all, as a sweep", least=0)
     deterministic: bool = knob(False, "use bit-reproducible algorithms only; slower on CUDA")
     plots: Any = knob("auto", "pictures at the end: all, off, or a list of names; auto: all, none for a sweep's jobs")
     tensorboard: Any = knob("full", "what to write for TensorBoard", choices=("full", "basic", "off"))

@@ -50,7 +50,7 @@ def _known() -> dict[str, set[str]]:
     from trainer.data.tensors import DataSpec
 
     return {
-        "data": {"seed"},
+        "data": {"seed", "fold"},
         "model": {"spec", *(f.name for f in fields(DataSpec))},
         "loss": {"task", "class_counts"},
         "optim": {"params"},

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.data._dividing import numbered
 from trainer.data._image.contents import notes_on
 from trainer.data._image.encoder import ALL_16, LEAST_STD, ImageEncoder, fit_images
 from trainer.data._image.file import depth_of, headers_of, like_training, pixels_of, printable
 from trainer.data._image.folders import classes_of, existing, found, roots_of
+from trainer.data.division import Division, Fold
 from trainer.data.stream import StreamLoader
-from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
+from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, splits_of, task_of
 from trainer.errors import DataError, nearest
 
 SAMPLE = 1000  # training images that estimate mean and standard deviation
@@ -75,7 +80,7 @@ def _examples(
     number = {name: index for index, name in enumerate(class_names)}
     paths = np.array([file for files in images.values() for file in files], dtype=object)
     labels = torch.tensor([number[printable(name)] for name, files in images.items() for _ in files])
-    return Examples(ImageFiles(paths, read_one), shaped(labels, task_of(class_names)))
+    return Examples(ImageFiles(paths, read_one), shaped(labels, task_of(class_names)), torch.arange(len(paths)))
 
 
 def image_folder(
@@ -84,16 +89,19 @@ def image_folder(
     size: int | list[int] | None = None,
     grey: bool = False,
     workers: int = 2,
+    group: str | None = None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
+    fold: Fold | None = None,
 ) -> tuple[Splits, DataSpec]:
-    """Load a folder with one folder of images per class, or with `train/`, `test/` and `val/` that have them.
+    r"""Load a folder with one folder of images per class, or with `train/`, `test/` and `val/` that have them.
 
     Inputs are `(C, H, W)` bytes, with three channels or a grey one. `size` is `[H, W]` or the side of a square; images
     are scaled to it without keeping their proportions. By default, images that share one size of at most `LARGE` pixels
     a side keep it, and others become `OTHERWISE`. Classes are the sorted folder names; images may lie deeper in them.
-    `test_fraction` and `val_fraction` apply if there is no such folder. `workers` processes read.
+    `test_fraction` and `val_fraction` apply if there is no such folder. `workers` processes read. Images stay in one
+    split if `group`, a regular expression, finds the same in their paths below the class, such as `patient(\\d+)`.
 
     Raises:
         DataError: no such folder, fewer than two classes, a class without images, or an image that cannot be read.
@@ -117,13 +125,11 @@ def image_folder(
     class_names = [printable(name) for name in listed["train"]]
     read_one = partial(pixels_of, size=shape, grey=grey)
     given = {part: _examples(classes, class_names, read_one) for part, classes in listed.items()}
-    parts = split(
-        given["train"].targets,
-        val_fraction=0.0 if "val" in given else val_fraction,
-        test_fraction=None if "test" in given else test_fraction,
-        seed=seed,
-        stratify=True,
-    )
+    division = Division(0.0 if "val" in given else val_fraction, None if "test" in given else test_fraction, seed, fold)
+    notes += division.notes("the test folder")
+    groups = _groups(group, given["train"].inputs.paths, str(path)) if group else None
+    notes += [f"groups that stay together: {len(groups.unique()):,}"] if groups is not None else []
+    parts = division.parts(given["train"].targets, groups=groups)
     images: ImageFiles = given["train"].inputs[parts[0]]
     sample = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:SAMPLE].sort().values
     depth = ALL_16
@@ -132,9 +138,9 @@ def image_folder(
         notes.append(f"of 16 or 32 bits: {depth[0]:,} is black, {depth[0] + 2 ** depth[1] - 1:,} white")
         images = replace(images, read_one=partial(read_one, depth=depth))
         given = {
-            part: Examples(replace(each.inputs, read_one=images.read_one), each.targets) for part, each in given.items()
+            part: each._replace(inputs=replace(each.inputs, read_one=images.read_one)) for part, each in given.items()
         }
-    splits = splits_of(*given["train"], parts)
+    splits = splits_of(given["train"]._replace(groups=groups), parts)
     val = given.get("val", splits.val)
     test = given.get("test", val if splits.test is splits.val else splits.test)
 
@@ -150,6 +156,22 @@ def image_folder(
         notes.append(f"standardised by {len(sample):,} training images, sampled with the seed")
     spec = spec_of_classes(class_names, encoder.in_shape, encoder=encoder, notes=tuple(notes))
     return Splits(splits.train, val, test, encoder.prepare, partial(StreamLoader, workers=workers)), spec
+
+
+def _groups(pattern: str, paths: Sequence[str], folder: str) -> Tensor:
+    """Number images alike, `(N,)`, in whose paths within the folder the regular expression finds the same.
+
+    Raises:
+        DataError: it finds nothing in one.
+        ValueError: it is no regular expression.
+    """
+    found = []
+    for path in paths:
+        match = re.search(pattern, os.path.relpath(path, Path(folder).expanduser()))
+        if not match:
+            raise DataError(f"{printable(path)}: data.group={pattern!r} finds nothing in this path")
+        found.append(match[match.lastindex or 0] or "")
+    return numbered(found)
 
 
 def _watched(parts: Iterator[Tensor], plain: list[int]) -> Iterator[Tensor]:

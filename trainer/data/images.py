@@ -11,7 +11,8 @@ from trainer.data import _download
 from trainer.data._image.cifar import read_cifar10
 from trainer.data._image.encoder import fit_images
 from trainer.data._image.idx import read_idx
-from trainer.data.tensors import DataSpec, Examples, Splits, spec_of_classes, split, splits_of
+from trainer.data.division import Division, Fold
+from trainer.data.tensors import DataSpec, Examples, Splits, spec_of_classes, splits_of
 from trainer.errors import DataError
 
 DIGITS = tuple("0123456789")
@@ -26,18 +27,22 @@ MNIST_SHA256 = (  # of the original files, unpacked, in the order of FILES
 )
 
 
-def digits(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
+def digits(
+    *, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0, fold: Fold | None = None
+) -> tuple[Splits, DataSpec]:
     """Load scikit-learn's handwritten digits: inputs `(N, 1, 8, 8)` uint8 from 0 to 16, ten classes."""
     from sklearn.datasets import load_digits
 
     data = load_digits()
     images = torch.from_numpy(data.images).to(torch.uint8)[:, None]  # (N, 1, 8, 8)
     labels = torch.from_numpy(data.target).long()
-    parts = split(labels, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=True)
-    return _image_data(splits_of(images, labels, parts), class_names=DIGITS, largest=16)
+    parts = Division(val_fraction, test_fraction, seed, fold).parts(labels)
+    return _image_data(splits_of(Examples(images, labels), parts), class_names=DIGITS, largest=16)
 
 
-def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
+def mnist(
+    *, root: str = "data", val_fraction: float = 0.1, seed: int = 0, fold: Fold | None = None
+) -> tuple[Splits, DataSpec]:
     """Load MNIST (LeCun et al. 1998): inputs `(N, 1, 28, 28)` uint8, ten classes, 10,000 of 70,000 for testing.
 
     Read from the four original files in `<root>/MNIST/raw`, which are unpacked there if gzipped, and downloaded if all
@@ -46,19 +51,23 @@ def mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tu
     Raises:
         DataError: a file is missing or broken, or could not be downloaded.
     """
-    return _idx_data("MNIST", root, DIGITS, val_fraction, seed, MNIST_SHA256)
+    return _idx_data("MNIST", root, DIGITS, Division(val_fraction, None, seed, fold), MNIST_SHA256)
 
 
-def fashion_mnist(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
+def fashion_mnist(
+    *, root: str = "data", val_fraction: float = 0.1, seed: int = 0, fold: Fold | None = None
+) -> tuple[Splits, DataSpec]:
     """Load Fashion-MNIST (Xiao et al. 2017), ten kinds of clothes, like MNIST but from `<root>/FashionMNIST/raw`.
 
     Raises:
         DataError: a file is missing or broken, or could not be downloaded.
     """
-    return _idx_data("FashionMNIST", root, CLOTHES, val_fraction, seed)
+    return _idx_data("FashionMNIST", root, CLOTHES, Division(val_fraction, None, seed, fold))
 
 
-def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
+def cifar10(
+    *, root: str = "data", val_fraction: float = 0.1, seed: int = 0, fold: Fold | None = None
+) -> tuple[Splits, DataSpec]:
     """Load CIFAR-10 (Krizhevsky 2009): inputs `(N, 3, 32, 32)` uint8, ten classes, 10,000 of 60,000 for testing.
 
     Read from `<root>/cifar-10-batches-py`, or unpacked from `<root>/cifar-10-python.tar.gz`, or downloaded. The files
@@ -68,11 +77,11 @@ def cifar10(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> 
         DataError: a file is missing or not the original, or could not be downloaded.
     """
     train, test, class_names = read_cifar10(Path(root).expanduser())
-    return _with_test(train, test, class_names, val_fraction, seed)
+    return _with_test(train, test, class_names, Division(val_fraction, None, seed, fold))
 
 
 def _idx_data(
-    name: str, root: str, class_names: tuple[str, ...], val_fraction: float, seed: int, originals: Sequence[str] = ()
+    name: str, root: str, class_names: tuple[str, ...], division: Division, originals: Sequence[str] = ()
 ) -> tuple[Splits, DataSpec]:
     """Load the four files of `<root>/<name>/raw`, and note one whose SHA-256 is not the original's."""
     folder = Path(root).expanduser() / name / "raw"
@@ -98,17 +107,21 @@ def _idx_data(
             f"{folder}: images of {tuple(images.shape[1:])} in train, {tuple(test_images.shape[1:])} in t10k"
         )
     train, test = (images[:, None], labels.long()), (test_images[:, None], test_labels.long())
-    splits, spec = _with_test(train, test, class_names, val_fraction, seed)
+    splits, spec = _with_test(train, test, class_names, division)
     others = [stem for stem, (_, found), known in zip(FILES, files, originals, strict=False) if found != known]
-    return splits, replace(spec, notes=tuple(f"not the original {name}: {stem} differs" for stem in others[:1]))
+    changed = tuple(f"not the original {name}: {stem} differs" for stem in others[:1])
+    return splits, replace(spec, notes=(*changed, *spec.notes))
 
 
 def _with_test(
-    train: Images, test: Images, class_names: tuple[str, ...], val_fraction: float, seed: int
+    train: Images, test: Images, class_names: tuple[str, ...], division: Division
 ) -> tuple[Splits, DataSpec]:
-    """Cut a validation split from the training images; the test split is given."""
-    parts = split(train[1], val_fraction=val_fraction, seed=seed, stratify=True)
-    return _image_data(replace(splits_of(*train, parts), test=Examples(*test)), class_names=class_names)
+    """Cut a validation split or a fold from the training images; the test split is given."""
+    splits = splits_of(Examples(*train), division.parts(train[1]))
+    if division.uses_given_test:
+        splits = replace(splits, test=Examples(*test, torch.arange(len(test[1]))))
+    splits, spec = _image_data(splits, class_names=class_names)
+    return splits, replace(spec, notes=division.notes("the test images"))
 
 
 def _image_data(splits: Splits, *, class_names: tuple[str, ...], largest: int = 255) -> tuple[Splits, DataSpec]:

@@ -25,7 +25,7 @@ class StreamLoader(BatchLoader):
     """
 
     def __init__(self, examples: Examples, batch_size: int, *, workers: int, **options: Any) -> None:
-        super().__init__(examples.targets, batch_size, **options)
+        super().__init__(examples, batch_size, **options)
         self.inputs = examples.inputs
         self.plan: list[list[int]] = []  # indices of each batch of the next pass
         with _quiet():

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 
 from trainer.data._table.encoder import Target, as_it_is
-from trainer.data.tensors import DataSpec, Splits, split, splits_of
+from trainer.data.division import Division, Fold, tenths
+from trainer.data.tensors import DataSpec, Examples, Splits, splits_of
 
 
 def linear(
@@ -17,6 +18,7 @@ def linear(
     val_fraction: float = 0.1,
     test_fraction: float = 0.1,
     seed: int = 0,
+    fold: Fold | None = None,
 ) -> tuple[Splits, DataSpec]:
     """Generate y = Xw + b + noise, X standard normal (Zhang et al., Dive into Deep Learning, 3.2).
 
@@ -33,7 +35,9 @@ def linear(
     weights = torch.tensor(w, dtype=torch.float32)
     inputs = torch.randn(num_examples, len(w), generator=generator)
     targets = (inputs @ weights + b + noise * torch.randn(num_examples, generator=generator))[:, None]
-    parts = split(targets, val_fraction=val_fraction, test_fraction=test_fraction, seed=seed, stratify=False)
+    parts = Division(val_fraction, test_fraction, seed, fold).parts(
+        tenths(targets) if fold else torch.zeros(len(targets))
+    )
     mean, std = targets[parts[0]].mean().item(), targets[parts[0]].std(correction=0).item()
     names = tuple(f"x{i}" for i in range(1, len(w) + 1))
     spec = DataSpec(
@@ -46,4 +50,4 @@ def linear(
         true_parameters={"w": list(w), "b": [b]},
         encoder=as_it_is(names, Target("y", "regression", mean=mean, std=std)),
     )
-    return splits_of(inputs, (targets - mean) / std, parts), spec
+    return splits_of(Examples(inputs, (targets - mean) / std), parts), spec

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.data._download import openml
+from trainer.data._split_names import split_named
 from trainer.data._table.columns import Table, read_table
 from trainer.data._table.encoder import is_number
 from trainer.data._table.opening import open_table
 from trainer.data._table.splits import check_options, table
 from trainer.data._table.target import FEW
+from trainer.data.division import Division, Fold
 from trainer.data.tensors import DataSpec, Splits
+from trainer.errors import DataError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,9 +53,14 @@ def csv(
     encoding: str = "utf-8",
     header: bool = True,
     test_path: str | None = None,
+    group: str | int | None = None,
+    time: str | int | None = None,
+    split: str | None = None,
+    stratify: bool = False,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
+    fold: Fold | None = None,
 ) -> tuple[Splits, DataSpec]:
     """Load a table from a text file (.csv, .tsv, with or without .gz); `target` is the column to predict.
 
@@ -84,24 +92,37 @@ def csv(
         encoding: The text encoding; a byte order mark is recognised.
         header: Whether the first line names the columns; otherwise they are named 1, 2, 3, ...
         test_path: A file with the same columns, in any order, that is the test split instead of test_fraction.
+        group: A column, such as the patient, whose equal values stay in one split; it is no feature.
+        time: A column of numbers or dates: training comes before validation, and that before testing; no feature.
+        split: A column, or another file with one, that says train, val or test for each row; a split that no row names
+            is cut from training.
+        stratify: Whether a regression's target is spread evenly over the splits, by tenths; classes always are.
         val_fraction: Fraction of rows for validation.
         test_fraction: Fraction of rows for testing.
         seed: The seed of the split.
+        fold: In cross-validation, the part of the rows that is the test split.
 
     Raises:
         DataError: the file is invalid; names line, column and value.
         ValueError: an invalid option.
     """
-    given = {name: value for name, value in locals().items() if name != "seed" and (value or None) != DEFAULTS[name]}
+    given = {
+        name: value
+        for name, value in locals().items()
+        if name not in ("seed", "fold") and (value or None) != DEFAULTS[name]
+    }
     how: dict[str, Any] = {"separator": separator, "decimal": decimal, "thousands": thousands, "encoding": encoding}
     how |= {"header": header, "missing_marks": missing_marks}
     check_options(task=task, missing=missing, unknown=unknown)
     file = open_table(path, **how)
     test_file = open_table(test_path, **how) if test_path else None
     target, out, words, keep = file.column(target), {*file.columns(drop)}, file.columns(text), file.columns(keep)
+    by = {how: file.column(name) for how, name in (("group", group), ("time", time)) if name is not None}
+    by |= {"split": split} if split in file.names else {}
     left_out = {}
     if features is None:
         left_out = {name: "no name" for name in file.unnamed if name not in (target, *out, *keep)}
+        left_out |= {name: f"data.{how}" for how, name in by.items() if name not in keep}
         used = [name for name in file.names if name != target and name not in out and name not in left_out]
     else:
         used = [name for name in file.columns(features) if name not in out]
@@ -109,7 +130,11 @@ def csv(
         raise ValueError(f"the target {target!r} is among the columns to use or to drop")
     if task == "auto" and file.code(target) and len({*file.sample(target)}) <= FEW:  # 007 is a label
         words.append(target)
-    found = read_table(file, [*used, target], text=words)
+    words += [name for how, name in by.items() if how != "time" and name not in used]
+    found = read_table(file, [*used, target, *(name for name in by.values() if name not in used)], text=words)
+    if split and "split" not in by:
+        by["split"] = "data.split"
+        found.frame["data.split"] = _splits_in(split, how, path, len(found.frame))
     if features is not None:  # chosen numbers are never keys
         keep += [name for name in used if is_number(found.frame[name])]
     return table(
@@ -124,10 +149,23 @@ def csv(
         missing=missing,
         unknown=unknown,
         given=given,
-        val_fraction=val_fraction,
-        test_fraction=test_fraction,
-        seed=seed,
+        division=Division(val_fraction, None if test_path else test_fraction, seed, fold),
+        by=by,
+        stratify=stratify,
     )
+
+
+def _splits_in(split: str, how: Mapping[str, Any], path: str, num_rows: int) -> pd.Series:
+    """Return the only column of a file, written like the table in `path`, that says the split of each of its rows."""
+    file = open_table(split, single=True, **how)
+    if split_named(file.names[0]):
+        file = open_table(split, single=True, **{**how, "header": False})
+    frame = file.read(file.names)
+    if len(file.names) != 1 or len(frame) != num_rows:
+        found = f"{len(file.names):,} columns and {len(frame):,} rows"
+        wanted = f"expected 1 column that says train, val or test for each of the {num_rows:,} rows of {path}"
+        raise DataError(f"{file.path}: {found}; {wanted}")
+    return frame[file.names[0]]
 
 
 DEFAULTS = {name: parameter.default or None for name, parameter in signature(csv).parameters.items()}
@@ -142,6 +180,7 @@ def boston(
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
+    fold: Fold | None = None,
 ) -> tuple[Splits, DataSpec]:
     """Load Boston housing: 506 districts, 13 features, median value of homes in 1000 $ (Harrison and Rubinfeld 1978).
 
@@ -151,7 +190,8 @@ def boston(
     Raises:
         DataError: the file is missing and cannot be downloaded, or has other columns.
     """
-    how = {"drop": drop, "missing": missing, "val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    how = {"drop": drop, "missing": missing, "seed": seed, "fold": fold}
+    how |= {"val_fraction": val_fraction, "test_fraction": test_fraction}
     return _from_openml(Path(root) / "boston.csv", 531, BOSTON, {}, features, task="regression", **how)
 
 
@@ -164,6 +204,7 @@ def pima(
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
+    fold: Fold | None = None,
 ) -> tuple[Splits, DataSpec]:
     """Load Pima diabetes: 768 women, 8 measurements, diabetes within five years or not (Smith et al. 1988).
 
@@ -173,7 +214,8 @@ def pima(
     Raises:
         DataError: the file is missing and cannot be downloaded, or has other columns.
     """
-    how = {"drop": drop, "missing": missing, "val_fraction": val_fraction, "test_fraction": test_fraction, "seed": seed}
+    how = {"drop": drop, "missing": missing, "seed": seed, "fold": fold}
+    how |= {"val_fraction": val_fraction, "test_fraction": test_fraction}
     classes = {"tested_negative": 0, "tested_positive": 1}
     return _from_openml(Path(root) / "pima_diabetes.csv", 37, PIMA, classes, features, task="binary", **how)
 
@@ -191,29 +233,35 @@ def _from_openml(
     return csv(path=str(path), target=columns[-1], features=columns[:-1] if features is None else features, **how)
 
 
-def diabetes(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """Load scikit-learn's diabetes: 442 patients, 10 measurements, progression after a year (Efron et al. 2004)."""
-    return _embedded("diabetes", "progression", "regression", val_fraction, test_fraction, seed)
-
-
-def iris(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """Load scikit-learn's iris: 150 flowers, 4 measurements, 3 species (Fisher 1936)."""
-    return _embedded("iris", "species", "multiclass", val_fraction, test_fraction, seed)
-
-
-def wine(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """Load scikit-learn's wine: 178 wines, 13 chemical measurements, 3 cultivars (Aeberhard et al. 1992)."""
-    return _embedded("wine", "cultivar", "multiclass", val_fraction, test_fraction, seed)
-
-
-def breast_cancer(*, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0) -> tuple[Splits, DataSpec]:
-    """Load scikit-learn's breast cancer: 569 tumours, 30 measurements, malignant (0) or benign (Street et al. 1993)."""
-    return _embedded("breast_cancer", "diagnosis", "binary", val_fraction, test_fraction, seed)
-
-
-def _embedded(
-    name: str, target: str, task: str, val_fraction: float, test_fraction: float, seed: int
+def diabetes(
+    *, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0, fold: Fold | None = None
 ) -> tuple[Splits, DataSpec]:
+    """Load scikit-learn's diabetes: 442 patients, 10 measurements, progression after a year (Efron et al. 2004)."""
+    return _embedded("diabetes", "progression", "regression", Division(val_fraction, test_fraction, seed, fold))
+
+
+def iris(
+    *, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0, fold: Fold | None = None
+) -> tuple[Splits, DataSpec]:
+    """Load scikit-learn's iris: 150 flowers, 4 measurements, 3 species (Fisher 1936)."""
+    return _embedded("iris", "species", "multiclass", Division(val_fraction, test_fraction, seed, fold))
+
+
+def wine(
+    *, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0, fold: Fold | None = None
+) -> tuple[Splits, DataSpec]:
+    """Load scikit-learn's wine: 178 wines, 13 chemical measurements, 3 cultivars (Aeberhard et al. 1992)."""
+    return _embedded("wine", "cultivar", "multiclass", Division(val_fraction, test_fraction, seed, fold))
+
+
+def breast_cancer(
+    *, val_fraction: float = 0.1, test_fraction: float = 0.2, seed: int = 0, fold: Fold | None = None
+) -> tuple[Splits, DataSpec]:
+    """Load scikit-learn's breast cancer: 569 tumours, 30 measurements, malignant (0) or benign (Street et al. 1993)."""
+    return _embedded("breast_cancer", "diagnosis", "binary", Division(val_fraction, test_fraction, seed, fold))
+
+
+def _embedded(name: str, target: str, task: str, division: Division) -> tuple[Splits, DataSpec]:
     """Load one of scikit-learn's tables, with its order of classes."""
     import pandas as pd
     from sklearn import datasets
@@ -222,8 +270,7 @@ def _embedded(
     classes = [] if task == "regression" else [str(value) for value in data.target_names]
     frame = pd.DataFrame(data.data, columns=list(data.feature_names))
     frame[target] = pd.Categorical.from_codes(data.target, classes) if classes else data.target
-    fractions: dict[str, Any] = {"val_fraction": val_fraction, "test_fraction": test_fraction}
-    return table(Table(frame), target, list(data.feature_names), task=task, classes=classes, seed=seed, **fractions)
+    return table(Table(frame), target, list(data.feature_names), task=task, classes=classes, division=division)
 
 
 def from_frame(
@@ -236,6 +283,7 @@ def from_frame(
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
+    fold: Fold | None = None,
 ) -> tuple[Splits, DataSpec]:
     """Split a DataFrame for a dataset of your own; `predict` and `eval` then read CSV files with these columns.
 
@@ -255,6 +303,6 @@ def from_frame(
             words = cells.astype(object).where(cells.notna(), None).map(str, na_action="ignore")
             columns[str(name)] = pd.Series(pd.Categorical(words))
     features = [name for name in columns if name != target]
-    options: dict[str, Any] = {"task": task, "missing": missing, "keep": keep, "seed": seed}
-    fractions: dict[str, Any] = {"val_fraction": val_fraction, "test_fraction": test_fraction}
-    return table(Table(pd.DataFrame(columns)), target, features, **options, **fractions)
+    division = Division(val_fraction, test_fraction, seed, fold)
+    options: dict[str, Any] = {"task": task, "missing": missing, "keep": keep, "division": division}
+    return table(Table(pd.DataFrame(columns)), target, features, **options)

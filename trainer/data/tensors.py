@@ -16,7 +16,6 @@ from torch import Tensor
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._table.encoder import TableEncoder
 from trainer.data._vocabulary import Vocabulary
-from trainer.errors import DataError
 
 # Numbers gathered at once: many small batches, up to 16 MB of floats, take a third of the time of one by one. A whole
 # epoch at once would double its memory.
@@ -31,6 +30,12 @@ class Examples(NamedTuple):
 
     inputs: Any  # a Tensor, or what the Splits' loader reads: see stream.py
     targets: Tensor
+    rows: Tensor | None = None  # (N,) int64, places in the data as it is stored, from 0
+    groups: Tensor | None = None  # (N,) int64, equal for examples that belong together, such as those of a patient
+
+    def at(self, index: slice | Tensor) -> "Examples":
+        """Select some, without reading them."""
+        return Examples(*(part if part is None else part[index] for part in self))  # type: ignore[arg-type]
 
 
 class BatchLoader:
@@ -43,7 +48,7 @@ class BatchLoader:
 
     def __init__(
         self,
-        targets: Tensor,
+        examples: Examples,
         batch_size: int,
         *,
         prepare: Callable[[Tensor], Tensor],
@@ -54,7 +59,9 @@ class BatchLoader:
         limit: float = math.inf,
         augment: Augmentation | None = None,
     ) -> None:
+        targets = examples.targets
         self.targets, self.augment = targets.to(device), augment
+        self.rows, self.groups = examples.rows, examples.groups
         self.prepare, self.shuffle, self.balance, self.seed, self.epoch = prepare, shuffle, balance, seed, 0
         ends = [*range(batch_size, len(targets), batch_size), len(targets)]
         if shuffle and len(ends) > 1 and ends[-1] - ends[-2] == 1:
@@ -109,7 +116,7 @@ class TensorLoader(BatchLoader):
     """Batches of examples in memory, indexed on their device."""
 
     def __init__(self, examples: Examples, batch_size: int, **options: Any) -> None:
-        super().__init__(examples.targets, batch_size, **options)
+        super().__init__(examples, batch_size, **options)
         self.inputs = examples.inputs.to(self.targets.device)
 
     def stored(self, index: Tensor) -> Tensor:
@@ -217,74 +224,10 @@ class Loaders(NamedTuple):
     test: BatchLoader
 
 
-def split(
-    targets: Tensor, *, val_fraction: float, test_fraction: float | None = None, seed: int, stratify: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Return sorted indices of a seeded train / validation / test partition of `targets`.
-
-    With `stratify`, each class is divided in these fractions, small classes so that the parts have their fractions of
-    all. A part with a fraction of 0 is the same object as the one
-    before it. Without a `test_fraction`, the last part is empty because the test split lies elsewhere.
-
-    Raises:
-        ValueError: a fraction is not in [0, 1), or they leave nothing to train on.
-        DataError: a part would be empty.
-    """
-    for name, given in [("val_fraction", val_fraction), ("test_fraction", test_fraction)]:
-        if given is not None and not 0 <= given < 1:
-            raise ValueError(f"{name}={given} is not between 0 and 1")
-    elsewhere, test_fraction = test_fraction is None, test_fraction or 0.0
-    if val_fraction + test_fraction >= 1:
-        raise ValueError(f"val_fraction={val_fraction} and test_fraction={test_fraction} leave nothing to train on")
-    order = torch.randperm(len(targets), generator=torch.Generator().manual_seed(seed))
-    labels = targets.flatten() if stratify else torch.zeros(len(targets), dtype=torch.int64)
-    members = order[labels[order].argsort(stable=True)]  # class by class; a loop over many classes takes too long
-    counts = labels.unique(return_counts=True)[1]
-    ranks = torch.arange(len(members)) - (counts.cumsum(0) - counts).repeat_interleave(counts)  # within the class, (N,)
-    rank, size, of_class = (torch.empty_like(ranks) for _ in range(3))  # of each example, (N,)
-    rank[members], size[members] = ranks, counts.repeat_interleave(counts)
-    of_class[members] = torch.arange(len(counts)).repeat_interleave(counts)
-    position = (rank.double() + 0.5) / size  # in (0, 1), within the class
-    for slack in (1, 0):  # a single row is only moved from class to class if a part would be empty
-        until_test, until_val = (
-            _evened(position < fraction, of_class, counts, fraction, slack)[of_class]
-            for fraction in (test_fraction, test_fraction + val_fraction)
-        )
-        test = rank < until_test
-        val = ~test & (rank < until_val)
-        if (test.any() or not test_fraction) and (val.any() or not val_fraction):
-            break
-    train, val, test = (part.nonzero().flatten() for part in (~test & ~val, val, test))
-    for name, part, fraction in [("train", train, 1), ("validation", val, val_fraction), ("test", test, test_fraction)]:
-        if fraction and not len(part):
-            raise DataError(
-                f"the {name} split is empty: {len(targets)} examples, val_fraction={val_fraction}, "
-                f"test_fraction={test_fraction}; use more examples or other fractions"
-            )
-    val = val if val_fraction else train
-    return train, val, test if test_fraction or elsewhere else val
-
-
-def _evened(taken: Tensor, of_class: Tensor, counts: Tensor, fraction: float, slack: int) -> Tensor:
-    """Return how many examples of each class to take, `(K,)`, where `taken` `(N,)` rounds each class for itself.
-
-    If they are off the fraction of all examples by more than `slack`, the classes with the largest remainders take one
-    more, or those with the smallest one less; a class keeps one for training.
-    """
-    numbers = torch.bincount(of_class[taken], minlength=len(counts))  # (K,)
-    lacking = math.ceil(len(of_class) * fraction - 0.5) - int(numbers.sum())
-    if abs(lacking) > slack:
-        remainders = counts * fraction - numbers
-        order = remainders.argsort(descending=True, stable=True)
-        if lacking > 0:
-            numbers[order[numbers[order] < counts[order] - 1][:lacking]] += 1
-        else:
-            numbers[order[numbers[order] > 0][lacking:]] -= 1
-    return numbers
-
-
-def splits_of(inputs: Tensor, targets: Tensor, parts: tuple[Tensor, Tensor, Tensor]) -> Splits:
-    """Return the examples at the indices of each part; parts that are one object stay one."""
-    made = {id(part): Examples(inputs[part], targets[part]) for part in parts}
+def splits_of(examples: Examples, parts: tuple[Tensor, Tensor, Tensor]) -> Splits:
+    """Return the examples at the indices of each part, numbered; parts that are one object stay one."""
+    if examples.rows is None:
+        examples = examples._replace(rows=torch.arange(len(examples.targets)))
+    made = {id(part): examples.at(part) for part in parts}
     train, val, test = (made[id(part)] for part in parts)
     return Splits(train, val, test)

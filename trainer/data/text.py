@@ -11,15 +11,19 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from trainer.data._dividing import divided
 from trainer.data._text_columns import text_and_label
 from trainer.data._textfile import alike, cleaned, listed, rare, shown
 from trainer.data._texts import TextTable, open_texts
 from trainer.data._vocabulary import UNKNOWN, Vocabulary, cut, unit_for
-from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, split, splits_of, task_of
+from trainer.data.division import Division, Fold
+from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, splits_of, task_of
 from trainer.errors import DataError, nearest
 
 
-def names(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tuple[Splits, DataSpec]:
+def names(
+    *, root: str = "data", val_fraction: float = 0.1, seed: int = 0, fold: Fold | None = None
+) -> tuple[Splits, DataSpec]:
     """Load family names of 18 countries, by character, from names_train.csv.gz and names_test.csv.gz in `<root>/names`.
 
     This is the data of the names classifiers in Liu's PyTorch course (2019) and in Robertson's PyTorch tutorial.
@@ -35,7 +39,7 @@ def names(*, root: str = "data", val_fraction: float = 0.1, seed: int = 0) -> tu
                 "and data=text reads your own texts"
             )
     how: dict[str, Any] = {"separator": ",", "header": False, "text": "1", "label": "2"}
-    return text(path=str(path), test_path=str(test_path), val_fraction=val_fraction, seed=seed, **how)
+    return text(path=str(path), test_path=str(test_path), val_fraction=val_fraction, seed=seed, fold=fold, **how)
 
 
 def text(
@@ -52,9 +56,13 @@ def text(
     missing: str = "error",
     encoding: str = "utf-8",
     unknown: str = "note",
+    group: str | None = None,
+    time: str | None = None,
+    split: str | None = None,
     val_fraction: float = 0.1,
     test_fraction: float = 0.2,
     seed: int = 0,
+    fold: Fold | None = None,
 ) -> tuple[Splits, DataSpec]:
     """Load a table of texts and labels (.csv, .tsv, .jsonl, also .gz): inputs `(N, L)` int32.
 
@@ -75,9 +83,13 @@ def text(
         missing: What to do about a row without text or label: error, or drop it.
         encoding: The text encoding; a byte order mark is recognised.
         unknown: What to do about tokens of the test file that training does not know: note or error.
+        group: A column, such as the author, whose equal values stay in one split.
+        time: A column of numbers or dates: training comes before validation, and that before testing.
+        split: A column that says train, val or test for each row; a split that no row names is cut from training.
         val_fraction: Fraction of rows for validation.
         test_fraction: Fraction of rows for testing.
         seed: The seed of the split.
+        fold: In cross-validation, the part of the rows that is the test split.
 
     Raises:
         DataError: no such file, a row without text or label, or a label unknown in training; names the line.
@@ -110,8 +122,17 @@ def text(
     notes.append(f"labels: {listed([f'{cleaned(label)} {sizes[cleaned(label)]:,}' for label in labels], 20)}")
     notes += [*alike(labels), *rare(sizes, "texts")]
 
-    elsewhere = None if test_path else test_fraction
-    parts = split(targets, val_fraction=val_fraction, test_fraction=elsewhere, seed=seed, stratify=True)
+    division = Division(val_fraction, None if test_path else test_fraction, seed, fold)
+    by = {how: column for how, column in (("group", group), ("time", time), ("split", split)) if column is not None}
+    kept = [table.rows[row.number].cells for row in rows]
+    cells = {how: [row[table.place(column)] for row in kept] for how, column in by.items()}
+
+    def blame(at: int, what: str) -> DataError:
+        column, cell = next((by[how], column[at]) for how, column in cells.items())
+        return DataError(f"{path}: line {rows[at].line}, column {column!r}: {shown(cell) if cell else 'empty'} {what}")
+
+    parts, groups = divided(division, targets, cells, blame)
+    notes += division.notes("the test file")
     texts, test_texts = ([row.text for row in part] for part in (rows, test_rows))
     unit, more = unit_for([texts[index] for index in parts[0].tolist()], tokens)
     counts = Counter(token for index in parts[0].tolist() for token in cut(texts[index], unit))
@@ -122,9 +143,9 @@ def text(
     if max(lengths) > max_length:
         notes.append(f"longer and cut: {sum(n > max_length for n in lengths)} texts; data.max_length= reads more")
 
-    splits = splits_of(vocabulary.encode(texts), targets, parts)
-    if test_path:
-        splits = replace(splits, test=Examples(vocabulary.encode(test_texts), test_targets))
+    splits = splits_of(Examples(vocabulary.encode(texts), targets, _numbers(rows), groups), parts)
+    if test_path and division.uses_given_test:
+        splits = replace(splits, test=Examples(vocabulary.encode(test_texts), test_targets, _numbers(test_rows)))
         notes += unknown_tokens(test_path, vocabulary, test_texts, unknown)
     about = {"vocab_size": len(known) + UNKNOWN + 1, "encoder": vocabulary, "notes": tuple(notes)}
     return splits, spec_of_classes(labels, vocabulary.in_shape, target_name="label", **about)
@@ -154,7 +175,9 @@ def other_texts(
     rows = _labelled(open_texts(path, columns=names, **how), *names, vocabulary.unit, missing, notes)
     targets = _targets(path, rows, labels, "the training file")
     texts = [row.text for row in rows]
-    return Examples(vocabulary.encode(texts), targets), notes + unknown_tokens(path, vocabulary, texts, unknown)
+    return Examples(vocabulary.encode(texts), targets, _numbers(rows)), notes + unknown_tokens(
+        path, vocabulary, texts, unknown
+    )
 
 
 def unknown_tokens(name: str, vocabulary: Vocabulary, texts: Sequence[str], unknown: str) -> list[str]:
@@ -192,11 +215,16 @@ def _targets(path: str, rows: Sequence[Row], labels: Sequence[str], whose: str) 
 
 
 class Row(NamedTuple):
-    """A text, its label, and its first line in the file."""
+    """A text, its label, its first line in the file, and its place among the rows, from 0."""
 
     text: str
     label: str
     line: int
+    number: int
+
+
+def _numbers(rows: Sequence[Row]) -> Tensor:
+    return torch.tensor([row.number for row in rows])
 
 
 def _labelled(table: TextTable, text: str, label: str, unit: str, missing: str, notes: list[str]) -> list[Row]:
@@ -207,8 +235,8 @@ def _filled(table: TextTable, at: int, of: int, unit: str, missing: str, notes: 
     """Return a file's rows with text and label; raise a DataError if others may not be dropped."""
     kept: list[Row] = []
     empty: list[Row] = []
-    for cells, line in table.rows:
-        row = Row(cells[at], cells[of].strip(), line)
+    for number, (cells, line) in enumerate(table.rows):
+        row = Row(cells[at], cells[of].strip(), line, number)
         (kept if cut(row.text, unit) and row.label else empty).append(row)
     if empty and missing == "error":
         what = "label" if cut(empty[0].text, unit) else "text"

@@ -1,16 +1,16 @@
-"""Rank the jobs of a sweep by the monitored metric; jobs that differ only in their seed share a row.
+"""Rank the jobs of a sweep by the monitored metric; jobs that differ only in their seeds or fold share a row.
 
 Nothing here prints or imports torch.
 """
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.config.keys import key_values
+from trainer.config.keys import REPLICATES, key_values
 from trainer.runs.index import Run
 from trainer.runs.ledger import ENDED, Event, Ledger
 
@@ -48,20 +48,20 @@ class Job(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Jobs that differ only in their seed; pruned ones form rows of their own."""
+    """Jobs that differ only in their seeds or fold; pruned ones form rows of their own."""
 
     values: dict[str, str]  # by the leaderboard's keys
     jobs: list[Job]
-    missing: int  # seeds with these values that failed, were pruned, or are pending
+    missing: int  # jobs with these values that failed, were pruned, or are pending
 
     @property
     def objective(self) -> Spread:
-        """The objective over the seeds."""
+        """The objective over the jobs."""
         return spread([job.objective for job in self.jobs])
 
     @property
     def test(self) -> Spread:
-        """The test metric over the seeds."""
+        """The test metric over the jobs."""
         return spread([job.test for job in self.jobs])
 
     @property
@@ -81,7 +81,7 @@ class Group(NamedTuple):
     metric: str
     data: str
     rows: list[Row]
-    baseline: Spread | None  # over the seeds, which draw the splits
+    baseline: Spread | None  # over the seeds or folds, which draw the splits
 
     @property
     def higher_is_better(self) -> bool:
@@ -100,12 +100,13 @@ class Leaderboard(NamedTuple):
     """All groups, in the order of their first jobs, and the jobs without a result."""
 
     folder: Path
-    keys: list[str]  # that differ between jobs, except the seed
+    keys: list[str]  # that differ between jobs, except seeds and folds
     groups: list[Group]
     failed: dict[int, Event]
     pending: dict[int, Event]  # started, not ended
     num_jobs: int  # of the whole sweep
-    num_repeats: int  # finished jobs with the values and the seed of another, which stands for them
+    replicates: str  # what the jobs of a row are: seeds, folds, or seeds and folds
+    num_repeats: int  # finished jobs with all values of another, which stands for them
 
 
 def leaderboard(folder: Path) -> Leaderboard:
@@ -115,11 +116,13 @@ def leaderboard(folder: Path) -> Leaderboard:
     values = {number: key_values(event["overrides"]) for number, event in events.items()}
     every = dict.fromkeys(key for found in values.values() for key in found)
     keys = [
-        key for key in every if key != "seed" and len({_plain(found.get(key, "")) for found in values.values()}) > 1
+        key
+        for key in every
+        if key not in REPLICATES and len({_plain(found.get(key, "")) for found in values.values()}) > 1
     ]
-    started: dict[tuple[str, ...], set[str]] = {}  # values -> seeds
+    started: dict[tuple[str, ...], set[tuple[str, ...]]] = {}  # values -> replicates
     for found in values.values():
-        started.setdefault(_chosen(found, keys), set()).add(_seed(found))
+        started.setdefault(_chosen(found, keys), set()).add(_replicate(found))
     comparable: dict[tuple[str, ...], list[Job]] = {}
     for number, event in events.items():
         if event["event"] in ("finished", "pruned"):
@@ -134,8 +137,16 @@ def leaderboard(folder: Path) -> Leaderboard:
         {n: event for n, event in events.items() if event["event"] == "failed"},
         {n: event for n, event in events.items() if event["event"] not in ENDED},
         ledger.num_jobs(),
+        _replicates(values.values()),
         sum(map(len, comparable.values())) - num_ranked,
     )
+
+
+def _replicates(values: Collection[Mapping[str, str]]) -> str:
+    found = {key: {of_job.get(key, "") for of_job in values} for key in REPLICATES}
+    are_folds = len(found["fold"]) > 1
+    are_seeds = not are_folds or len(found["seed"]) > 1 or len(found["split_seed"]) > 1
+    return " and ".join(["seeds"] * are_seeds + ["folds"] * are_folds)
 
 
 def _job(folder: Path, event: Event, values: dict[str, str]) -> Job:
@@ -182,15 +193,15 @@ def _plain(value: str) -> str:
         return value.replace(" ", "")
 
 
-def _seed(values: Mapping[str, str]) -> str:
-    return _plain(values.get("seed", "0"))
+def _replicate(values: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(_plain(values.get(key, "0" if key == "seed" else "")) for key in REPLICATES)
 
 
-def _group(jobs: Sequence[Job], keys: Sequence[str], started: Mapping[tuple[str, ...], set[str]]) -> Group:
+def _group(jobs: Sequence[Job], keys: Sequence[str], started: Mapping[tuple[str, ...], set[tuple[str, ...]]]) -> Group:
     metric, data = jobs[0].metric, jobs[0].data
-    same: dict[tuple[Any, ...], dict[str, Job]] = {}  # values and pruned after -> jobs by seed; a repeated one is one
+    same: dict[tuple[Any, ...], dict[tuple[str, ...], Job]] = {}  # values and pruned after -> one job a replicate
     for job in jobs:
-        same.setdefault((_chosen(job.values, keys), job.pruned_after), {}).setdefault(_seed(job.values), job)
+        same.setdefault((_chosen(job.values, keys), job.pruned_after), {}).setdefault(_replicate(job.values), job)
     rows = []
     for (chosen, _), found in same.items():
         first = next(iter(found.values()))
@@ -203,5 +214,5 @@ def _group(jobs: Sequence[Job], keys: Sequence[str], started: Mapping[tuple[str,
         mean, is_number = row.objective.mean, math.isfinite(row.objective.mean)
         return not is_number, row.pruned_after is not None, -(row.pruned_after or 0), sign * mean if is_number else 0.0
 
-    baselines = {job.values.get("seed"): job.baseline for job in jobs if math.isfinite(job.baseline)}
+    baselines = {_replicate(job.values): job.baseline for job in jobs if math.isfinite(job.baseline)}
     return Group(metric, data, sorted(rows, key=order), spread([*baselines.values()]) if baselines else None)

@@ -3,7 +3,7 @@
 With `sweep.prune=halving` the better half of the configurations goes on at each rung, which is an epoch; with `median`
 a job stops once it is worse than most were at its age.
 
-Seeds are no configurations: jobs that differ in their seed alone stay or go together at a rung.
+Seeds and folds are no configurations: jobs that differ in these alone stay or go together at a rung.
 
     Successive halving: Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization,
     AISTATS 2016. The median stopping rule: Golovin et al., Google Vizier, KDD 2017.
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from trainer.config.keys import without
+from trainer.config.keys import REPLICATES, without
 from trainer.errors import ConfigError
 from trainer.files import read_json, write_json
 from trainer.runs.folder import RunFolder
@@ -123,5 +123,5 @@ def prune(sweep: Path, rung: int, factor: int) -> None:
 
 
 def configuration(overrides: Sequence[str]) -> tuple[str, ...]:
-    """Return a job's overrides without its seed, in any order."""
-    return tuple(sorted(without(overrides, "seed")))
+    """Return a job's overrides without its seeds and its fold, in any order."""
+    return tuple(sorted(without(overrides, *REPLICATES)))

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from trainer.config.axes import sweep_axes
-from trainer.config.command_line import checked_sweep, parse
+from trainer.config.command_line import parse
 from trainer.config.keys import SLOTS, bare, flat, is_of_hydra, key_of, literal, unquoted, value_of, without
 from trainer.config.launchers import GONE, is_of_launcher, kept_of_launcher
 from trainer.errors import CheckpointError, ConfigError
@@ -23,6 +23,7 @@ from trainer.runs.ledger import Ledger
 from trainer.runs.resume import FREE_IN_SWEEP, ONCE, changed_defaults, differences, has_default, values_of
 
 NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
+Jobs = tuple[Namespace, dict[str, DictConfig], list[str]]  # flags, configs by their overrides, the sweep's overrides
 
 
 def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
@@ -88,16 +89,17 @@ def started_elsewhere(folder: Path) -> bool:
     return Ledger(folder).header().get("cwd") != os.getcwd()
 
 
-def as_started(folder: Path, flags: Namespace) -> tuple[dict[str, DictConfig], list[str], list[str]]:
-    """Check a sweep that resumes as `checked_sweep` does; return overrides that keep what it was started with, too.
+def as_started(folder: Path, flags: Namespace, checked: Callable[[Namespace], Jobs]) -> tuple[Jobs, list[str]]:
+    """Return the jobs of a sweep that resumes, and overrides among theirs that keep what it was started with.
 
-    There are some if defaults of ours have changed since; they are among the overrides of the sweep.
+    There are some if defaults of ours have changed since.
 
     Raises:
         CheckpointError: its values mean something else now, and what they meant.
     """
     known = Ledger(folder).header()["samples"]
-    configs, overrides = checked_sweep(flags)
+    jobs = checked(flags)
+    _, configs, overrides = jobs
     if len(known) != len(configs):  # for example a glob() that matches another file now
         raise CheckpointError(
             f"resume={folder}: the sweep now has {len(configs)} combinations to check; it had {len(known)}"
@@ -105,15 +107,15 @@ def as_started(folder: Path, flags: Namespace) -> tuple[dict[str, DictConfig], l
     saved = _saved(folder, configs.values())
     changed = _changed(known, configs, saved)
     if changed is None:
-        return configs, overrides, []
+        return jobs, []
     kept: dict[str, str] = {}
     for cfg, each in zip(configs.values(), saved, strict=True):
         for key in changed_defaults(cfg, each, {*map(key_of, overrides)}):
             kept[key] = f"{key}={literal(json.dumps(each[key]))}"
     with suppress(ConfigError):  # a component without such a setting
-        again = checked_sweep(Namespace(**vars(flags) | {"overrides": [*flags.overrides, *kept.values()]}))
-        if _changed(known, again[0], saved) is None:
-            return *again, [*kept.values()]
+        again = checked(Namespace(**vars(flags) | {"overrides": [*flags.overrides, *kept.values()]}))
+        if _changed(known, again[1], saved) is None:
+            return again, [*kept.values()]
     line, was = [*known.items()][changed]
     cfg = [*configs.values()][changed]
     raise CheckpointError(f"resume={folder}: {line} means something else now{_changes(folder, was, cfg)}")

@@ -4,7 +4,6 @@ Folders called train, Training, valid, seg_test, ... are splits.
 """
 
 import os
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,10 +19,10 @@ from trainer.data._image.contents import (
     notes_on,
 )
 from trainer.data._image.file import SUFFIXES, printable
+from trainer.data._split_names import NAMES, split_named
 from trainer.data._textfile import alike, is_url, listed, rare, wrong_kind
 from trainer.errors import DataError, nearest
 
-NAMES = {"train": "train|training|trn", "val": "val|valid|validation|dev|eval", "test": "test|testing|tst|holdout"}
 Classes = dict[str, list[str]]  # class -> files
 
 
@@ -74,7 +73,7 @@ def roots_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
     folders = _folders(folder)
     named: dict[str, str] = {}
     for name in sorted(folders, key=lambda name: (name not in NAMES, name)):  # of several, the one called just so
-        if part := _part(name):
+        if part := split_named(name, FILLERS):
             named.setdefault(part, name)
     others = [name for name in folders if name not in named.values()]
     roots = {part: _inner(folder / named[part]) for part in NAMES if part in named}
@@ -84,12 +83,6 @@ def roots_of(folder: Path) -> tuple[dict[str, Path], list[str]]:
     if {*named} != {*named.values()}:
         notes.append(f"splits: {', '.join(f'{part} in {printable(named[part])}/' for part in roots)}")
     return roots, notes
-
-
-def _part(name: str) -> str | None:
-    """Return the split that a folder's name says."""
-    matches = (p for p, n in NAMES.items() if re.fullmatch(f"(?:{FILLERS})*(?:{n})(?:{FILLERS})*", name.lower()))
-    return next(matches, None)
 
 
 def classes_of(root: Path) -> tuple[Classes, Contents]:
@@ -112,7 +105,7 @@ def classes_of(root: Path) -> tuple[Classes, Contents]:
         splits = {
             part: inner
             for inner in _folders(root / name)
-            if (part := _part(inner)) and not _folders(root / name / inner)
+            if (part := split_named(inner, FILLERS)) and not _folders(root / name / inner)
         }
         if len(splits) > 1:
             where = [f"{printable(root)}/{printable(inner)}/{printable(name)}/" for inner in splits.values()]

@@ -5,14 +5,16 @@ A cell, a column or a target that no model can be fitted to is a DataError.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from trainer.data._dividing import Divided, divided
 from trainer.data._table.columns import Problem, Table, read_table, refusal
 from trainer.data._table.encoder import TableEncoder, fit_column, is_number, moments
 from trainer.data._table.features import counts_rows, flaw_of
@@ -20,7 +22,8 @@ from trainer.data._table.file import TableFile
 from trainer.data._table.numerals import SHARE
 from trainer.data._table.target import FEW, infer_target, variants
 from trainer.data._textfile import bracketed, cleaned, listed
-from trainer.data.tensors import DataSpec, Examples, Splits, shaped, split, splits_of
+from trainer.data.division import Division, tenths
+from trainer.data.tensors import DataSpec, Examples, Splits, shaped, splits_of
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -45,15 +48,17 @@ def table(
     missing: str = "error",
     unknown: str = "note",
     given: Mapping[str, Any] = MappingProxyType({}),
-    val_fraction: float,
-    test_fraction: float,
-    seed: int,
+    division: Division,
+    by: Mapping[str, str] = MappingProxyType({}),
+    stratify: bool = False,
 ) -> tuple[Splits, DataSpec]:
     """Split a table, whose test split may be another file; everything is fitted to the training rows only.
 
     Inputs are `(N, F)` float32; targets `(N, 1)` float32 or, for three classes or more, `(N,)` int64. `left_out` maps
     unused columns to the reason; those in `keep` are used in any case. `classes` are the target's values in the order
-    of their numbers, by default sorted. An error ends in a command line of the `given` settings and its cures.
+    of their numbers, by default sorted. `by` names the column, if any, that divides rows by group, time or split.
+    Classes are divided evenly and, with `stratify` and in cross-validation, the tenths of a regression's targets. An
+    error ends in a command line of the `given` settings and its cures.
     """
     check_options(task=task, missing=missing, unknown=unknown)
     where = f"{file.path}: " if file else ""
@@ -90,13 +95,7 @@ def table(
     notes += [*found.notes([*features, target]), *out, *gaps]
     notes += [note for name in features if not is_number(frame[name]) for note in variants(frame[name])]
 
-    parts = split(
-        codes,
-        val_fraction=val_fraction,
-        test_fraction=None if test_file else test_fraction,
-        seed=seed,
-        stratify=kind.task != "regression",
-    )
+    parts, groups = _divided(found.frame.loc[frame.index], codes, kind.task, division, by, stratify, blame)
     rows = parts[0].numpy()
     if kind.task == "regression":
         mean, std = moments(codes.numpy()[rows])
@@ -104,13 +103,39 @@ def table(
     fitted = [fit_column(frame[name], rows, found.units.get(name), auto=missing == "auto") for name in features]
     columns = tuple(column for parts_of in fitted for column in parts_of)
     encoder = TableEncoder(columns, kind, fill=missing in ("auto", "mean"))
-    splits = splits_of(torch.from_numpy(encoder.encode(frame, blame)), shaped(codes, kind.task), parts)
-    if test_file:
+    examples = Examples(
+        torch.from_numpy(encoder.encode(frame, blame)),
+        shaped(codes, kind.task),
+        torch.from_numpy(frame.index.to_numpy(np.int64, copy=True)),
+        groups,
+    )
+    splits = splits_of(examples, parts)
+    if test_file and division.uses_given_test:
         examples, more = other_rows(test_file, encoder, missing, unknown)
         splits, notes = replace(splits, test=examples), [*notes, *more]
     constant = _constant(encoder, splits.train.inputs)
     notes += [f"constant in training: {listed(constant)}"] if constant else []
     return splits, _spec(encoder, tuple(notes))
+
+
+def _divided(
+    frame: pd.DataFrame,
+    codes: Tensor,
+    task: str,
+    division: Division,
+    by: Mapping[str, str],
+    stratify: bool,
+    blame: Callable[[int, str, str], DataError],
+) -> Divided:
+    """Divide the rows of a frame whose target has these codes, `(N,)`."""
+    labels = codes
+    if task == "regression":
+        labels = tenths(codes) if stratify or division.fold else torch.zeros(len(codes))
+
+    def blamed(place: int, what: str) -> DataError:
+        return blame(int(frame.index[place]), next(iter(by.values())), what)
+
+    return divided(division, labels, {how: frame[name].to_numpy() for how, name in by.items()}, blamed)
 
 
 def check_options(**options: str) -> None:
@@ -166,7 +191,8 @@ def other_rows(
         raise DataError(f"{file.path}: 0 rows without a missing cell")
     inputs = torch.from_numpy(encoder.encode(frame, file.error))
     codes = torch.from_numpy(encoder.encode_target(frame, file.error))
-    examples = Examples(inputs, shaped(codes, encoder.target.task))
+    rows = torch.from_numpy(frame.index.to_numpy(np.int64, copy=True))
+    examples = Examples(inputs, shaped(codes, encoder.target.task), rows)
     return examples, [f"{cleaned(file.path.name)}: {note}" for note in (*notes, *gaps)]
 
 

@@ -30,7 +30,16 @@ def save(board: Leaderboard, place: Path) -> None:
 def _table(board: Leaderboard) -> list[list[object]]:
     """Return all rows and columns with all digits, titles first."""
     keys = keys_of(board, board.groups)
-    numbers = ["seeds", "val_mean", "val_std", "test_mean", "test_std", "pruned_after", "seconds", "jobs"]
+    numbers = [
+        board.replicates.split()[-1],
+        "val_mean",
+        "val_std",
+        "test_mean",
+        "test_std",
+        "pruned_after",
+        "seconds",
+        "jobs",
+    ]
     table: list[list[object]] = [["rank", "metric", *keys, *numbers]]
     for group in board.groups:
         for rank, row in enumerate(group.rows, 1):
@@ -53,7 +62,11 @@ def _markdown(board: Leaderboard) -> str:
         lines += [_line(named), _line([":---" if title in keys else "---:" for title in named])]
         for row in filter(None, rows):
             lines.append(_line([_code(row.get(t, "")) if t in keys else row.get(t, "") for t in named]))
-        lines += ["", *(f"{line}." for line in [reading(groups), *map(lead, groups)] if line), ""]
+        lines += [
+            "",
+            *(f"{line}." for line in [reading(board, groups), *(lead(board, group) for group in groups)] if line),
+            "",
+        ]
     lines += [f"{progress(board)}.", ""]
     if board.failed:
         lines += [_line(["failed job", "overrides", "error"]), _line(["---:", ":---", ":---"])]

@@ -18,7 +18,8 @@ from trainer.view.words import shown
 MOST_ROWS = 20  # per dataset in the terminal; the files have all
 MOST_FAILURES = 10
 BEST = "\x1b[1;32m"
-KEEP = {"rank": 9, "pruned after": 6, "test": 5, "seeds": 4, "jobs": 3, "time": 2, "val": 9}  # differing keys: 7
+KEEP = {"rank": 9, "pruned after": 6, "test": 5, "jobs": 3, "time": 2, "val": 9}  # differing keys: 7
+KEEP |= dict.fromkeys(("seeds", "folds", "seeds and folds"), 4)
 
 
 def report(folder: Path, place: Path | None = None) -> Leaderboard:
@@ -58,8 +59,8 @@ def tables(board: Leaderboard, width: int, colour: bool, most: int = MOST_ROWS) 
         hidden = sum(max(0, len(group.rows) - most) for group in groups)
         notes = [
             f"and {hidden} more" if hidden else "",
-            sayable(text.reading(groups)),
-            *map(text.lead, groups),
+            sayable(text.reading(board, groups)),
+            *(text.lead(board, group) for group in groups),
             f"no room for {', '.join(narrow)}" if narrow else "",
         ]
         found += ["", *_lines(columns, rows, colour), *_wrapped(notes, width)]

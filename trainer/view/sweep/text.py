@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
-from trainer.config.keys import bare, key_of
+from trainer.config.keys import REPLICATES, bare, key_of
 from trainer.runs.leaderboard import Group, Leaderboard, Row, Spread
 from trainer.view.words import cut, duration, number
 
@@ -36,7 +36,7 @@ def cells(board: Leaderboard, groups: Sequence[Group], most: int) -> list[Cells]
         for rank, row in enumerate(group.rows[:most], 1):
             values = {"data": group.data, **row.values}
             first = {"rank": str(rank), **{key: brief(values[key]) for key in keys}}
-            found.append(first | _results(group.metric, row) | ({} if seeds_differ else {"seeds": ""}))
+            found.append(first | _results(group.metric, row, board.replicates if seeds_differ else ""))
         if group.baseline:
             data = {"data": group.data} if "data" in keys else {}
             found.append({"rank": "baseline", **data, f"test/{group.metric}": around(group.baseline)})
@@ -49,12 +49,14 @@ def titles(rows: Sequence[Cells]) -> list[str]:
     return [title for title in every if any(row.get(title) for row in rows)]
 
 
-def _results(metric: str, row: Row) -> Cells:
-    num_seeds, is_pruned = len(row.jobs), row.pruned_after is not None
+def _results(metric: str, row: Row, replicates: str) -> Cells:
+    """Return the results of a row; `replicates` names what its jobs are, where their number differs between rows."""
+    num_jobs, is_pruned = len(row.jobs), row.pruned_after is not None
+    count = f"{num_jobs} of {num_jobs + row.missing}" if row.missing else str(num_jobs)
     return {
         f"val/{metric}": around(row.objective),
         f"test/{metric}": "" if is_pruned else around(row.test),
-        "seeds": f"{num_seeds} of {num_seeds + row.missing}" if row.missing else str(num_seeds),
+        replicates: count if replicates else "",
         "pruned after": f"epoch {row.pruned_after}" if is_pruned else "",
         "time": "" if math.isnan(row.seconds) else duration(row.seconds),
         "jobs": ranges(job.number for job in row.jobs),
@@ -87,31 +89,31 @@ def ranges(numbers: Iterable[int]) -> str:
     return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def reading(groups: Sequence[Group]) -> str:
+def reading(board: Leaderboard, groups: Sequence[Group]) -> str:
     """Return a line on how to read the numbers of groups of one metric."""
     metric, seeds = groups[0].metric, {len(row.jobs) for group in groups for row in group.rows}
-    over = f", mean ± standard deviation over {'up to ' * (len(seeds) > 1)}{max(seeds)} seeds"
+    over = f", mean ± standard deviation over {'up to ' * (len(seeds) > 1)}{max(seeds)} {board.replicates}"
     better = "higher" if groups[0].higher_is_better else "lower"
     floor = "; the baseline is measured on the test split" if any(group.baseline for group in groups) else ""
     return f"{metric} of the best epoch{over * (max(seeds) > 1)}; {better} is better{floor}"
 
 
-def lead(group: Group) -> str:
-    """Return a warning if the first two rows differ by no more than their seeds do, else an empty string."""
+def lead(board: Leaderboard, group: Group) -> str:
+    """Return a warning if the first two rows differ by no more than the jobs of one do, else an empty string."""
     if len(group.rows) < 2 or group.rows[1].pruned_after is not None:
         return ""
     first, second = (row.objective for row in group.rows[:2])
     gap, std = abs(first.mean - second.mean), max(first.std, second.std)
     if not gap <= std:  # either may be NaN
         return ""
-    by = f"{gap:.3g}, less than the standard deviation over seeds ({std:.3g})"
+    by = f"{gap:.3g}, less than the standard deviation over {board.replicates} ({std:.3g})"
     return f"the means of ranks 1 and 2 differ by {by}; this may be chance"
 
 
 def differing(overrides: Sequence[str], board: Leaderboard) -> list[str]:
     """Return the overrides by which a job differs from others, or all if none differs."""
     lines = [bare(line) for line in overrides]
-    return [line for line in lines if key_of(line) in (*board.keys, "seed")] if board.keys else lines
+    return [line for line in lines if key_of(line) in (*board.keys, *REPLICATES)] if board.keys else lines
 
 
 def one_line(text: str) -> str:
