@@ -213,14 +213,14 @@ def test_a_dry_run_returns_nothing_and_leaves_nothing(tmp_path, monkeypatch, cap
 def test_words_with_decimal_commas_stand_beside_the_numbers_of_a_frame(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     table = pd.DataFrame({"x": np.arange(40) * 1.125, "y": np.arange(40) % 2})
-    words = table.assign(z=(table["x"] + 0.5).map("{:.3f}".format).str.replace(".", ","))
-    with pytest.raises(DataError, match="data.decimal=comma$"):
+    words = table.assign(z=(table["x"] / 9).map("{:.3f}".format).str.replace(".", ","))
+    with pytest.raises(DataError, match=r"data.decimal=comma$"):
         trainer.train(data=words, target="y", dry_run=True)
     settings = {"epochs": 1, "plots": "off", "tensorboard": "off", "data.decimal": "comma"}
     run = trainer.train("model=linear", data=words, target="y", **settings)
     (saved,) = (tmp_path / "outputs" / "frames").glob("*.csv")
     read = pd.read_csv(saved, decimal=",")
-    assert read["z"].tolist() == pytest.approx((read["x"] + 0.5).tolist())
+    assert read["z"].tolist() == pytest.approx((read["x"] / 9).tolist())
     assert len(trainer.load(run).predict(words)) == 40
 
 

@@ -66,6 +66,17 @@ def said(made, words):
         (["\N{MINUS SIGN}5", "5"], Style(), [-5, 5]),
         (["True", "FALSE", "NA"], Style(), [1, 0, np.nan]),
         (["5", "?", "-", "None", "n/a", "NULL", "#NV"], Style(), [5, *[np.nan] * 6]),
+        (["4,297", "1,23,456", "12,34,567.50", "100"], Style(), [4297, 123456, 1234567.5, 100]),  # as in India
+        (["₹ 1,23,456", "-₹ 4,297"], Style(), [123456, -4297]),
+        (["1,234-", "12", "1,234.50-"], Style(), [-1234, 12, -1234.5]),  # as SAP exports
+        (["1.234,50- EUR", "0,5 EUR"], Style(decimal=","), [-1234.5, 0.5]),
+        (["12 -", "3"], Style(), [-12, 3]),
+        (["(1,234)", "56", "(7)"], Style(), [-1234, 56, -7]),  # as accountants write
+        (["0,25", "0.75", "12"], Style(), [0.25, 0.75, 12]),  # both decimal signs
+        (["0,25", "0.75"], Style(decimal=","), [0.25, 0.75]),
+        (["1.234,5", "1,234.5", "-0,5"], Style(), [1234.5, 1234.5, -0.5]),
+        (["1,142", "0.5", "1.066"], Style(thousands=""), [1.142, 0.5, 1.066]),
+        (["1,142", "0,5", "0.5"], Style(thousands=","), [1142, 0.5, 0.5]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(words, style, values):
@@ -81,7 +92,12 @@ def test_numbers_are_read_as_people_write_them(words, style, values):
         (["5 kg", "6 kg", "500 g"], [False, False, True]),
         (["$5", "$6", "€7"], [False, False, True]),
         (["1,500", "2,500", "3,50"], [False, False, True]),
-        (["4,297", "1,23,456"], [False, True]),
+        (["234,297", "1,23,456"], [False, True]),
+        (["1,234,297", "1,23,456"], [False, True]),
+        (["-5", "12-"], [False, True]),
+        (["12", "7-", "8+"], [False, True, True]),
+        (["3", "2-", "1-"], [False, True, True]),  # grades
+        (["12", "5-HT", "3-4", "-5-"], [False, True, True, True]),
         (["0,297", "1"], [True, False]),
         (["12:30", "2026-01-01", "A5", "1.2.3"], [True] * 4),
     ],
@@ -306,10 +322,40 @@ def test_a_word_for_many_labels_is_a_class(table):
 
 def test_one_point_among_decimal_commas_does_not_make_text(table):
     content = lines("a;y", [f"{n / 4:.2f};{n % 2}".replace(".", "," if n != 7 else ".") for n in range(N)])
-    with pytest.raises(DataError, match=r"line 2, column 'a': '0,00' is not a number; data.decimal=comma"):
-        table(content)
-    with pytest.raises(DataError, match=r"line 9, column 'a': '1.75' is not a number"):
-        table(content, decimal="comma")
+    for made in (table(content), table(content, decimal="comma")):
+        assert {round(value, 2) for value in column(made, "a")} <= {n / 4 for n in range(N)}
+        assert made[1].feature_names == ("a",)
+    assert said(table(content), "read as numbers: a (0,00 is 0)")
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_both_decimal_signs_in_a_column_are_read_where_each_cell_has_one_reading(table, separator):
+    values = [round(0.126 + n * 37 % 101 / 7, 3) for n in range(N)]
+
+    def content(*places):
+        words = [f"{value:.{places[n % len(places)]}f}" for n, value in enumerate(values)]
+        words = [word.replace(".", ",") if n % 2 else word for n, word in enumerate(words)]
+        return lines(separator.join("ay"), [f'"{word}"{separator}{n % 5}' for n, word in enumerate(words)])
+
+    made = table(content(2), task="regression")
+    assert {round(value, 2) for value in column(made, "a")} <= {round(value, 2) for value in values}
+    assert said(made, "read as numbers: a (")
+    with pytest.raises(DataError) as refusal:  # 1,142 is 1142 to some, and so is 1.142 to others
+        table(content(3), task="regression")
+    (cure,) = re.findall(r"(data.thousands=none)$", str(refusal.value))
+    assert re.search(
+        r"'\d+[.,]\d{3}' is \d{4,} with .*data.thousands=(comma|point), \d+\.\d+ with ", str(refusal.value)
+    )
+    made = table(content(3), task="regression", thousands=cure.split("=")[1])
+    assert {round(value, 3) for value in column(made, "a")} <= {*values}
+
+
+def test_a_column_of_which_no_cell_tells_thousands_from_fractions_is_not_guessed(table):
+    rows = [f'"{1 + n * 7 % 9}{",."[n % 2]}{100 + n * 37 % 899}",{n % 2}' for n in range(N)]
+    with pytest.raises(DataError, match=r"'1,100' is 1100 with data.thousands=comma, 1.1 with data.thousands=none$"):
+        table(lines("a,y", rows))
+    assert max(column(table(lines("a,y", rows), thousands="none"), "a")) < 10
+    assert max(column(table(lines("a,y", rows), thousands="comma"), "a")) > 1000
 
 
 def test_labels_that_differ_in_case_are_said(table):

@@ -13,7 +13,7 @@ import numpy as np
 from trainer.data._table.encoder import LARGEST, is_number
 from trainer.data._table.features import SAMPLE
 from trainer.data._table.file import TableFile
-from trainer.data._table.numerals import COMMAS, MARKS, Reading, is_few, read_numbers
+from trainer.data._table.numerals import MARKS, Reading, is_few, read_numbers
 from trainer.data._textfile import bracketed, listed
 from trainer.errors import DataError
 
@@ -126,9 +126,9 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
     name, counts = str(cells.name), cells.value_counts()
     words, number = [*map(str, counts.index)], counts.to_numpy()
     step = 1 if must else 1 + len(words) // SAMPLE
-    reading = read_numbers(words[::step], number[::step], file.style)
+    reading = read_numbers(words[::step], number[::step], file.style, known=must)
     if step > 1 and 2 * number[::step][reading.bad].sum() < number[::step].sum():
-        reading, step = read_numbers(words, number, file.style), 1
+        reading, step = read_numbers(words, number, file.style, known=must), 1
     number, bad = number[::step], reading.bad
     if bad.any() and not must:
         total = number.sum()
@@ -145,7 +145,10 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
         return cells
     codes = pd.Index(words, dtype=object).get_indexer(cells.cat.categories.astype(object))
     codes = np.append(codes, -1)[cells.cat.codes]  # (N,) into words, -1 where missing
-    if bad.any():
+    if reading.unclear:  # a choice that nobody else can make
+        place, cure = reading.unclear
+        found.problems[name] = Problem(file.place(int((codes == place).argmax()), name, cure))
+    elif bad.any():
         row = int(np.append(bad, False)[codes].argmax())
         strays = [word for word, is_bad in zip(words, bad, strict=True) if is_bad]
         found.problems[name] = _stray(file, row, name, reading, strays)
@@ -160,10 +163,8 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
 def _stray(file: TableFile, row: int, name: str, reading: Reading, words: Sequence[str]) -> Problem:
     """Return the problem of words among numbers, the first of them in `row`."""
     if reading.cure:
-        place = file.place(row, name, f"is not a number; {reading.cure}")
-        if reading.cure == COMMAS:
-            return Problem(f"{place} reads such numbers", "decimal", "comma")
-        return Problem(place)  # a choice that nobody else can make
+        place = file.place(row, name, f"is not a number; {reading.cure} reads such numbers")
+        return Problem(place, "decimal", "comma")
     unit = f" in {reading.unit}" if reading.unit else ""
     more = f", nor {'is' if len(words) == 2 else 'are'} {len(words) - 1:,} other word{'s' * (len(words) > 2)}"
     message = f"is not a number{unit}{more if len(words) > 1 else ''}"
