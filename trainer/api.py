@@ -184,12 +184,14 @@ def _in_a_file(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[di
     if written := [key for key in ("data.separator", "data.encoding", "data.header") if key in given]:
         raise ConfigError(f"{written[0]}: says how a file is written, and data= is a DataFrame; leave it out")
     path, is_new = _saved(data, "," if unquoted(given.get("data.decimal", ".")) in (",", "comma") else ".")
-    yield {**settings, "data": str(path)}
-    if is_new and given.get("dry_run", "").lower() == "true":
-        path.unlink()
-        with suppress(OSError):  # other files
-            path.parent.rmdir()
-            path.parent.parent.rmdir()
+    try:
+        yield {**settings, "data": str(path)}
+    finally:
+        if is_new and given.get("dry_run", "").lower() == "true":
+            path.unlink()
+            with suppress(OSError):  # there are others
+                path.parent.rmdir()
+                path.parent.parent.rmdir()
 
 
 def _understood(words: Sequence[str], settings: Mapping[str, Any], *first: str) -> tuple[Namespace, list[str]]:

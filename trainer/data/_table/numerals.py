@@ -39,6 +39,7 @@ POINTS = re.compile(r"[^\d.]*[1-9]\d{0,2}(\.\d{3}){2,}[^\d.]*")  # 1.234.567, wh
 COMMA = re.compile(r"[^\d,]*\d*,\d+(?:[eE][-+]?\d+)?[^\d,]*")
 GROUPED = re.compile(r"[^\d,]*[1-9]\d{0,2},\d{3}[^\d,]*")
 LESS_THAN_ONE = re.compile(r"\D*0?[.,]")  # the sign is no thousands separator
+TWO_READINGS = re.compile(r"\D*[1-9]\d{0,2}[.,]\d{3}\D*")
 POINT = re.compile(r"\D*\d*\.(?:\d\d?|\d{4,})(?:[^\d,][^,]*)?")  # a decimal point
 STRAYS, SHARE = 3, 0.05  # distinct words, or the share of cells, up to which words among numbers look like mistakes
 
@@ -138,26 +139,29 @@ def _join_the_others(
     Return whether some were added and, if another word has two readings, its place and the settings that decide.
     """
     other = Style("," if style.decimal == "." else ".", "auto" if style.thousands else "")
-    others = [_parsed(word, other) if "," in word or "." in word else None for word in words]
-    pairs = [*zip(found, others, words, strict=True)]
-    added = np.array([one is None and two is not None for one, two, _ in pairs])
-    is_own = any(one and not two and ("," in word or "." in word) for one, two, word in pairs)
-    unlike = [place for place, (one, two, _) in enumerate(pairs) if one and two and one.value != two.value]
+    marked = [place for place, word in enumerate(words) if "," in word or "." in word]
+    added = {place: one for place in marked if not found[place] and (one := _parsed(words[place], other))}
+    own = [place for place in marked if found[place]]
+    unlike = [place for place in own if style.thousands and TWO_READINGS.fullmatch(words[place])]
+    signs = {sign for place in unlike for sign in words[place] if sign in ",."}
+    is_decided = len(unlike) < len(own) or style.decimal == ","
     must_choose = style.thousands == "auto" and bool(unlike)
-    are_few = is_few(added, counts) and not any(LESS_THAN_ONE.match(words[place]) for place in added.nonzero()[0])
-    are_both = added.any() and (is_own or style.decimal == ",") and not (must_choose and are_few)
-    for place in added.nonzero()[0] if are_both else ():
-        found[place] = others[place]
-    if not are_both and (added.any() or is_own or style.decimal == ","):
-        must_choose = False
-    if not must_choose or not (are_both or {",", "."} <= {*"".join(words[place] for place in unlike)}):
-        return are_both, None
-    sign = "," if "," in words[unlike[0]] else "."
-    whole, broken = sorted((one.value for one in pairs[unlike[0]][:2] if one), key=abs, reverse=True)
-    names = {",": ("comma", "point"), ".": ("point", "comma")}[sign]
-    decimal = f"data.decimal={names[1]} " if style.decimal == sign else ""
+    if not (added if is_decided else not added and len(signs) == 2):
+        return False, None
+    are_few = bool(added) and is_few(np.isin(np.arange(len(words)), [*added]), counts)
+    if must_choose and are_few and not any(LESS_THAN_ONE.match(words[place]) for place in added):
+        return False, None  # rather mistakes
+    for place, one in added.items():
+        found[place] = one
+    if not must_choose:
+        return bool(added), None
+    word = words[unlike[0]]
+    names = {",": ("comma", "point"), ".": ("point", "comma")}["," if "," in word else "."]
+    decimal = "" if (style.decimal == ".") == ("," in word) else f"data.decimal={names[1]} "
+    values = [one.value for one in (found[unlike[0]], _parsed(word, other)) if one]
+    broken, whole = sorted(values, key=abs)
     cure = f"is {whole:.12g} with {decimal}data.thousands={names[0]}, {broken:.12g} with data.thousands=none"
-    return are_both, (unlike[0], cure)
+    return bool(added), (unlike[0], cure)
 
 
 def _exclude(found: list[_Word | None], words: Sequence[str], counts: np.ndarray, known: bool) -> None:
