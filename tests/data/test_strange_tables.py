@@ -267,7 +267,17 @@ def test_a_first_line_of_data_is_no_header(table):
     assert sum(len(part.targets) for part in (splits.train, splits.val, splits.test)) == N + 1
 
 
-KEYS = ["id", "PassengerId", "index", "Unnamed: 0", "row_number", "CustomerNumber", "Kundennummer"]
+KEYS = [
+    "id",
+    "PassengerId",
+    "index",
+    "Unnamed: 0",
+    "row_number",
+    "CustomerNumber",
+    "Kundennummer",
+    "patient",
+    "zip code",
+]
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -278,6 +288,55 @@ def test_keys_are_left_out_unless_kept(table, name):
     assert said(made, f"left out: {name} (unique key; data.keep=[")
     assert table(content, keep=[name])[1].feature_names == (name, "a")
     assert table(content, features=[name])[1].feature_names == (name,)
+
+
+def test_whole_numbers_that_all_differ_may_be_a_key_and_are_said(table):
+    values = [1000 + n * 37 % N * 11 for n in range(N)]  # with gaps, in no order
+    for name in ("sample", "price"):  # no name tells a key from a measurement
+        made = table(lines(f"{name},a,y", [f"{value},{n % 7},{n % 2}" for n, value in enumerate(values)]))
+        assert made[1].feature_names == (name, "a")
+        assert said(made, f"maybe a key, as whole numbers that all differ: {name}; data.drop=[{name}] leaves it out")
+    made = table(lines("sample,a,y", [f"{value},{n % 7},{n % 2}" for n, value in enumerate(values)]), drop=["sample"])
+    assert made[1].feature_names == ("a",)
+    for odd in ([1000, *values[1:]], [value / 2 for value in values]):  # a number twice; fractions
+        odd[1] = odd[0]
+        assert not said(table(lines("sample,a,y", [f"{v},{n % 7},{n % 2}" for n, v in enumerate(odd)])), "maybe a key")
+    assert not said(table(lines("sample,y", [f"{value},{n % 2}" for n, value in enumerate(values)])), "maybe a key")
+
+
+DAYS = np.datetime64("2019-12-30T01:02:03") + np.arange(N) * np.timedelta64(185 * 3600, "s")
+
+
+@pytest.mark.parametrize(
+    ("layout", "write"),
+    [
+        ("yyyymmdd", lambda day: f"{day:%Y%m%d}"),
+        ("ddmmyyyy", lambda day: f"{day:%d%m%Y}"),
+        ("mmddyyyy", lambda day: f"{day:%m%d%Y}".lstrip("0")),
+        ("yyyymm", lambda day: f"{day:%Y%m}"),
+        ("yymmdd", lambda day: f"{day:%y%m%d}"),
+        ("yyyymmddHHMMSS", lambda day: f"{day:%Y%m%d%H%M%S}"),
+        ("Unix seconds", lambda day: f"{day.timestamp():.2f}"),
+        ("Unix milliseconds", lambda day: f"{1000 * day.timestamp():.0f}"),
+    ],
+)
+def test_times_that_are_read_as_one_number_are_said(table, layout, write):
+    words = [write(day) for day in DAYS.astype(object)]
+    made = table(lines("t,a,y", [f"{word},{n % 7},{n % 2}" for n, word in enumerate(words)]))
+    assert made[1].feature_names == ("t", "a")
+    assert said(made, f"times read as one number: t ({float(words[0]):.15g}, {layout}); data.drop=[t] leaves it out")
+    assert not said(made, "maybe a key")
+    words[7] = str(int(float(words[7])) * 3)  # one that is no time
+    assert not said(table(lines("t,a,y", [f"{w},{n % 7},{n % 2}" for n, w in enumerate(words)])), "times")
+
+
+def test_a_column_that_is_left_out_shows_what_looks_like_a_number(table):
+    made = table(lines("t,a,y", [f"{n % 24}:{n % 60:02},{n % 7},{n % 2}" for n in range(N)]))
+    assert said(made, "left out: t (not read as numbers, such as ")
+    made = table(lines("r,a,y", [f"{n % 3}-{n % 3 + 5},{n % 7},{n % 2}" for n in range(N)]))
+    assert said(made, "read as text: r (not read as numbers, such as ")
+    with pytest.raises(DataError, match=r"left out: t \(not read as numbers, such as .*; data.keep=\[t\] uses it$"):
+        table(lines("t,y", [f"{n % 24}:{n % 60:02},{n % 2}" for n in range(N)]))
 
 
 def test_a_number_that_counts_the_rows_is_said(table):

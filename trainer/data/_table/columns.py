@@ -14,7 +14,7 @@ from trainer.data._table.encoder import LARGEST, is_number
 from trainer.data._table.features import SAMPLE
 from trainer.data._table.file import TableFile
 from trainer.data._table.numerals import MARKS, Reading, is_few, read_numbers
-from trainer.data._textfile import bracketed, listed
+from trainer.data._textfile import bracketed, cleaned, listed
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -139,6 +139,8 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
                 found.words[name] = f"units differ: {listed(words, 3)}"
             elif not is_most:
                 found.words[name] = f"{number[bad].sum():,} of {total:,} cells are not numbers"
+            elif 2 * sum(map(_looks_like_a_number, words)) > len(words):
+                found.words[name] = f"not read as numbers, such as {cleaned(words[0], 20)}"
         if is_text:
             return cells
     if step > 1:
@@ -158,6 +160,10 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
         found.signs[name] = reading.example
         found.units[name] = reading.unit
     return pd.Series(np.append(reading.values, np.nan)[codes], cells.index, name=name)
+
+
+def _looks_like_a_number(word: str) -> bool:
+    return any(map(str.isdigit, word)) and not any(map(str.isalpha, word))
 
 
 def _stray(file: TableFile, row: int, name: str, reading: Reading, words: Sequence[str]) -> Problem:
