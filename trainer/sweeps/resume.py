@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -21,9 +21,9 @@ from trainer.runs import index
 from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Ledger
 from trainer.runs.resume import FREE_IN_SWEEP, ONCE, changed_defaults, differences, has_default, values_of
+from trainer.sweeps.folds import Jobs, checked_jobs
 
 NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
-Jobs = tuple[Namespace, dict[str, DictConfig], list[str]]  # flags, configs by their overrides, the sweep's overrides
 
 
 def resumed(flags: Namespace) -> tuple[Path | None, Namespace, dict[str, str]]:
@@ -89,7 +89,7 @@ def started_elsewhere(folder: Path) -> bool:
     return Ledger(folder).header().get("cwd") != os.getcwd()
 
 
-def as_started(folder: Path, flags: Namespace, checked: Callable[[Namespace], Jobs]) -> tuple[Jobs, list[str]]:
+def as_started(folder: Path, flags: Namespace) -> tuple[Jobs, list[str]]:
     """Return the jobs of a sweep that resumes, and overrides among theirs that keep what it was started with.
 
     There are some if defaults of ours have changed since.
@@ -98,7 +98,7 @@ def as_started(folder: Path, flags: Namespace, checked: Callable[[Namespace], Jo
         CheckpointError: its values mean something else now, and what they meant.
     """
     known = Ledger(folder).header()["samples"]
-    jobs = checked(flags)
+    jobs = checked_jobs(flags)
     _, configs, overrides = jobs
     if len(known) != len(configs):  # for example a glob() that matches another file now
         raise CheckpointError(
@@ -113,7 +113,7 @@ def as_started(folder: Path, flags: Namespace, checked: Callable[[Namespace], Jo
         for key in changed_defaults(cfg, each, {*map(key_of, overrides)}):
             kept[key] = f"{key}={literal(json.dumps(each[key]))}"
     with suppress(ConfigError):  # a component without such a setting
-        again = checked(Namespace(**vars(flags) | {"overrides": [*flags.overrides, *kept.values()]}))
+        again = checked_jobs(Namespace(**vars(flags) | {"overrides": [*flags.overrides, *kept.values()]}))
         if _changed(known, again[1], saved) is None:
             return again, [*kept.values()]
     line, was = [*known.items()][changed]

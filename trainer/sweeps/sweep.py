@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,25 +14,27 @@ from tempfile import TemporaryDirectory
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.axes import check_jobs, sweep_axes
-from trainer.config.command_line import again, checked_sweep
+from trainer.config.command_line import again
 from trainer.config.keys import axis_values, is_of_hydra, key_of
 from trainer.config.launchers import BASIC
 from trainer.config.user_modules import chosen_by, names_user_module
-from trainer.errors import ConfigError, FileSystemError, SweepError
+from trainer.errors import FileSystemError, SweepError
 from trainer.runs import folder as run_folder
+from trainer.runs.folds import has_folds
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
 from trainer.runs.lock import lock
 from trainer.runs.records import POSITIVE
 from trainer.runs.resume import about_f1
 from trainer.runs.trust import signature, stranger_sweep
+from trainer.sweeps.folds import checked_jobs, out_of_fold
 from trainer.sweeps.job import Plan
 from trainer.sweeps.launch import launcher
 from trainer.sweeps.plan import FOLDER, Course, Grid, course
 from trainer.sweeps.pool import Workers
 from trainer.sweeps.preflight import preflight
 from trainer.sweeps.process import context
-from trainer.sweeps.resume import Jobs, as_started, config_hash, resumed, started_elsewhere
+from trainer.sweeps.resume import as_started, config_hash, resumed, started_elsewhere
 from trainer.sweeps.workers import in_words, workers
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.table import report
@@ -50,7 +52,7 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     trust = "trust=true" in flags.overrides
     folder, flags, changed = resumed(flags)
     with chosen_by(stranger_sweep(folder) if folder and not trust else None):
-        (flags, configs, overrides), kept = as_started(folder, flags, _checked) if folder else (_checked(flags), [])
+        (flags, configs, overrides), kept = as_started(folder, flags) if folder else (checked_jobs(flags), [])
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
         changed |= dict.fromkeys(map(key_of, kept), "")
@@ -100,28 +102,6 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     return folder
 
 
-def _checked(flags: Namespace) -> Jobs:
-    """Return the flags, with an axis of folds if there are any, and what `checked_sweep` does."""
-    configs, overrides = checked_sweep(flags)
-    if axis := _folds([*configs.values()]):
-        flags = Namespace(**vars(flags) | {"overrides": [*flags.overrides, axis]})
-        configs, overrides = checked_sweep(flags)
-    return flags, configs, overrides
-
-
-def _folds(configs: Sequence[DictConfig]) -> str:
-    """Return the override that makes a job of each fold, if there are folds and none is chosen.
-
-    Raises:
-        ConfigError: jobs differ in the number of folds.
-    """
-    counts = {(cfg.folds, cfg.repeats) for cfg in configs}
-    if len(counts) > 1:
-        raise ConfigError("folds and repeats apply to the whole sweep; give each one value")
-    [(folds, repeats)] = counts
-    return f"fold=range(1,{folds * repeats + 1})" if folds > 1 and not any(cfg.fold for cfg in configs) else ""
-
-
 def _look_ahead(folder: Path, trial: Callable[[Path], Outlook], way: Course, at_once: int) -> None:
     """Try every kind of job for a few seconds; if that fails before any job started, delete the folder."""
     try:
@@ -139,6 +119,8 @@ def _end(folder: Path, plan: Plan, cfg: DictConfig) -> None:
     """Print and save the leaderboard and its pictures."""
     with _full_disk_in_a_line(folder):
         board = report(folder)
+        if has_folds(folder):
+            out_of_fold(board)
     if cfg.plots not in ("off", False):
         _draw(folder)
     say(f"board        tensorboard --logdir {shown(folder)}")
