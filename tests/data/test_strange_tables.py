@@ -1,8 +1,15 @@
 """Tables as people have them: the right value of each kind of trouble, and what is said about it."""
 
+import gzip
+import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -466,6 +473,145 @@ def test_a_line_of_units_is_left_out(table):
     made = table(lines("a,y", ["[m],[-]", *rows]))
     assert torch.equal(made[0].train.inputs, table(lines("a,y", rows))[0].train.inputs)
     assert said(made, "units below it")
+
+
+ROWS = [f"{n + 0.5},{n % 7},{n % 2}" for n in range(N)]
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "Sales report 2026",
+        "Sales report 2026\n\nmade by me",
+        "Sales report 2026,,",
+        "Report,,\n,,\nof May,2026",
+        '"Sales\nof May"',
+        "# a\nSales",
+    ],
+)
+def test_a_title_above_the_header_is_left_out(table, above):
+    expected = table(lines("a,b,y", ROWS))
+    made = table(f"{above}\n{lines('a,b,y', ROWS)}")
+    assert torch.equal(made[0].train.inputs, expected[0].train.inputs)
+    assert said(made, f"lines left out: {above.count(chr(10)) + 1} above the header")
+    with pytest.raises(DataError, match=rf"line {N + 3 + above.count(chr(10))}, column 'a': 'high'"):
+        table(f"{above}\n{lines('a,b,y', [*ROWS, 'high,1,1'])}")
+
+
+def test_years_may_be_names_below_a_title(table):
+    rows = [f"c{n},X{n % 5},{n % 7}.5,{n % 5}.25,{n % 2},{n % 3}," for n in range(N)]
+    content = lines('Data Source,World\n\nLast Updated,2026-01-28\n\nCountry,Code,2001,2002,2003,"2004",', rows)
+    made = table(content, "2003", drop=["Country"])
+    assert made[1].feature_names[-3:] == ("2001", "2002", "2004")
+    assert said(made, "lines left out: 4 above the header")
+
+
+@pytest.mark.parametrize(
+    ("first", "rows", "message"),
+    [
+        ("a,y", [f"r{row}" for row in ROWS], "line 2 has 3 fields|no column"),  # as R writes row names
+        ("a", ["x,y", *(f"u{n % 5},{['no', 'yes'][n % 2]}" for n in range(N))], "line 1 has one column, 'a'"),
+        ("a,,", ["u,v,w", *(f"u{n % 5},v,{['no', 'yes'][n % 2]}" for n in range(N))], "no column 'y'"),
+    ],
+)
+def test_a_first_line_that_may_be_the_header_is_not_left_out(table, first, rows, message):
+    with pytest.raises(DataError, match=message):
+        table(lines(first, rows))
+
+
+def run(command, folder):
+    """Run the command that an error advises, in a folder."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, shell=True, check=True, cwd=folder, env={**os.environ, "PATH": path})
+
+
+def test_a_header_further_below_is_named_with_a_command_that_works(table, tmp_path):
+    rows = [f"u{n % 5},v{n % 3},{['no', 'yes'][n % 2]}" for n in range(N)]
+    with pytest.raises(DataError, match=r"no column 'y' in the first line, but in line 2; tail") as refusal:
+        table(lines("of May,by me,", ["a,b,y", *rows]))
+    run(str(refusal.value).partition("; ")[2].removesuffix(" makes that the first line"), tmp_path)
+    made = tabular.csv(path=str(tmp_path / "table-from-line-2.csv"), target="y")
+    assert torch.equal(made[0].train.inputs, table(lines("a,b,y", rows))[0].train.inputs)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_of_one_name_are_refused_with_a_command_that_numbers_them(table, tmp_path, separator):
+    content = lines("a, a,b c,y", [f"00{n % 5},{n % 7},NA,{n % 2}" for n in range(N)]).replace(",", separator)
+    with pytest.raises(DataError, match="line 1: 2 columns are called 'a', columns 1 and 2; python") as refusal:
+        table(content)
+    run(str(refusal.value).partition("; ")[2].partition(" numbers them")[0], tmp_path)
+    path = str(tmp_path / "table-renamed.csv")
+    made = tabular.csv(path=path, target="y", text=["a"], drop=["b c"])
+    assert made[1].feature_names == (*(f"a=00{n}" for n in range(5)), "a.1")
+
+
+@pytest.mark.parametrize("header", ["'a','b c','y'", "a,b c,y"])
+def test_cells_in_single_quotes_are_read(table, header):
+    made = table(lines(header, [f"'{n % 7 + 0.5}','{['its,', 'no'][n % 2]}',{n % 2}" for n in range(N)]))
+    assert made[1].feature_names == ("a", "b c=its,", "b c=no")
+    assert said(made, "cells are in single quotes")
+    words = [f"{n},'tis {n % 3},{n % 2}" for n in range(N)]
+    assert table(lines("a,b,y", words))[1].feature_names == ("a", *(f"b='tis {n}" for n in range(3)))
+
+
+ROWS_OF_JSON = [
+    {"a": n + 0.5, "b": {"c": "xyz"[n % 3], "d": n % 2 == 0}, "e": None if n % 9 else 3, "y": n % 2} for n in range(N)
+]
+PLAIN = [{"a": n + 0.5, "c": "xyz"[n % 3], "y": n % 2} for n in range(N)]
+
+
+@pytest.mark.parametrize(
+    "name", ["table.jsonl", "table.json", "wrapped.json", "deep.json", "pretty.json", "unnamed", "table.json.gz"]
+)
+def test_a_table_of_json_is_that_of_csv(table, tmp_path, name):
+    value = {
+        "wrapped.json": {"n": N, "data": ROWS_OF_JSON},
+        "deep.json": {"result": {"fields": [{"id": "a"}], "rows": ROWS_OF_JSON}},
+    }
+    value = value.get(name, ROWS_OF_JSON)
+    text = json.dumps(value, indent=1 if name == "pretty.json" else None)
+    if name == "table.jsonl":
+        text = "".join(f"{json.dumps(row)}\n" for row in ROWS_OF_JSON)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    made = tabular.csv(path=str(path), target="y", test_path=str(path))
+    rows = [f"{n + 0.5},{'xyz'[n % 3]},{str(n % 2 == 0).lower()},{'' if n % 9 else 3},{n % 2}" for n in range(N)]
+    (tmp_path / "test.csv").write_text(lines("a,b.c,b.d,e,y", rows))
+    expected = table(lines("a,b.c,b.d,e,y", rows), test_path=str(tmp_path / "test.csv"))
+    assert (
+        made[1].feature_names
+        == expected[1].feature_names
+        == ("a", "b.c=x", "b.c=y", "b.c=z", "b.d", "e", "e=(missing)")
+    )
+    for part in ("train", "val", "test"):
+        assert torch.equal(getattr(made[0], part).inputs, getattr(expected[0], part).inputs)
+
+
+@pytest.mark.parametrize("orient", ["records", "split", "columns", "index", "table", "list"])
+def test_what_pandas_writes_as_json_is_read(table, tmp_path, orient):
+    frame, path = pd.DataFrame(PLAIN), tmp_path / "table.json"
+    path.write_text(json.dumps(frame.to_dict("list")) if orient == "list" else frame.to_json(orient=orient))
+    made = tabular.csv(path=str(path), target="y", drop=["index"] if orient == "table" else [])
+    expected = table(frame.to_csv(index=False))
+    assert made[1].feature_names == ("a", "c=x", "c=y", "c=z")
+    assert torch.equal(made[0].train.inputs, expected[0].train.inputs)
+
+
+def test_a_table_of_json_is_refused_with_its_object_or_its_lists(tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps([*PLAIN, {"a": "high", "c": "x", "y": 1}]))
+    with pytest.raises(DataError, match=f"table.json: object {N + 1}, column 'a': 'high' is not a number"):
+        tabular.csv(path=str(path), target="y")
+    path.write_text(json.dumps({"splits": {"train": PLAIN, "test": PLAIN[:5]}}))
+    with pytest.raises(
+        DataError, match=r"which list holds the rows\? splits.train \(60\), splits.test \(5\); py"
+    ) as refusal:
+        tabular.csv(path=str(path), target="y")
+    run(str(refusal.value).partition("; ")[2].partition(" makes table-rows.json")[0], tmp_path)
+    assert json.loads((tmp_path / "table-rows.json").read_text()) == PLAIN
+    path.write_text('[{"a": 1},\n{"a": }]')
+    with pytest.raises(DataError, match="line 2: not JSON"):
+        tabular.csv(path=str(path), target="y")
 
 
 # Splits.

@@ -92,7 +92,7 @@ def table(
         gaps.append(
             f"read as missing: {target} ({found.gaps[target]}); data.text={bracketed([target])} makes it a class"
         )
-    notes += [file.skipped] if file and file.skipped else []
+    notes += file.notes if file else []
     notes += [*found.notes([*features, target]), *out, *gaps]
     notes += [note for name in features if not is_number(frame[name]) for note in variants(frame[name])]
 
