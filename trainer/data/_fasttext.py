@@ -7,7 +7,7 @@ from pathlib import Path
 from trainer.data._textfile import read_lines, shown, stem
 from trainer.errors import DataError
 
-NAMES = ("label", "text")
+NAMES, TOLD = ("label", "text"), "; labels follow __label__"
 LABEL = r"__label__(\S+?),?"
 LINE = re.compile(rf"\s*{LABEL}(?:[\s,]+(?P<text>.*)|$)|(?P<before>.*)\s{LABEL}\s*")
 

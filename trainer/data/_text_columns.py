@@ -4,6 +4,7 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from trainer.data._fasttext import TOLD
 from trainer.data._json import is_json
 from trainer.data._textfile import listed, shown
 from trainer.data._texts import HEAD, LABEL_NAMES, TEXT_NAMES, TextTable, open_texts
@@ -52,6 +53,8 @@ def likely_texts(path: str, **written: Any) -> tuple[bool, str]:
     """
     with suppress(DataError):
         table = open_texts(path, most=HEAD, **written)
+        if table.told == TOLD:
+            return True, ""
         sizes = [sum(len(cell.encode()) for cell in table.column(place)) for place in range(len(table.names))]
         at = sizes.index(max(sizes))
         is_prose = any(" " in cell.strip() or not cell.isascii() for cell in table.column(at))

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.data._fasttext import NAMES, is_fasttext, read_fasttext
+from trainer.data._fasttext import NAMES, TOLD, is_fasttext, read_fasttext
 from trainer.data._json import SUFFIXES, is_json, read_objects
 from trainer.data._textfile import cleaned, data_errors, head, listed, open_text, quote_of, shown
 from trainer.errors import DataError, nearest
@@ -120,7 +120,7 @@ def open_texts(
         return TextTable(file, objects.names, [Record(*row) for row in objects.rows], True, "")
     if is_fasttext(start):
         found = [Record(*row) for row in read_fasttext(file, encoding)]
-        return TextTable(file, NAMES, found, True, "; labels follow __label__")
+        return TextTable(file, NAMES, found, True, TOLD)
     quote = quote_of(start)
     separator = _separator(start, file, quote) if separator == "auto" else separator
     try:
