@@ -10,6 +10,7 @@ def test_defaults_that_have_changed_since_are_kept_on_resume(dltrain, tmp_path):
     lr = config.optim.lr
     config.data.missing, config.model.dropout = "error", 0.125  # an older version's defaults
     del config.data["header"], config.optim["lr"]  # settings that it did not have
+    config.data.keep = []  # and one that the yaml no longer lists
     OmegaConf.save(config, "r/config.yaml")
     outcome = dltrain("resume=r", "epochs=2")
     assert outcome.code == 4
