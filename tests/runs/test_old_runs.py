@@ -236,7 +236,7 @@ def test_a_sweep_resumes_where_settings_came_went_or_changed_their_default_since
         events[0]["samples"][line] = config_hash(cfg)
     ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events if event.get("job") != 1))
     shutil.rmtree("sweep/1")
-    leaderboard._result.cache_clear()  # of this process, which has not written that
+    leaderboard._run.cache_clear()  # of this process, which has not written that
 
     resumed = dltrain("-m", "resume=sweep")
     assert resumed.code == 0, resumed.err
