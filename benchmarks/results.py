@@ -48,9 +48,9 @@ RECIPES = {
     "linear_synthetic": Expected("r2", 0.99),
     "logistic_hours": Expected("accuracy", 1),
     "line_grid": Expected("prediction for 4", 8, 1e-5),
-    "boston_rooms": Expected("mse", 43.60, 0.005),
-    "boston_rooms_random": Expected("mse", 43.60, 0.1),
-    "boston_rooms_direction": Expected("mse", 43.60, 0.005),
+    "boston_rooms": Expected("rmse", 6.603, 0.0004),
+    "boston_rooms_random": Expected("rmse", 6.603, 0.008),
+    "boston_rooms_direction": Expected("rmse", 6.603, 0.0004),
     "boston_all": Expected("r2 less that of least squares", 0, 1e-4),
     "boston_scratch": Expected("r2", 0.8),
     "pima_mlp": Expected("accuracy", 0.651),  # of the majority class

@@ -77,6 +77,16 @@ def test_time_goes_from_training_to_testing():
     assert [len(train), len(val), len(test)] == pytest.approx([70, 10, 20], abs=2)
 
 
+def test_few_times_are_divided_as_evenly_as_they_can_be():
+    years = torch.arange(1980, 1988).repeat(100)
+    train, val, test = (years[part].unique().tolist() for part in Division(0.1, 0.2).parts(years, time=years))
+    assert (train, val, test) == ([*range(1980, 1985)], [1985], [1986, 1987])
+    tested = [Division(0.1, fold=Fold(number, 3)).parts(years, time=years)[2] for number in range(3)]
+    assert [years[test].unique().tolist() for test in tested] == [[1982, 1983], [1984, 1985], [1986, 1987]]
+    with pytest.raises(DataError, match="train split is empty: 800 examples in 2 times"):
+        Division(0.1, 0.2).parts(years, time=years % 2)
+
+
 def test_folds_in_time_are_those_of_scikit_learn():
     time = torch.randperm(120, generator=torch.Generator().manual_seed(0)).double()
     expected = [test.tolist() for _, test in TimeSeriesSplit(5).split(np.arange(120))]

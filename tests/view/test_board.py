@@ -240,7 +240,7 @@ def board_of(outcome, folder, drawn=None):
         outcome.model, sample, layers_of(outcome.model, sample), "a: 1", {"command": ["a", "b c"], "cpu": "x|y"}
     )
     board.show(4, outcome, drawn or {}, said.append)
-    board.end(4, {"best/loss": 1.0, "test/loss": 2.0})
+    board.end(4, {"best/loss": 1.0, "test/loss": 2.0}, [("test", {"loss": 2.0})])
     board.close()
     return said
 

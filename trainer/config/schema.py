@@ -86,8 +86,21 @@ class Config:
     epochs: int = knob(10, "passes over the training split", least=1)
     max_steps: float = knob(math.inf, "stop after this many updates of the weights", least=1, whole=True)
     max_minutes: float = knob(math.inf, "stop after this many minutes of training", least=0)
-    monitor: str = knob("auto", "validation metric that picks the best epoch; auto: accuracy or mse")
-    metrics: Any = knob("auto", "metrics to report; auto: those of the task")
+    monitor: str = knob("auto", "validation metric that picks the best epoch; auto: accuracy or rmse")
+    metrics: Any = knob("auto", "metrics to report, such as [auto,mcc,mymodule.myfunction]; auto: those of the task")
+    calibrate: str = knob(
+        "off", "classes: divide logits by a temperature fitted to the validation split", choices=("temperature", "off")
+    )
+    threshold: Any = knob(
+        0.5,
+        "two classes: probability above which the second is predicted; auto: the best on the validation split",
+        least=0,
+        most=1,
+        never=(0, 1),
+    )
+    miss_cost: float = knob(
+        0.0, "with threshold=auto: cost of a missed second class, a false alarm being 1; 0: the highest f1", least=0
+    )
     patience: float = knob(math.inf, "stop after this many epochs without improvement", least=1, whole=True)
     precision: str = knob("fp32", "number format of the forward pass", choices=("fp64", "fp32", "tf32", "bf16", "fp16"))
     device: str = knob("auto", "auto, cpu, cuda, cuda:1 or mps")

@@ -27,7 +27,9 @@ MODULES = {  # slot -> where its targets may be defined, besides the working fol
     "loss": ("trainer.losses", "torch.nn", "trainer.models.scratch"),
     "optim": ("trainer.optim", "torch.optim"),
     "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
+    "metrics": (),  # one of the user's own
 }
+METHODS = ("reset", "update", "compute")  # of a metric that is a class
 ROOTS = ("trainer", "torch", "torchvision")  # of these modules
 LOADER_KEYS = ("batch_size", "balance")  # keys of the data node for the loader, not the dataset
 
@@ -55,6 +57,7 @@ def _known() -> dict[str, set[str]]:
         "loss": {"task", "class_counts"},
         "optim": {"params"},
         "scheduler": {"optimizer", "total_steps"},
+        "metrics": {"outputs", "targets"},
     }
 
 
@@ -70,7 +73,8 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
         return f"{module}.".startswith(tuple(f"{root}." for root in MODULES[slot])) or bool(file_of(module))
 
     refusal = ConfigError(
-        f"{slot}._target_={target}: must come from {', '.join(MODULES[slot])} or a module in {Path.cwd()}"
+        f"{slot}._target_={target}: must come from {', '.join(MODULES[slot])}{' or ' * bool(MODULES[slot])}"
+        f"a module in {Path.cwd()}"
     )
     words = target.split(".") if isinstance(target, str) else []
     if len(words) < 2 or not all(word.isidentifier() and not word.startswith("_") for word in words):
@@ -86,7 +90,9 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
         found = getattr(importlib.import_module(module), words[-1])
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{slot}._target_={target}: cannot be imported: {type(error).__name__}: {error}") from error
-    if inspect.isclass(found):
+    if inspect.isclass(found) and slot == "metrics":
+        fits = all(hasattr(found, name) for name in METHODS)
+    elif inspect.isclass(found):
         fits = slot in _classes() and issubclass(found, _classes()[slot])
     else:
         fits = inspect.isfunction(found) and found.__qualname__ == found.__name__ and slot != "optim"
@@ -99,6 +105,13 @@ def parameters_of(slot: str, target: Any) -> list[str]:
     """Return the names of a component's arguments that a config can set."""
     names = [name for name in inspect.signature(locate(slot, target)).parameters if name not in _known()[slot]]
     return [*names, *LOADER_KEYS] if slot == "data" else names
+
+
+def default_of(slot: str, target: Any, name: str) -> Any:
+    """Return the default of a component's argument, a tuple as a list; Parameter.empty if there is none."""
+    parameter = inspect.signature(locate(slot, target)).parameters.get(name)
+    default = parameter.default if parameter else inspect.Parameter.empty
+    return list(default) if isinstance(default, tuple) else default
 
 
 def arguments_of(cfg: DictConfig, slot: str) -> tuple[Callable[..., Any], dict[str, Any]]:

@@ -118,7 +118,8 @@ def csv(
     test_file = open_table(test_path, **how) if test_path else None
     target, out, words, keep = file.column(target), {*file.columns(drop)}, file.columns(text), file.columns(keep)
     by = {how: file.column(name) for how, name in (("group", group), ("time", time)) if name is not None}
-    by |= {"split": split} if split in file.names else {}
+    is_file = split is not None and split not in file.names and Path(split).expanduser().is_file()
+    by |= {"split": file.column(split)} if split is not None and not is_file else {}
     left_out = {}
     if features is None:
         left_out = {name: "no name" for name in file.unnamed if name not in (target, *out, *keep)}
@@ -132,7 +133,7 @@ def csv(
         words.append(target)
     words += [name for how, name in by.items() if how != "time" and name not in used]
     found = read_table(file, [*used, target, *(name for name in by.values() if name not in used)], text=words)
-    if split and "split" not in by:
+    if split and is_file:
         by["split"] = "data.split"
         found.frame["data.split"] = _splits_in(split, how, path, len(found.frame))
     if features is not None:  # chosen numbers are never keys

@@ -61,9 +61,10 @@ class Basic(Board):
         """Flush everything to disk."""
         self.writer.flush()
 
-    def end(self, step: int, results: Mapping[str, float]) -> None:
-        """Write the final results for the hyperparameters, and flush."""
+    def end(self, step: int, results: Mapping[str, float], rows: Sequence[tuple[str, Mapping[str, float]]]) -> None:
+        """Write the final results for the hyperparameters and as a table, and flush."""
         self.scalars(step, results)
+        self.writer.add_text("results", summaries.results(rows), step)
         self._add(step, summaries.session_end(STATUS_SUCCESS))
         self.flush()
 
