@@ -109,7 +109,7 @@ def train(*words: str, **settings: Any) -> Run:
     with undisturbed():
         flags, command = _understood(words, settings)
         if {"folds", "fold"} & {*(given := key_values(flags.overrides))} == {"folds"} and given["folds"] != "1":
-            raise ConfigError("folds= are several runs; trainer.sweep trains them and returns their table")
+            raise ConfigError("folds= makes several runs; trainer.sweep trains them and returns their table")
         if not (folder := start(flags, command)):
             raise ConfigError("dry_run: one batch went through everything, and there is no run to return")
         return Run(folder.absolute())
@@ -163,11 +163,11 @@ def _understood(words: Sequence[str], settings: Mapping[str, Any], *first: str) 
         if not isinstance(word, str):
             raise ConfigError(f"{word!r:.80}: expected text such as 'model=mlp'; a DataFrame is passed as data=")
         if re.match(r"-\w|--", word) and not re.match(FLAGS, word):
-            raise ConfigError(f"{word}: of the flags, only --config-dir and --config-name have a meaning here")
+            raise ConfigError(f"{word}: only --config-dir and --config-name are supported here")
     flags, command, is_shorthand = understood([*first, *words, *_lines(settings, has_choices=bool(first))])
     named = [line for line in flags.overrides if key_of(line) in ("data", "data.path")]
     if hasattr(settings.get("data"), "columns") and len(named) > 2:
-        raise ConfigError(f"{named[0]}: the DataFrame in data= is all the data of a run; leave one of the two out")
+        raise ConfigError(f"{named[0]}: the DataFrame in data= is already the run's data; leave one of the two out")
     if is_shorthand:
         print(f"means  dltrain {shlex.join(command)}")
     return flags, command

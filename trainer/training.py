@@ -1,22 +1,27 @@
 """Train one run: build its parts, follow the loop's reports, record the results."""
 
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from trainer.build import training
 from trainer.build.training import TrainingParts
 from trainer.config.user_modules import names_user_module
 from trainer.data import description
 from trainer.engine.baselines import baselines
+from trainer.engine.calibration import Calibrated, decision
 from trainer.engine.intervals import of_test
 from trainer.engine.loop import evaluate, fit
 from trainer.engine.stopping import Ending
 from trainer.engine.trace import KeepingMeter
 from trainer.errors import Halt, Halted, Stopped, never
 from trainer.files import write_json
+from trainer.metrics.classes import cut_at
 from trainer.runs import tested
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
@@ -115,8 +120,10 @@ def conclude(
 ) -> float:
     """Test the weights that validation chose, the first use of the test split; write the summary, then draw."""
     train_s, best, update = saver.trained_s, parts.best, parts.update
-    model, meter = saver.load_best(), KeepingMeter(parts.meter)
-    test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
+    model = saver.load_best()
+    parts, tested_model = _decided(cfg, parts, model, log, saver.store)
+    meter = KeepingMeter(parts.meter)
+    test = evaluate(tested_model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
     around = of_test(meter, parts.data.test, parts.loss)
     if meter.is_whole:
         tested.write(run.tested, tested.seen(meter, parts.data.test))
@@ -130,6 +137,7 @@ def conclude(
         **best.about(),
         "test": test,
         "test_interval": around.intervals,
+        **({"threshold": parts.spec.threshold} if parts.spec.task == "binary" else {}),
         "baseline": floor[list(floor)[-1]],
         "baselines": floor,
         "epochs": saver.position.epoch - 1,
@@ -150,3 +158,20 @@ def conclude(
     log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
     log.draw(model, meter)
     return best.metrics[best.monitor]
+
+
+def _decided(
+    cfg: DictConfig, parts: TrainingParts, model: nn.Module, log: RunLog, store: Store
+) -> tuple[TrainingParts, nn.Module]:
+    """Choose temperature and threshold on the validation split, and keep them with the best weights."""
+    if cfg.calibrate in ("off", False) and cfg.threshold != "auto":
+        return parts, model
+    meter = KeepingMeter(parts.meter)
+    evaluate(model, parts.loss, parts.data.val, meter, autocast=parts.autocast)
+    chosen = decision(*meter.outputs(), str(cfg.calibrate), cfg.threshold, cfg.miss_cost)
+    log.say(*chosen.notes)
+    spec = replace(parts.spec, threshold=chosen.threshold)
+    store.describe_best(description.dumps(spec, parts.data.train.targets, chosen.temperature))
+    measured = copy.deepcopy(parts.meter)  # baselines keep theirs
+    cut_at(measured.metrics.values(), chosen.threshold)
+    return replace(parts, spec=spec, meter=measured), Calibrated(model, chosen.temperature).eval()

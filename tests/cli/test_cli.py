@@ -15,7 +15,10 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from trainer.cli.help import usage
 from trainer.config import keys
+from trainer.config.schema import CONF, groups
+from trainer.files import read_yaml
 
 
 def read_rows(outcome):
@@ -84,7 +87,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("data=diabetes model=mlp loss=bce", 2, "it is for binary"),
         ("monitor=acc", 2, "not measured; did you mean accuracy?"),
         ("metrics=[f1]", 2, "'f1' is not available for multiclass; did you mean f1_macro?"),
-        ("data=csv", 2, "data.path is needed"),
+        ("data=csv", 2, "data.path is required"),
         ("data=csv data.path=nowhere.csv data.target=y", 3, "nowhere.csv: no such file"),
         ("scheduler.warmup=-1", 2, "warmup=-1"),
         ("data.val_fraction=2", 2, "val_fraction=2 is not between 0 and 1"),
@@ -503,6 +506,13 @@ def test_help_lists_groups_options_and_knobs(dltrain):
         "passes over the training split",
     ):
         assert expected in out
+
+
+@pytest.mark.parametrize(("slot", "option"), [(slot, option) for slot in keys.SLOTS for option in groups()[slot]])
+def test_help_of_a_part_lists_what_its_yaml_sets(slot, option):
+    config = read_yaml(CONF / slot / f"{option}.yaml")
+    settings = config.get(slot, config).keys() - {"_target_"}
+    assert settings <= {*re.findall(rf"^  {slot}\.(\w+)=", usage(["--help", f"{slot}={option}"]), re.MULTILINE)}
 
 
 def test_cfg_prints_the_whole_config(dltrain):

@@ -511,7 +511,7 @@ def test_a_test_file_is_encoded_like_the_training_rows(table, tmp_path):
         ("a,y\n1,p\nhigh,q\n", "test.csv: line 3, column 'a': 'high' is not a number"),
         ("a,y\n1,p\n,q\n", "test.csv: line 3, column 'a': an empty cell"),
         ("a,y\n1,\n3,\n", "test.csv: 0 rows without a missing cell"),
-        ("a,y\n1,p\n3\n", "test.csv: line 3 has 1 fields, expected 2"),
+        ("a,y\n1,p\n3\n", "test.csv: line 3 has 1 field, expected 2"),
         ("b,y\n1,p\n", "test.csv: no column 'a'"),
         ("a,y\n", "test.csv: 0 rows"),
     ],
@@ -605,7 +605,7 @@ def test_a_missing_table_says_which_file_to_put_where(tmp_path, monkeypatch, nam
 def test_a_network_that_never_answers_times_out(tmp_path, monkeypatch):
     monkeypatch.setattr("trainer.data._download.PATIENCE_S", 0.1)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: __import__("time").sleep(1) or [])
-    with pytest.raises(DataError, match=r"nothing came for 0.1 s"):
+    with pytest.raises(DataError, match=r"no data received for 0.1 s"):
         tabular.boston(root=str(tmp_path))
 
 

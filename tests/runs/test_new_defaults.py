@@ -18,7 +18,7 @@ def test_defaults_that_have_changed_since_are_kept_on_resume(dltrain, tmp_path):
     OmegaConf.save(config, "r/config.yaml")
     outcome = dltrain("resume=r", "epochs=2")
     assert outcome.code == 0, outcome.err
-    assert "kept     data.missing=error, which the run has; the default is now auto" in outcome.out
+    assert "kept     data.missing=error, the run's own; the default is now auto" in outcome.out
     assert OmegaConf.load("r/config.yaml").model.dropout == 0.125
     text = Path("r/config.yaml").read_text()
     Path("r/config.yaml").write_text(text.replace("activation: relu", "activation: '${oc.env:HOME}'"))

@@ -351,7 +351,7 @@ def test_layers_in_another_order_are_refused(dltrain, tmp_path, own_model):
     forget_import(tmp_path)
     outcome = dltrain("resume=run", "epochs=2")
     assert outcome.code == 4
-    assert "the model defines b.weight where it defined a.weight" in outcome.err
+    assert "the model now defines b.weight where it defined a.weight" in outcome.err
 
 
 def test_weights_that_are_not_finite_are_not_answered_with(dltrain, run):

@@ -15,6 +15,7 @@ from trainer.data.tensors import DataSpec
 from trainer.engine.meter import Best, Meter
 from trainer.errors import ConfigError, nearest
 from trainer.metrics.built_in import METRICS
+from trainer.metrics.classes import cut_at
 from trainer.metrics.names import HIGHER_IS_BETTER, Meaning, available, defaults
 from trainer.metrics.own import Own
 from trainer.metrics.sums import Metric, Sums, exact
@@ -56,10 +57,12 @@ def metrics(cfg: DictConfig, spec: DataSpec, targets: Tensor, meaning: Meaning =
             f"monitor={monitor}: it does not say which values are better; add {monitor}.higher_is_better = True, or "
             "False, where it is defined"
         )
+    cut_at(measured.values(), spec.threshold)
     in_units = spec.in_units if spec.task == "regression" else None
     # Others need all examples: expensive for the large split, and training outputs come from changing weights.
     streaming: dict[str, Metric] = {name: METRICS[name]() for name, m in measured.items() if isinstance(m, Sums)}
     best = Best(monitor, bool(directions[monitor]), [*measured], meaning.breaks_ties)
+    cut_at(streaming.values(), spec.threshold)
     return Meter(streaming, in_units), Meter(measured, in_units), best
 
 

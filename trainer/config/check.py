@@ -139,7 +139,7 @@ def _settings_of(cfg: DictConfig, slot: str) -> list[str]:
 
 def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     """Check that a number, list or boolean is replaced by its like; text and null may become anything."""
-    if key in ("data.batch_size", "sweep.jobs") or (isinstance(value, str) and value.startswith("${")):
+    if key in ("data.batch_size", "sweep.jobs", "threshold") or (isinstance(value, str) and value.startswith("${")):
         return
     if isinstance(present, bool) and key in KNOBS and not isinstance(KNOBS[key].default, bool):
         return  # text is fine too: yaml reads `off` as false
@@ -191,6 +191,8 @@ def _check_knobs(cfg: DictConfig) -> None:
         raise ConfigError(
             f"fold={cfg.fold}: folds={cfg.folds} repeats={cfg.repeats} have 1 to {cfg.folds * cfg.repeats}"
         )
+    if isinstance(cfg.threshold, (str, bool)) and cfg.threshold != "auto":
+        raise ConfigError(f"threshold={cfg.threshold}: expected a number above 0 and below 1, or auto")
     jobs = OmegaConf.select(cfg, "sweep.jobs", default=1)
     if jobs != "auto" and type(jobs) is not int:
         raise ConfigError(f"sweep.jobs={jobs}: expected a whole number of at least 1, or auto")

@@ -116,7 +116,7 @@ def arguments_of(cfg: DictConfig, slot: str) -> tuple[Callable[..., Any], dict[s
     try:
         node: Any = OmegaConf.to_container(cfg[slot], resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key} is needed; set {error.full_key}=...") from error
+        raise ConfigError(f"{error.full_key} is required; set {error.full_key}=...") from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"{slot}: {str(error).splitlines()[0]}") from error
     target = node.pop("_target_", None)
@@ -133,7 +133,7 @@ def _refuse_nested(path: str, node: Any) -> None:
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if str(key).startswith("_"):
             what = f"{path}.{key}={value}"
-            raise ConfigError(f"{what}: components cannot be nested; keys that start with _ are not allowed")
+            raise ConfigError(f"{what}: parts cannot be nested; keys that start with _ are not allowed")
         _refuse_nested(f"{path}.{key}", value)
 
 

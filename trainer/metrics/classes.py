@@ -1,5 +1,8 @@
 """Metrics of the predicted class, with scikit-learn's definitions; the positive of two classes is 1, or the second."""
 
+import math
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,10 +10,13 @@ from torch import Tensor
 from trainer.metrics.sums import Share, Sums, exact
 
 
-def classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Return predicted and true classes, each `(N,)`, and the number of classes; a mixed target is its largest."""
+def classes(outputs: Tensor, targets: Tensor, cut: float = 0.0) -> tuple[Tensor, Tensor, int]:
+    """Return predicted and true classes, each `(N,)`, and the number of classes; a mixed target is its largest.
+
+    The positive of two classes is predicted for logits above `cut`.
+    """
     if outputs.shape[1] == 1:
-        return (outputs[:, 0] > 0).long(), (targets > 0.5).flatten().long(), 2
+        return (outputs[:, 0] > cut).long(), (targets > 0.5).flatten().long(), 2
     true = targets.argmax(1) if targets.ndim == 2 else targets
     return outputs.max(1).indices, true, outputs.shape[1]  # faster than argmax on a CPU
 
@@ -18,8 +24,10 @@ def classes(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, int]:
 class Accuracy(Share):
     """Share of examples whose highest score is that of the true class."""
 
+    cut = 0.0
+
     def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
-        predicted, true, _ = classes(outputs, targets)
+        predicted, true, _ = classes(outputs, targets, self.cut)
         return [predicted == true, torch.ones_like(true)]
 
 
@@ -38,8 +46,10 @@ class Top(Share):
 class _Counts(Sums):
     """A function of three numbers per class, each `(..., K)`: examples predicted right, all predicted, all true."""
 
+    cut = 0.0
+
     def _added(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
-        predicted, true, num_classes = classes(outputs, targets)
+        predicted, true, num_classes = classes(outputs, targets, self.cut)
         counts = torch.zeros(3, num_classes, dtype=torch.int64, device=true.device)
         right, ones = (predicted == true).long(), torch.ones_like(true)
         # bincount or a mask would make the host wait for a GPU, to learn the size of the result.
@@ -48,9 +58,16 @@ class _Counts(Sums):
         return [*exact(counts)]
 
     def _terms(self, outputs: Tensor, targets: Tensor) -> list[Tensor]:
-        predicted, true, num_classes = classes(outputs, targets)
+        predicted, true, num_classes = classes(outputs, targets, self.cut)
         is_predicted, is_true = F.one_hot(predicted, num_classes), F.one_hot(true, num_classes)
         return [is_predicted * is_true, is_predicted, is_true]
+
+
+def cut_at(metrics: Iterable[object], threshold: float) -> None:
+    """Have those metrics of predicted classes predict the positive of two for probabilities above the threshold."""
+    for metric in metrics:
+        if isinstance(metric, Accuracy | _Counts):
+            metric.cut = math.log(threshold / (1 - threshold))
 
 
 def _mean_where(values: Tensor, counts: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ def from_elsewhere(run: Run) -> Iterator[None]:
         folder = run.latest.get("folder")
         if folder in (None, str(Path.cwd())):
             raise
-        where = f"the run was started in {folder}, where its relative paths and modules lie: cd there"
+        where = f"the run was started in {folder}, where its relative paths and modules are: cd there"
         raise type(error)(f"{error}; {where}") from error
 
 
@@ -110,9 +110,8 @@ def check_data(folder: Path, found: Mapping[str, str], changed_data: str) -> Non
     differ = [split for split in found if split in known and known[split] != found[split]]
     if differ and changed_data == "refuse":
         raise DataError(
-            f"the data is not what the run in {folder.absolute()} has trained on: changed splits: {', '.join(differ)}; "
-            "its test rows may be rows it has seen; restore the file, or train on with the data as it is now: "
-            "changed_data=use"
+            f"the data of the run in {folder.absolute()} has changed (splits: {', '.join(differ)}), so its test rows "
+            "may be rows it has trained on; restore the data, or pass changed_data=use to train on it as it is now"
         )
 
 
@@ -122,7 +121,7 @@ def keep_defaults(cfg: DictConfig, run: Run, chosen: Collection[str]) -> list[st
     for key, now in values_of(cfg).items():
         if key in saved and saved[key] != now and key not in chosen and _is_ours(cfg, key):
             OmegaConf.update(cfg, key, literals(saved[key]))
-            kept.append(f"{key}={saved[key]}, which the run has; the default is now {now}")
+            kept.append(f"{key}={saved[key]}, the run's own; the default is now {now}")
     return kept
 
 

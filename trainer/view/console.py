@@ -126,7 +126,8 @@ class Console:
 
 def header(cfg: DictConfig, names: Mapping[str, str], device: torch.device, data: Loaders, spec: DataSpec) -> list[str]:
     """Describe machine, data and model in a few lines."""
-    where = f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    threads = torch.get_num_threads()
+    where = f"{device} ({threads} thread{'s' * (threads > 1)})" if device.type == "cpu" else str(device)
     if device.type == "cuda":
         where += f" ({torch.cuda.get_device_name(device)})"
     sizes = ", ".join(

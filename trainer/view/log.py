@@ -164,7 +164,7 @@ class RunLog:
         """Print the time spent, how to make it faster, and where everything is."""
         steps, seconds, speed = (summary[key] for key in ("steps", "train_s", "samples_per_s"))
         self.say(
-            f"trained {steps:,} steps in {seconds:.1f} s, {speed:,.0f} samples/s",
+            f"trained {steps:,} update{'s' * (steps != 1)} in {seconds:.1f} s, {speed:,.0f} samples/s",
             f"time          {view.shares(self.clock.seconds)}",
             *([f"advice        {hint}"] if hint else []),
             *view.gain_line(summary["compiled"]),

@@ -8,7 +8,7 @@ from trainer.files import write_text
 from trainer.view.words import shown
 
 USAGE = Usage(
-    settings={"folder": Setting("the folder to write to; it is made if there is none", ".")},
+    settings={"folder": Setting("the folder to write to; created if missing", ".")},
     examples=("dltrain init", "dltrain init folder=my-project"),
     words="the folder, instead of folder=",
 )

@@ -125,4 +125,4 @@ def _spared(page: str, say: Callable[[str], None]) -> Iterator[None]:
         raise
     except Exception as error:
         log.exception("TensorBoard's page %s", page)
-        say(f"warning: TensorBoard's page {page} is not complete: {type(error).__name__}: {error}")
+        say(f"warning: TensorBoard's page {page} is incomplete: {type(error).__name__}: {error}")
