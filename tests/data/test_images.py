@@ -804,7 +804,7 @@ def test_a_folder_of_images_trains_from_the_command_line(dltrain, tmp_path):
 def test_an_image_found_broken_during_training_is_one_line(dltrain, tmp_path, workers):
     path = tmp_path / "images"
     draw(path / "train")
-    cut(path / "test")
+    damaged(path / "test")
     end = dltrain("data=image_folder", f"data.path={path}", "data.size=8", "epochs=1", f"data.workers={workers}")
     assert end.code == 3
     assert end.err.startswith(f"dltrain: error[3]: {path}/test/dog/3.png: this image cannot be read:")
