@@ -37,7 +37,7 @@ print(*least.values())
 def scale() -> None:
     """Scale.
 
-    Tables with 20 numeric columns and a target. Reading means parsing, checking, splitting and standardizing; the goal
+    Tables with 20 numeric columns and a target. Reading means parsing, checking, splitting and standardising; the goal
     for a million rows is 4 s. Memory is the peak while reading, beyond imports, relative to the file size; the goal for
     large files is 2.2. The cost per example is that of data, forward, backward and update with the default mlp in
     batches of 64, in microseconds, over 10,000 updates.
@@ -75,7 +75,7 @@ def _an_example(run: Result, parts: tuple[str, ...]) -> float:
 def augmentation() -> None:
     """Augmentation.
 
-    Everything done to a batch before the model reads it, including gathering and standardizing, as a percentage of
+    Everything done to a batch before the model reads it, including gathering and standardising, as a percentage of
     forward, backward and update of `simple_cnn` in fp32, by the run's own clock.
 
     The goal is missed with all seven together, in small batches.

@@ -50,17 +50,17 @@ from trainer.engine.loop import Batch, fit
 from trainer.engine.meter import Meter
 from trainer.engine.numerics import choose_precision
 from trainer.engine.update import Update
-from trainer.metrics import Accuracy, F1Macro
+from trainer.metrics.classes import Accuracy, F1Macro
 from trainer.schedules import cosine
 
 PAGE = Page(
     "PERFORMANCE_GPU",
     "How fast it is on a GPU",
     """
-    Written by `python benchmarks/gpu.py` (see its head) from `docs/performance_gpu.json`. All times are of one
-    process on an idle device, with warm caches and after a warm-up, and end with a wait for the device. A ratio is that
-    of two numbers measured one after the other. `A training step`, `Tests`, `Two jobs` and `Where the host waits` come
-    from one machine, the other sections from another of the same kind, which was some 10 % slower.
+    Written by `python benchmarks/gpu.py` (see its docstring) from `docs/performance_gpu.json`. All times are of one
+    process on an idle device, with warm caches and after a warm-up, until the device has finished. The two numbers of a
+    ratio were measured one after the other. `A training step`, `Tests`, `Two jobs` and `Where the host waits` come from
+    one machine, the other sections from another of the same kind, which was some 10 % slower.
     """,
     "gpu.py",
 )
@@ -259,16 +259,17 @@ def tests(scale: Scale) -> None:
 def steps(scale: Scale) -> None:
     """A training step.
 
-    Microseconds of an update on MNIST with Adam, in fp32. The eager floor is the bare step, launched operation by
-    operation, the mean of a measurement before and one after the tool's; the graph is the same as a CUDA graph that is
-    replayed, both on batches that lie on the device. The tool's is the time of its second epoch, of 59,000 images, by
-    its updates: shuffling, validation on 1,000 images, metrics, the schedule and TensorBoard's scalars are part of it.
-    With `compile=true` it records its own update as a CUDA graph; how long that took is in the last column.
+    Microseconds per update on MNIST with Adam, in fp32. The eager floor is the bare step, launched operation by
+    operation: the mean of one measurement before the tool's and one after. The graph is the same step, replayed as a
+    CUDA graph. Both read batches that are already on the device. The tool's figure is the time of its second epoch, of
+    59,000 images, divided by its updates; it includes shuffling, validation on 1,000 images, metrics, the schedule and
+    TensorBoard's scalars. With `compile=true` it records its own update as a CUDA graph; the last column says how long
+    that took.
 
-    To see: without a graph the host is what takes the time, whoever launches, in all but the largest batches; it is a
-    slow one. The recorded update is up to seven times as fast. Short of the graph in small models: around it a recorded
-    update has about ten launches of its own and the loop's bookkeeping, which take this host some 0.2 ms, and an epoch
-    ends with 10 to 15 ms of validation, metrics and shuffling, which is much of 57 updates.
+    Without a graph, this slow host is the bottleneck in all but the largest batches, for the floor as for the tool. A
+    recorded update is up to seven times as fast. In small models it falls short of the bare graph: around it are about
+    ten launches and the loop's bookkeeping, which take this host some 0.2 ms, and each epoch ends with 10 to 15 ms of
+    validation, metrics and shuffling, which is much of 57 updates.
     """
     rows = []
     for name in scale.models:
@@ -289,12 +290,12 @@ def steps(scale: Scale) -> None:
 def precisions(scale: Scale) -> None:
     """Number formats.
 
-    Microseconds of an update in large batches, of the third epoch of 50 updates: the 10 to 20 ms that an epoch ends
-    with are 200 to 400 us of each. The floors run in the same format, of 16 bits with the channels last, as the tool
-    does it. Memory is the most that was allocated on the device in the tool's run, in MiB, with the images of MNIST.
+    Microseconds per update in large batches, in the third epoch of 50 updates; the 10 to 20 ms at the end of an epoch
+    are 200 to 400 us of each. The floors use the same format and, in 16 bits, channels last, as the tool does. Memory
+    is the peak that the tool's run allocated on the device, in MiB, MNIST's images included.
 
-    Short: fp16 is not recorded, since an update may be skipped; bf16 is. In 16 bits without a graph the host has casts
-    of all weights to launch besides.
+    fp16 is not recorded, because an update may be skipped; bf16 is. In 16 bits without a graph, the host also has to
+    launch casts of all weights.
     """
     rows = []
     for name in scale.models[-2:]:
@@ -322,9 +323,9 @@ def precisions(scale: Scale) -> None:
 def fast(scale: Scale) -> None:
     """MNIST to 99 %.
 
-    `experiment=mnist_fast`: one pass over 58,801 images in bf16. Seconds are those of training as the run tells them,
-    with the validation at its end and its checkpoint, in a process that has trained before; in the first row the one
-    before that, which also starts cuDNN. The same seeds give the same accuracy, recorded or not.
+    `experiment=mnist_fast`: one pass over 58,801 images in bf16. Seconds are the training time that the run reports,
+    with validation and a checkpoint at the end, in a process that has trained before; the first row is that earlier
+    run, which also starts cuDNN. The same seeds give the same accuracy, recorded or not.
     """
     rows, first = [], run(scale, "experiment=mnist_fast", "seed=99")
     rows.append(["a first run", f"{first.summary['train_s']:.2f}", f"{100 * first.summary['test']['accuracy']:.2f}"])
@@ -338,14 +339,13 @@ def fast(scale: Scale) -> None:
 
 
 def pipeline(scale: Scale) -> None:
-    """What the model is fed with.
+    """Batches without a model.
 
-    Millions of images a second that are shuffled, gathered, made floats, standardised and, where asked for, augmented;
-    the 28 x 28 bytes lie on the device, and no model reads the batches. All is shift, flip, crop, rotation, noise and
-    cutout.
+    Millions of images per second that are shuffled, gathered, converted to floats, standardised and, in the lower rows,
+    augmented. The 28 x 28 bytes are on the device. `all` is shift, flip, crop, rotation, noise and cutout.
 
-    Short: augmentation takes this host 0.7 to 1.1 ms a batch, for 64 images as for 1,024. It is not part of the
-    recorded update, and takes longer than that in small batches.
+    Augmentation takes this host 0.7 to 1.1 ms per batch, of 64 images as of 1,024. It is not part of the recorded
+    update, and in small batches takes longer than it.
     """
     splits, _ = mnist(root=os.environ["DLTRAIN_DATA"])
     each = {"shift": 2, "flip": 0.5, "crop": 0.2, "rotation": 15, "noise": 0.1, "cutout": 8}
@@ -379,7 +379,7 @@ def jobs(scale: Scale) -> None:
     """Two jobs on one device.
 
     Seconds of whole processes, imports included, that train resnet for two epochs of at most 200 batches of 64: one
-    alone, and two at once. The device has room for both: each waits for its own host.
+    alone, and two at once. The device has room for both, because each job is held up by its own process on the host.
     """
     line = ["model=resnet", "data=mnist", f"limit_batches={epoch_of(scale, scale.batches[0])}", "epochs=2", "plots=off"]
     line += [f"data.batch_size={scale.batches[0]}", f"device={scale.device}", "tensorboard=basic"]
@@ -402,20 +402,20 @@ def jobs(scale: Scale) -> None:
             summaries = [json.loads((Path(folder) / f"run{s}" / "summary.json").read_text()) for s in range(number)]
         trained = statistics.mean(summary["train_s"] for summary in summaries)
         rows.append([f"{number}", f"{since(start):.1f}", f"{trained:.2f}", f"{since(start) / number:.1f}"])
-    store(jobs, scale, ["jobs at once", "seconds", "of training, each", "seconds a job"], rows)
+    store(jobs, scale, ["jobs at once", "seconds", "of training, each", "seconds per job"], rows)
 
 
 def trace(scale: Scale) -> None:
     """Where the host waits.
 
-    The tool's loop with its metrics, schedule, clipping and average of the weights, without logs: updates after a
-    warm-up, by torch's profiler. `kernels` is the time that the device works in an update, `launches` are calls that
-    start work on it, `waits` those that wait for it, in all of the 100 updates. With the profiler all takes longer.
+    The tool's loop with metrics, schedule, clipping and weight averaging, without logs, in torch's profiler, after a
+    warm-up. `kernels` is the time that the device works per update, `launches` are the calls per update that start work
+    on it, and `waits` those in all 100 updates that wait for it. The profiler slows everything down.
 
-    To see: nothing waits for the device between two points in the logs; torch's debug mode for synchronisation finds no
-    wait (`tests/test_cuda.py`), and the one here may be the profiler's own. It is the device that waits: of an eager
-    update of the mlp it works a tenth of the time. Recorded, the resnet keeps it busy, and the host runs ahead until
-    the device's queue is full.
+    Nothing waits for the device between two points in the logs: torch's debug mode for synchronisation finds no wait
+    (`tests/test_cuda.py`), and the one here may be the profiler's own. It is the device that waits: in an eager update
+    of the mlp it works 6 % of the time. When recorded, the resnet keeps it busy, and the host runs ahead until the
+    device's queue is full.
     """
     rows = []
     for name, batch in ((scale.models[1], scale.batches[0]), (scale.models[-1], scale.batches[1])):
@@ -426,7 +426,7 @@ def trace(scale: Scale) -> None:
             head = [
                 "model, batch",
                 "",
-                "us an update",
+                "us per update",
                 "kernels, us",
                 "launches",
                 "waits in all",

@@ -61,12 +61,12 @@ def contenders() -> None:
     runs = {name: partial(dltrain, f"epochs={EPOCHS}", *given) for name, given in ours.items()}
     for name, peer in (("plain script", "grid_plain"), ("Lightning", "grid_lightning")):
         runs[f"{name}, one process"] = partial(script, peer, EPOCHS, at_a_time=0)
-        runs[f"{name}, a process a job, two at a time"] = partial(script, peer, EPOCHS, at_a_time=WORKERS)
+        runs[f"{name}, a process per job, two at a time"] = partial(script, peer, EPOCHS, at_a_time=WORKERS)
         by_hand = "by hand" if name == "Lightning" else "no"
         got |= {f"{name}, one process": ["no", by_hand, "no"]}
-        got |= {f"{name}, a process a job, two at a time": ["no", by_hand, "yes"]}
+        got |= {f"{name}, a process per job, two at a time": ["no", by_hand, "yes"]}
     found = taken_in_turns(runs, turns=1)
-    head = ["", "seconds", "to dltrain -m", "jobs", "updates", "validation, %", "ranked", "resumes", "failures apart"]
+    head = ["", "seconds", "ratio", "jobs", "updates", "validation, %", "ranked", "resumes", "isolates failures"]
     rows = [_row(name, found, got[name]) for name in runs]
     keep(contenders, head, rows, PAGE, {"lightning": peers_version("lightning")})
 
@@ -82,8 +82,8 @@ def overhead() -> None:
     """The overhead per job.
 
     Twelve jobs of one update, one after another, on 3,200 images; the scripts' jobs are separate processes. From the
-    sweep's ledger: `begins after` is the time before the first job, in which Hydra composes, the server that jobs are
-    forked from imports torch, and the preflight trains a few batches of both models; `a job` is the time of its
+    sweep's ledger: `starts after` is the time before the first job, in which Hydra composes, the server that jobs are
+    forked from imports torch, and the preflight trains a few batches of both models; `per job` is the time of its
     process; `between` is the time from the end of a job to the start of the next.
     """
     limit = ("epochs=1", "limit_batches=1")
@@ -106,7 +106,7 @@ def overhead() -> None:
     for name, results in taken_in_turns(alone, turns=2).items():
         seconds = statistics.median(result.seconds for result in results)
         rows.append([name, "", "", f"{seconds:.2f}", ""])
-    keep(overhead, ["", "seconds of twelve jobs", "begins after", "a job", "between"], rows, PAGE)
+    keep(overhead, ["", "seconds for twelve jobs", "starts after", "per job", "between"], rows, PAGE)
 
 
 def workers() -> None:
@@ -116,16 +116,16 @@ def workers() -> None:
     network this small gains little from a second thread; the convolutions above gain more.
     """
     sweeps = {
-        "one after the other": partial(dltrain, "epochs=60", *AS_LIGHTNING, models=["mlp"]),
+        "one after another": partial(dltrain, "epochs=60", *AS_LIGHTNING, models=["mlp"]),
         AT_A_TIME: partial(dltrain, "epochs=60", *AS_LIGHTNING, AT_A_TIME, models=["mlp"]),
     }
     found = taken_in_turns(sweeps, turns=1)
-    first = found["one after the other"]
+    first = found["one after another"]
     rows = [
         [name, f"{statistics.median(r.seconds for r in results):.1f}", ratio(results, first)[1]]
         for name, results in found.items()
     ]
-    keep(workers, ["", "seconds", "to one after the other"], rows, PAGE)
+    keep(workers, ["", "seconds", "ratio"], rows, PAGE)
 
 
 def pruning() -> None:
@@ -136,17 +136,17 @@ def pruning() -> None:
     """
     longer = ("epochs=4", *AS_LIGHTNING)
     sweeps = {
-        "the whole grid": partial(dltrain, *longer),
+        "the full grid": partial(dltrain, *longer),
         "sweep.prune=halving": partial(dltrain, *longer, "sweep.prune=halving"),
     }
     found = taken_in_turns(sweeps, turns=1)
     rows = []
     for name, results in found.items():
-        last, same = results[-1].summary, ratio(results, found["the whole grid"])[1]
+        last, same = results[-1].summary, ratio(results, found["the full grid"])[1]
         seconds = statistics.median(result.seconds for result in results)
         best = [f"{100 * last['best']:.2f}", configuration(last["best_job"])]
         rows.append([name, f"{seconds:.1f}", same, str(last["epochs"]), *best])
-    keep(pruning, ["", "seconds", "to the whole", "epochs trained", "best validation, %", "best job"], rows, PAGE)
+    keep(pruning, ["", "seconds", "ratio", "epochs trained", "best validation, %", "best job"], rows, PAGE)
 
 
 ALL = (contenders, workers, overhead, pruning)

@@ -68,7 +68,7 @@ def convolutions() -> None:
         rows += _rows(f"CNN, {batch}", found, asked)
         same, shown = ratio(found["dltrain"], found["floor, freed memory kept"])
         rows.append(
-            [f"CNN, {batch}", "dltrain, to the floor that keeps memory too", "", shown, verdict(same, 1.02), ""]
+            [f"CNN, {batch}", "dltrain, relative to the floor that keeps memory", "", shown, verdict(same, 1.02), ""]
         )
     for model in ("simple_cnn", "resnet", "googlenet", "gru"):
         work = ("--model", model, "--samples", "6400", "--test", "1000", "--epochs", "2", "--kept")

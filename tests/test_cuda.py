@@ -15,7 +15,7 @@ from trainer.engine.loop import fit
 from trainer.engine.meter import Meter
 from trainer.engine.numerics import choose_precision
 from trainer.engine.update import Update
-from trainer.metrics import Accuracy, F1Macro
+from trainer.metrics.classes import Accuracy, F1Macro
 from trainer.schedules import constant, cosine
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

@@ -20,6 +20,8 @@ OWN = {
     "data": ("visits", "trainer.data.tabular.iris\nbatch_size: 64"),
 }
 TABLES = {"houses.csv": "price,rooms\n1,2\n", "titanic.csv": "Survived,Age\n1,2\n"}
+TABLES |= dict.fromkeys(("visits.csv", "study.csv"), "ill,patient,part\n1,a,train\n")
+TABLES |= {"sales.csv": "amount,date\n1,2024-01-31\n"}
 TABLES |= dict.fromkeys(("reviews.csv", "reviews.tsv"), "text,label\nwhat a joy to see,1\n")
 
 
@@ -39,7 +41,8 @@ def test_a_command_line_in_the_docs_composes(words, tmp_path, monkeypatch):
         (tmp_path / "conf" / group / f"{name}.yaml").write_text(f"_target_: {target}\n")
     for name, content in TABLES.items():
         (tmp_path / name).write_text(content)
-    (tmp_path / "photos").mkdir()
+    for name in ("photos/cat", "photos/dog"):
+        (tmp_path / name).mkdir(parents=True)
     if words[0] in COMMANDS:
         assert importlib.import_module(f"trainer.cli.commands.{COMMANDS[words[0]][0]}").main
         return

@@ -40,20 +40,20 @@ def test_lbfgs_equals_the_closed_form(dltrain, request, name, seed):
     assert learned["b"] == pytest.approx(reference.intercept_.tolist(), rel=1e-3)
     z = splits.test.inputs.double() * spec.feature_std + spec.feature_mean
     error = torch.from_numpy(reference.predict(z.numpy())) - spec.in_units(splits.test.targets.double())
-    assert outcome.summary["test"]["mse"] == pytest.approx(error.square().mean().item(), rel=1e-3)
-    assert outcome.summary["baseline"]["mse"] == pytest.approx(error.square().mean().item(), rel=1e-4)
+    assert outcome.summary["test"]["rmse"] == pytest.approx(error.square().mean().sqrt().item(), rel=5e-4)
+    assert outcome.summary["baseline"]["rmse"] == pytest.approx(error.square().mean().sqrt().item(), rel=5e-5)
 
 
 def test_the_line_from_rooms_to_price_is_the_known_best(dltrain, real_data):
     outcome = dltrain("experiment=boston_rooms", f"data.root={real_data}")
     assert "validation and test are the training examples" in outcome.out
-    assert outcome.summary["test"]["mse"] == pytest.approx(43.60, abs=0.005)
+    assert outcome.summary["test"]["rmse"] ** 2 == pytest.approx(43.60, abs=0.005)
 
 
 @pytest.mark.parametrize(("search", "tolerance"), [("random", 0.1), ("direction", 0.005)])
 def test_a_search_finds_the_best_line_without_a_gradient(dltrain, real_data, search, tolerance):
     outcome = dltrain(f"experiment=boston_rooms_{search}", f"data.root={real_data}")
-    assert outcome.summary["test"]["mse"] == pytest.approx(43.60, abs=tolerance)
+    assert outcome.summary["test"]["rmse"] ** 2 == pytest.approx(43.60, abs=tolerance)
 
 
 def test_grid_search_finds_the_line_through_three_points(dltrain):
@@ -63,7 +63,7 @@ def test_grid_search_finds_the_line_through_three_points(dltrain):
 def test_the_scratch_network_beats_least_squares(dltrain, real_data):
     summary = dltrain("experiment=boston_scratch", f"data.root={real_data}").summary
     assert summary["test"]["r2"] >= 0.8
-    assert summary["test"]["mse"] < summary["baselines"]["least squares"]["mse"]
+    assert summary["test"]["rmse"] < summary["baselines"]["least squares"]["rmse"]
 
 
 def test_gradient_descent_finds_the_line_through_three_points(dltrain):

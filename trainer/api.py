@@ -114,7 +114,7 @@ def train(*words: str, **settings: Any) -> Run | None:
     with undisturbed(), _in_a_file(words, settings) as given:
         flags, command = _understood(words, given)
         if {"folds", "fold"} & {*(given := key_values(flags.overrides))} == {"folds"} and given["folds"] != "1":
-            raise ConfigError("folds= are several runs; trainer.sweep trains them and returns their table")
+            raise ConfigError("folds= makes several runs; trainer.sweep trains them and returns their table")
         folder = start(flags, command)
         return Run(folder.absolute()) if folder else None
 
@@ -179,7 +179,7 @@ def _in_a_file(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[di
     flags, *_ = _meant(words, {key: value for key, value in settings.items() if key != "data"})
     given = key_values(flags.overrides)
     if named := [key for key in ("data", "data.path") if key in given]:
-        what = "the DataFrame in data= is all the data of a run; leave one of the two out"
+        what = "the DataFrame in data= is already the run's data; leave one of the two out"
         raise ConfigError(f"{named[0]}={given[named[0]]}: {what}")
     if written := [key for key in ("data.separator", "data.encoding", "data.header") if key in given]:
         raise ConfigError(f"{written[0]}: says how a file is written, and data= is a DataFrame; leave it out")
@@ -210,7 +210,7 @@ def _meant(words: Sequence[str], settings: Mapping[str, Any], *first: str) -> tu
         if not isinstance(word, str):
             raise ConfigError(f"{word!r:.80}: expected text such as 'model=mlp'; a DataFrame is passed as data=")
         if re.match(r"-\w|--", word) and not re.match(FLAGS, word):
-            raise ConfigError(f"{word}: of the flags, only --config-dir and --config-name have a meaning here")
+            raise ConfigError(f"{word}: only --config-dir and --config-name are supported here")
     return understood([*first, *words, *_lines(settings, has_choices=bool(first))])
 
 

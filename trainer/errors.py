@@ -203,9 +203,9 @@ def known(
     if isinstance(error, RecursionError):
         return ConfigError("something is nested too deeply, or refers to itself")
     if isinstance(error, UnicodeError) or "null byte" in str(error):
-        return ConfigError(f"text that is not valid: {error}")
+        return ConfigError(f"invalid text: {error}")
     if "determine home directory" in str(error):
-        return ConfigError("a path starts with ~ and the name of no user")
+        return ConfigError("a path starts with ~ and an unknown user name")
     return None
 
 

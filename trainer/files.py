@@ -137,7 +137,7 @@ def read_yaml(path: Path, most: int = 2**20, values: int = VALUES) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
     if _size(content, {}) > values:
-        raise ValueError(f"stands for more than {values:,} values")
+        raise ValueError(f"expands to more than {values:,} values")
     return content
 
 

@@ -4,9 +4,10 @@ Each is a mean over the `B` examples of a batch, weighted or not, so that accumu
 torch divides by the sum of the weights in a batch instead, which depends on how the examples are batched.
 """
 
+import copy
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -37,11 +38,16 @@ class _Classes(nn.Module):
 
     def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Return the mean loss, shape `()`; targets are classes or, if examples are mixed, probabilities `(B, K)`."""
+        return self._loss(outputs, targets, "mean") if self.weight is None else self.of_each(outputs, targets).mean()
+
+    def of_each(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of each example, shape `(B,)`."""
+        each = self._loss(outputs, targets, "none").flatten()
         if self.weight is None:
-            return self._loss(outputs, targets, "mean")
+            return each
         probabilities = targets.is_floating_point() and targets.shape[1] > 1
         weight = targets @ self.weight if probabilities else self.weight[targets.flatten().long()]
-        return (self._loss(outputs, targets, "none").flatten() * weight).mean()
+        return each * weight
 
     def _loss(self, outputs: Tensor, targets: Tensor, reduction: str) -> Tensor:
         raise NotImplementedError
@@ -110,3 +116,21 @@ def check_fit(loss: Callable[..., object], task: str) -> None:
     tasks = [name for name, losses in FITS.items() if isinstance(loss, type) and issubclass(loss, losses)]
     if tasks and task not in tasks:
         raise ValueError(f"it is for {tasks[0]}, and this data is {task}; use loss=auto")
+
+
+def of_each(loss: Callable[[Tensor, Tensor], Tensor], outputs: Tensor, targets: Tensor) -> Tensor | None:
+    """Return the loss of each of `N` examples on the CPU, shape `(N,)`; None if `loss` only knows the mean of a batch.
+
+    `outputs` are `(N, K)`, `targets` `(N,)` or `(N, 1)`.
+    """
+    if not isinstance(loss, (_Classes, nn.modules.loss._Loss)):
+        return None
+    twin: Any = copy.deepcopy(loss).cpu()
+    if isinstance(twin, _Classes):
+        return twin.of_each(outputs, targets)
+    mean, twin.reduction = twin(outputs, targets), "none"
+    each = twin(outputs, targets)
+    if each.shape[:1] != targets.shape[:1]:
+        return None
+    each = each.reshape(len(targets), -1).mean(1)
+    return each if torch.allclose(each.mean(), mean, rtol=1e-3) else None  # torch's weights make another mean

@@ -85,7 +85,7 @@ def step(
 
 
 def exponential(optimizer: Optimizer, total_steps: int, warmup: float = 0, final: float = 0.01) -> Schedule:
-    """Multiply the rate by the same factor at every update, so that the share `final` of it is left at the end."""
+    """Multiply the rate by the same factor at every update, down to the fraction `final` at the end."""
     if not 0 < final <= 1:
         raise ValueError(f"final={final}: expected a share of the rate, above 0 and at most 1")
     return Schedule(optimizer, _after_warmup(total_steps, warmup, lambda step, progress: final**progress))

@@ -1,30 +1,35 @@
 """Train one run: build its parts, follow the loop's reports, record the results."""
 
+import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
+from torch import nn
 
 from trainer.build import training
 from trainer.build.training import TrainingParts
 from trainer.config.user_modules import names_user_module
 from trainer.data import description
 from trainer.engine.baselines import baselines
+from trainer.engine.calibration import Calibrated, decision
+from trainer.engine.intervals import of_test
 from trainer.engine.loop import evaluate, fit
 from trainer.engine.stopping import Ending
 from trainer.engine.trace import KeepingMeter
 from trainer.errors import Halt, Halted, Stopped, never
 from trainer.files import write_json
+from trainer.metrics.classes import cut_at
 from trainer.runs import tested
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
-from trainer.runs.ledger import f1_of
-from trainer.runs.records import POSITIVE
+from trainer.runs.index import is_sweep
+from trainer.runs.ledger import meaning_of
 from trainer.runs.resume import about_f1, check_data
 from trainer.runs.saver import Saver
-from trainer.runs.tested import Tested
 from trainer.runs.trust import signature
 from trainer.view import pictures
 from trainer.view.advice import advice
@@ -42,12 +47,12 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
         Halted: `halt` returned true.
     """
     pictures.check(cfg.plots)  # a wrong name is reported before any data is read
-    f1 = f1_of(run.path)
-    warnings = about_f1(f1, cfg)
+    meaning = meaning_of(run.path)
+    warnings = about_f1(meaning.f1, cfg)
     store = Store(run.checkpoints, cfg.checkpoint.keep)
     checkpoint = store.newest(say=warnings.append)
 
-    parts = training.assemble(cfg, f1)
+    parts = training.assemble(cfg, meaning)
     store.data = description.dumps(parts.spec, parts.data.train.targets)
     where = begin(cfg, run, parts, resumes=checkpoint is not None)
     log = RunLog(cfg, run, parts, where, resumes_at=checkpoint.about["step"] + 1 if checkpoint else None)
@@ -101,7 +106,7 @@ def begin(cfg: DictConfig, run: RunFolder, parts: TrainingParts, resumes: bool) 
     if resumes:
         check_data(run.path, data, cfg.changed_data)
     where = environment(run.command, str(parts.device)) | {"names": dict(run.names), "data": data}
-    where |= {"num_threads": torch.get_num_threads()} | ({"f1": POSITIVE} if f1_of(run.path) == "f1" else {})
+    where |= {"num_threads": torch.get_num_threads()} | meaning_of(run.path).record()
     config = OmegaConf.to_yaml(cfg, resolve=True)
     if names_user_module(cfg):
         where |= signature(list(run.command), config)
@@ -115,20 +120,24 @@ def conclude(
 ) -> float:
     """Test the weights that validation chose, the first use of the test split; write the summary, then draw."""
     train_s, best, update = saver.trained_s, parts.best, parts.update
-    model, meter = saver.load_best(), KeepingMeter(parts.meter)
-    test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
+    model = saver.load_best()
+    parts, tested_model = _decided(cfg, parts, model, log, saver.store)
+    meter = KeepingMeter(parts.meter)
+    test = evaluate(tested_model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
+    around = of_test(meter, parts.data.test, parts.loss)
     if meter.is_whole:
-        outputs, targets = meter.outputs()
-        tested.write(run.tested, Tested(outputs, targets, parts.data.test.rows[: len(targets)]))
+        tested.write(run.tested, tested.seen(meter, parts.data.test))
     floor = baselines(parts.data.train, parts.data.test, parts.spec, parts.loss, parts.meter)
     explain = getattr(model, "learned", None)
     learned = explain(parts.spec) if explain else {}
-    log.results(test, floor, learned)
+    log.results(test, around, floor, learned)
     summary = {
         "status": "finished",
         "names": dict(run.names),
         **best.about(),
         "test": test,
+        "test_interval": around.intervals,
+        **({"threshold": parts.spec.threshold} if parts.spec.task == "binary" else {}),
         "baseline": floor[list(floor)[-1]],
         "baselines": floor,
         "epochs": saver.position.epoch - 1,
@@ -143,7 +152,26 @@ def conclude(
         "learned": learned,
         "run_dir": str(run.path.absolute()),
     }
+    if is_sweep(run.path.parent) and best.monitor in around.draws:
+        write_json(run.draws, around.record(best.monitor))
     write_json(run.summary, summary)  # before drawing, so that the results are safe
     log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
     log.draw(model, meter)
     return best.metrics[best.monitor]
+
+
+def _decided(
+    cfg: DictConfig, parts: TrainingParts, model: nn.Module, log: RunLog, store: Store
+) -> tuple[TrainingParts, nn.Module]:
+    """Choose temperature and threshold on the validation split, and keep them with the best weights."""
+    if cfg.calibrate in ("off", False) and cfg.threshold != "auto":
+        return parts, model
+    meter = KeepingMeter(parts.meter)
+    evaluate(model, parts.loss, parts.data.val, meter, autocast=parts.autocast)
+    chosen = decision(*meter.outputs(), str(cfg.calibrate), cfg.threshold, cfg.miss_cost)
+    log.say(*chosen.notes)
+    spec = replace(parts.spec, threshold=chosen.threshold)
+    store.describe_best(description.dumps(spec, parts.data.train.targets, chosen.temperature))
+    measured = copy.deepcopy(parts.meter)  # baselines keep theirs
+    cut_at(measured.metrics.values(), chosen.threshold)
+    return replace(parts, spec=spec, meter=measured), Calibrated(model, chosen.temperature).eval()

@@ -15,7 +15,10 @@ import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
 
+from trainer.cli.help import usage
 from trainer.config import keys
+from trainer.config.schema import CONF, groups
+from trainer.files import read_yaml
 
 
 def read_rows(outcome):
@@ -51,6 +54,8 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("device=gpu", 2, "expected auto, cpu, cuda, cuda:1 or mps"),
         ("seed=-1", 2, "at least 0 and at most 2147483647"),
         ("optim.lr=inf", 2, "optim.lr must be a finite number"),
+        pytest.param(f"optim.lr=1{'0' * 400}", 2, "optim.lr must be a finite number", id="a number of 400 digits"),
+        pytest.param(f"max_steps=1{'0' * 400}", 2, "expected at most 2147483647", id="as many steps"),
         ("max_steps=1.5", 2, "a whole number of at least 1"),
         ("clip=0", 2, "a number above 0"),
         ("metrics=null", 2, "choose from accuracy, f1_macro"),
@@ -84,7 +89,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("data=diabetes model=mlp loss=bce", 2, "it is for binary"),
         ("monitor=acc", 2, "not measured; did you mean accuracy?"),
         ("metrics=[auc]", 2, "choose from accuracy, f1_macro"),
-        ("data=csv", 2, "data.path is needed"),
+        ("data=csv", 2, "data.path is required"),
         ("data=csv data.path=nowhere.csv data.target=y", 3, "nowhere.csv: no such file"),
         ("scheduler.warmup=-1", 2, "warmup=-1"),
         ("data.val_fraction=2", 2, "val_fraction=2 is not between 0 and 1"),
@@ -153,11 +158,13 @@ def test_a_run_records_everything_in_its_folder(dltrain):
     summary = outcome.summary
     assert summary["status"] == "finished"
     assert summary["best"].keys() == summary["test"].keys() == summary["baseline"].keys()
-    assert summary["best"].keys() == {"loss", "mse", "rmse", "mae", "r2"}
+    assert summary["best"].keys() == {"loss", "rmse", "mae", "r2"}
+    assert summary["test_interval"].keys() == summary["test"].keys()
+    assert all(low < summary["test"][name] < high for name, (low, high) in summary["test_interval"].items())
     assert summary["run_dir"] == str(outcome.folder)
     assert summary["samples_per_s"] * summary["train_s"] == pytest.approx(1600)
-    best = min(rows, key=lambda row: float(row["val/mse"]))
-    assert summary["best"]["mse"] == float(best["val/mse"])
+    best = min(rows, key=lambda row: float(row["val/rmse"]))
+    assert summary["best"]["rmse"] == float(best["val/rmse"])
     log = (outcome.folder / "train.log").read_text()
     assert "     2/2 " in log
     assert "least squares" in log
@@ -185,7 +192,7 @@ def test_the_terminal_shows_data_model_folder_and_results(dltrain):
 def test_the_best_weights_by_the_monitor_are_kept_for_the_test(dltrain, one_thread):
     outcome = dltrain("data=diabetes", "model=mlp", "epochs=30", "optim.lr=0.01", "scheduler=constant")
     rows = read_rows(outcome)
-    best = min(rows, key=lambda row: float(row["val/mse"]))
+    best = min(rows, key=lambda row: float(row["val/rmse"]))
     assert outcome.summary["best_epoch"] == int(best["epoch"]) < 30
     kept = load_file(outcome.folder / "checkpoints/best/model.safetensors")
     last = load_file(outcome.folder / "checkpoints/last/model.safetensors")
@@ -501,6 +508,13 @@ def test_help_lists_groups_options_and_knobs(dltrain):
         "passes over the training split",
     ):
         assert expected in out
+
+
+@pytest.mark.parametrize(("slot", "option"), [(slot, option) for slot in keys.SLOTS for option in groups()[slot]])
+def test_help_of_a_part_lists_what_its_yaml_sets(slot, option):
+    config = read_yaml(CONF / slot / f"{option}.yaml")
+    settings = config.get(slot, config).keys() - {"_target_"}
+    assert settings <= {*re.findall(rf"^  {slot}\.(\w+)=", usage(["--help", f"{slot}={option}"]), re.MULTILINE)}
 
 
 def test_cfg_prints_the_whole_config(dltrain):

@@ -6,10 +6,8 @@ import pytest
 from PIL import Image
 
 from trainer.config.keys import flat
-from trainer.metrics import METRICS
 from trainer.runs.diff import differing
 from trainer.runs.index import find, look
-from trainer.runs.leaderboard import HIGHER_IS_BETTER
 from trainer.view.comparison import ASCII, sparkline
 from trainer.view.sweep import picture
 
@@ -112,10 +110,6 @@ def test_an_invalid_comparison_gets_one_line(dltrain, arguments, code, message):
     assert outcome.code == code
     assert message in outcome.err
     assert len(outcome.err.splitlines()) == 1
-
-
-def test_higher_is_better_agrees_with_the_metrics():
-    assert {name: metric.higher_is_better for name, metric in METRICS.items()} | {"loss": False} == (HIGHER_IS_BETTER)
 
 
 def test_keys_differ_by_value_and_by_kind():

@@ -127,7 +127,7 @@ def test_the_command_prints_a_line_to_train_with_and_writes_picture_and_numbers(
     assert f"{len(rows)} updates" in outcome.out
     assert float(rows[0]["lr"]) == pytest.approx(1e-7)
     trained = dltrain(*command[1:], "epochs=5")
-    assert trained.summary["test"]["mse"] < trained.summary["baselines"]["mean"]["mse"]
+    assert trained.summary["test"]["rmse"] < trained.summary["baselines"]["mean"]["rmse"]
 
 
 def test_find_lr_does_not_affect_later_runs(dltrain, one_thread):

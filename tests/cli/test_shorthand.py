@@ -80,7 +80,7 @@ def test_a_folder_of_ones_own_configs_is_found(place):
         ("a.xlsx", DataError, "save it as .csv first"),
         ("reviews.tsv data.separator=ab", ConfigError, "separator='ab': expected auto"),
         ("titanic.csv data.encoding=uft-8", ConfigError, "encoding=uft-8 is not known"),
-        ("photos/cat/1.png", ConfigError, "one image; name the folder"),
+        ("photos/cat/1.png", ConfigError, "a single image; expected a folder"),
     ],
 )
 def test_what_cannot_be_data_is_refused(place, typed, error, message):

@@ -77,6 +77,16 @@ def test_time_goes_from_training_to_testing():
     assert [len(train), len(val), len(test)] == pytest.approx([70, 10, 20], abs=2)
 
 
+def test_few_times_are_divided_as_evenly_as_they_can_be():
+    years = torch.arange(1980, 1988).repeat(100)
+    train, val, test = (years[part].unique().tolist() for part in Division(0.1, 0.2).parts(years, time=years))
+    assert (train, val, test) == ([*range(1980, 1985)], [1985], [1986, 1987])
+    tested = [Division(0.1, fold=Fold(number, 3)).parts(years, time=years)[2] for number in range(3)]
+    assert [years[test].unique().tolist() for test in tested] == [[1982, 1983], [1984, 1985], [1986, 1987]]
+    with pytest.raises(DataError, match="train split is empty: 800 examples in 2 times"):
+        Division(0.1, 0.2).parts(years, time=years % 2)
+
+
 def test_folds_in_time_are_those_of_scikit_learn():
     time = torch.randperm(120, generator=torch.Generator().manual_seed(0)).double()
     expected = [test.tolist() for _, test in TimeSeriesSplit(5).split(np.arange(120))]
@@ -111,7 +121,7 @@ def test_splits_as_told_and_what_is_not_told_is_cut_from_training():
         (["10", "9", "-1.5"], [2, 1, 0]),
         ([10.0, 9.0, -1.5], [2, 1, 0]),
         (["01/02/2024", "02/01/2024", "03/01/2023"], "month and day"),
-        (["2024-01-31", "soon", "2023-12-31"], "no date"),
+        (["2024-01-31", "soon", "2023-12-31"], "nor a date"),
         (["2024-01-31", " ", "2023-12-31"], "expects a value"),
     ],
 )
@@ -165,7 +175,7 @@ def test_columns_divide_the_rows_of_a_file(patients, kind):
     assert len(grouped.test.groups.unique()) == len(found[2])
     in_time = rows(load(time="day")[0])
     assert in_time[0].day.max() < in_time[1].day.min() <= in_time[1].day.max() < in_time[2].day.min()
-    with pytest.raises(DataError, match=r"line 2, column 'patient'.*is no number and no date"):
+    with pytest.raises(DataError, match=r"line 2, column 'patient'.*is neither a number nor a date"):
         load(time="patient")
     with pytest.raises(ValueError, match="one of group and time"):
         load(time="day", group="patient")

@@ -264,7 +264,7 @@ def served(tmp_path_factory, monkeypatch):
 def test_a_stalled_download_times_out_and_leaves_nothing(tmp_path, monkeypatch, served):
     (served / f"{NAMES[2]}.gz").write_bytes(b"halfSTUCK")
     monkeypatch.setattr(_download, "PATIENCE_S", 0.5)
-    with pytest.raises(DataError, match=r"nothing came for 0.5 s"):
+    with pytest.raises(DataError, match=r"no data received for 0.5 s"):
         images.mnist(root=str(tmp_path / "data"))
     assert listing(tmp_path) == []
 
@@ -887,7 +887,7 @@ def test_images_of_one_shade_are_said_and_nothing_but_one_shade_is_refused(tmp_p
     assert any(n.startswith("training images of one shade, or wholly transparent: 1 of 31") for n in spec.notes)
     for file in tmp_path.glob("*/*.png"):
         Image.new("RGB", (5, 7), "grey").save(file)
-    with pytest.raises(DataError, match="all training images are one and the same shade"):
+    with pytest.raises(DataError, match="all training images have the same single shade"):
         folder.image_folder(path=str(tmp_path))
 
 

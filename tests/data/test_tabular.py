@@ -514,7 +514,7 @@ def test_a_test_file_is_encoded_like_the_training_rows(table, tmp_path):
         ("a,y\n1,p\nhigh,q\n", "test.csv: line 3, column 'a': 'high' is not a number"),
         ("a,y\n1,p\n,q\n", "test.csv: line 3, column 'a': an empty cell"),
         ("a,y\n1,\n3,\n", "test.csv: 0 rows without a missing cell"),
-        ("a,y\n1,p\n3\n", "test.csv: line 3 has 1 fields, expected 2"),
+        ("a,y\n1,p\n3\n", "test.csv: line 3 has 1 field, expected 2"),
         ("b,y\n1,p\n", "test.csv: no column 'a'"),
         ("a,y\n", "test.csv: 0 rows"),
     ],
@@ -588,7 +588,7 @@ def test_pima_matches_published_facts(real_data):
 
 def test_the_linear_model_on_boston_equals_the_closed_form(real_data, dltrain):
     outcome = dltrain("data=boston", f"data.root={real_data}", "model=linear", "optim=lbfgs", "data.batch_size=full")
-    assert outcome.summary["test"]["mse"] == pytest.approx(outcome.summary["baseline"]["mse"], rel=1e-3)
+    assert outcome.summary["test"]["rmse"] == pytest.approx(outcome.summary["baseline"]["rmse"], rel=1e-3)
     assert len(outcome.summary["learned"]["w"]) == 13
 
 
@@ -608,7 +608,7 @@ def test_a_missing_table_says_which_file_to_put_where(tmp_path, monkeypatch, nam
 def test_a_network_that_never_answers_times_out(tmp_path, monkeypatch):
     monkeypatch.setattr("trainer.data._download.PATIENCE_S", 0.1)
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: __import__("time").sleep(1) or [])
-    with pytest.raises(DataError, match=r"nothing came for 0.1 s"):
+    with pytest.raises(DataError, match=r"no data received for 0.1 s"):
         tabular.boston(root=str(tmp_path))
 
 

@@ -129,7 +129,7 @@ def test_quotes_commas_and_line_ends_in_a_text_are_read(tmp_path):
         (b"\n\n", "no lines with a text"),
         (b"abc,x\n" * 20, "the only label is 'x'"),
         (b"abc,x\nd,e,f\n", "line 2 has 3 fields, expected 2"),
-        (b"abc,x\nabc\n", "line 2 has 1 fields, expected 2"),
+        (b"abc,x\nabc\n", "line 2 has 1 field, expected 2"),
         (b'abc,x\n"abc,y\nab,x\n', "starts in line 2 cannot be read"),
         (b"abc,x\nab\xffc,y\n", r"byte 0xff in line 2.*data.encoding="),
         (b"abc,x\nab\0c,y\n", "NUL"),

@@ -13,7 +13,7 @@ from trainer.engine.compiled import TIMED, CompiledUpdate
 from trainer.engine.loop import fit
 from trainer.engine.meter import Meter
 from trainer.engine.update import Update
-from trainer.metrics import MSE
+from trainer.metrics.values import MSE
 from trainer.schedules import cosine
 
 EPOCHS = 5

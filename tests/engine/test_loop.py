@@ -12,7 +12,7 @@ from trainer.engine.loop import Position, Report, evaluate, fit, windows
 from trainer.engine.meter import Meter
 from trainer.engine.stopping import Budget
 from trainer.engine.update import Update
-from trainer.metrics import MSE
+from trainer.metrics.values import MSE
 from trainer.schedules import constant
 
 

@@ -129,10 +129,10 @@ class Bench:
         lines = [
             "# What runs survive",
             "",
-            f"Made by `pytest -n 0 -m faults tests/faults --full` on {date.today()} in {seconds:.0f} s: "
+            f"Written by `pytest -n 0 -m faults tests/faults --full` on {date.today()} in {seconds:.0f} s: "
             f"torch {version}, a CPU.",
-            "The unbroken run is `dltrain " + " ".join(TINY) + "`; what is compared is in the head of "
-            "`tests/faults/bench.py`. Broken data files and hostile configs are refused before a run starts: "
+            f"The uninterrupted run is `dltrain {' '.join(TINY)}`; the docstring of `tests/faults/bench.py` says what "
+            "is compared. Broken data files and hostile configs are refused before a run starts: "
             "`tests/data`, `tests/build` and `tests/cli` try those.",
             "",
             "| fault | held | remark |",

@@ -112,7 +112,7 @@ def test_sigkill_at_a_random_moment(bench):
         code = forked(folder, BEGIN, kill_after=bench.draw.uniform(0.3, 1) * bench.seconds)
         if code == -signal.SIGKILL:  # or it was faster
             results.append(bench.resumes(folder))
-    bench.row("SIGKILL at a random moment, then `resume`: ends as the unbroken run", results)
+    bench.row("SIGKILL at a random moment, then `resume`: ends like the uninterrupted run", results)
 
 
 def test_sigkill_at_each_boundary_of_a_write(bench):

@@ -79,7 +79,7 @@ def test_a_sweep_that_is_killed_again_and_again_ends_as_the_unbroken_one(bench):
                 )
         bench.row(
             f"a sweep of 24 jobs, 3 of which fail, sweep.jobs={num_jobs}, killed 5 times (main process, process group, "
-            "workers, parent of the workers) and resumed: ends as the unbroken one, leaves no process",
+            "workers, parent of the workers) and resumed: ends like an uninterrupted one, leaves no process",
             results,
         )
 

@@ -275,7 +275,9 @@ def test_an_invalid_search_is_rejected_before_a_run_starts(dltrain, arguments, m
 def test_a_search_over_mini_batches_warns(dltrain):
     for size, warned in ((32, True), ("full", False)):
         outcome = dltrain(*RUN, "optim=random_search", "optim.draws=3", f"data.batch_size={size}")
-        assert ("warning: RandomSearch takes what is best for one mini-batch only" in outcome.out) == warned
+        assert (
+            "warning: RandomSearch keeps the weights that are best for a single mini-batch" in outcome.out
+        ) == warned
 
 
 def test_the_loss_of_a_search_falls_from_epoch_to_epoch(dltrain):

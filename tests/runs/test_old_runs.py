@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import re
 import shutil
 from pathlib import Path
@@ -13,11 +14,15 @@ from resuming import different, end_of
 from safetensors.torch import load_file
 
 from trainer.config.check import checked
+from trainer.engine.meter import Best
+from trainer.metrics.names import RECORDED, Meaning
 from trainer.runs import leaderboard
+from trainer.runs.ledger import Ledger, meaning_of
 from trainer.runs.run import Run
 from trainer.sweeps.resume import config_hash
 
 TODAY = {"f1": "f1_macro"}  # names of metrics
+OLDER = ("mse", "rmse", "mae", "r2")  # of regressions
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 RELEASES = sorted(file.parent.name for file in FIXTURES.glob("*/expected.json"))
 
@@ -83,9 +88,16 @@ def test_a_finished_run_is_exported_compared_and_trained_for_longer(dltrain, tmp
     assert [row["epoch"] for row in rows_of("finished/metrics.csv")] == ["1", "2", "3", "4"]
 
 
-def test_an_interrupted_run_resumes_to_the_end_of_an_uninterrupted_one(dltrain, tmp_path, release):
+def first_of_equals(best, metrics):
+    """Rank epochs as up to 0.1.0, where the loss did not break ties."""
+    return best.sign * metrics.get(best.monitor, math.nan), 0.0
+
+
+def test_an_interrupted_run_resumes_to_the_end_of_an_uninterrupted_one(dltrain, tmp_path, monkeypatch, release):
     command = json.loads(Path("interrupted/environment.json").read_text())["command"][1:-1]
-    assert dltrain(*command, "hydra.run.dir=unbroken").code == 0
+    with monkeypatch.context() as patched:
+        patched.setattr(Best, "_rank", first_of_equals)
+        assert dltrain(*command, "hydra.run.dir=unbroken").code == 0
     resumed = dltrain("resume=interrupted")
     assert resumed.code == 0, resumed.err
     exact = is_exact(release)
@@ -143,7 +155,7 @@ def test_a_new_job_of_an_old_sweep_measures_the_f1_of_its_other_jobs(dltrain):
     ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events if event.get("job") != 1))
     shutil.rmtree("sweep/1")
     make_old(Path("sweep/0"))
-    leaderboard._result.cache_clear()  # of this process, which has not written that
+    leaderboard._run.cache_clear()  # of this process, which has not written that
 
     resumed = dltrain("-m", "resume=sweep")
     assert resumed.code == 0, resumed.err
@@ -175,15 +187,39 @@ def test_f1_of_an_old_run_of_two_classes_is_the_macro_average_it_was(dltrain):
     assert names == {"loss", "accuracy", "f1", "auc"}
 
 
-OLDER = {  # how an older version's settings of data=csv differ from today's, and whether that is said
+def test_an_old_run_of_a_regression_goes_on_by_mse_and_so_does_a_new_job_of_an_old_sweep(dltrain, tmp_path):
+    command = ["data=diabetes", "model=linear", "plots=off", "tensorboard=off", "epochs=1", "metrics=[mse,rmse,mae,r2]"]
+    assert dltrain(*command, "hydra.run.dir=old").code == 0
+    for name in ("config.yaml", ".hydra/overrides.yaml", "environment.json"):
+        path = Path("old", name)
+        text = re.sub(r"metrics:\n(- \w+\n)+", "metrics: auto\n", path.read_text())
+        path.write_text(text.replace("metrics=[mse,rmse,mae,r2]", "metrics=auto"))
+    path = Path("old/environment.json")
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "best"}))
+    resumed = dltrain("resume=old", "epochs=2")
+    assert resumed.code == 0, resumed.err
+    assert Run(Path("old")).summary["monitor"] == "mse"
+    assert [row["val/mse"] for row in Run(Path("old")).history] == pytest.approx(
+        [row["val/rmse"] ** 2 for row in Run(Path("old")).history]
+    )
+    assert json.loads(dltrain("eval", "run=old", "--json").out)["equal"]
+
+    for folder, recorded in (("new sweep", RECORDED), ("old sweep", {"f1": RECORDED["f1"]})):
+        (tmp_path / folder).mkdir()
+        Ledger(tmp_path / folder).append("sweep", command=[], samples={}, jobs=1, **recorded)
+    assert meaning_of(tmp_path / "new sweep" / "0") == Meaning()
+    assert meaning_of(tmp_path / "old sweep" / "0") == Run(Path("old")).meaning == ("f1", OLDER, False)
+
+
+SETTINGS = {  # how an older version's settings of data=csv differ from today's, and whether that is said
     "other settings": ({"missing": None, "header": None, "keep": []}, False),
     "another default": ({"missing": "error"}, True),
 }
 
 
-@pytest.mark.parametrize("case", OLDER)
+@pytest.mark.parametrize("case", SETTINGS)
 def test_a_sweep_resumes_where_settings_came_went_or_changed_their_default_since(dltrain, case):
-    differ, is_said = OLDER[case]
+    differ, is_said = SETTINGS[case]
     Path("t.csv").write_text("x,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
     command = ["data=csv", "data.path=t.csv", "data.target=y", "model=linear,mlp", "epochs=1", "tensorboard=off"]
     assert dltrain("-m", *command, "hydra.sweep.dir=sweep").code == 0
@@ -200,7 +236,7 @@ def test_a_sweep_resumes_where_settings_came_went_or_changed_their_default_since
         events[0]["samples"][line] = config_hash(cfg)
     ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events if event.get("job") != 1))
     shutil.rmtree("sweep/1")
-    leaderboard._result.cache_clear()  # of this process, which has not written that
+    leaderboard._run.cache_clear()  # of this process, which has not written that
 
     resumed = dltrain("-m", "resume=sweep")
     assert resumed.code == 0, resumed.err

@@ -252,7 +252,7 @@ def test_changed_data_is_refused_on_resume_before_anything_is_recorded(dltrain, 
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files}
     refused = dltrain("resume=run", "epochs=3")
     assert refused.code == 3
-    assert "changed splits: train, val, test" in refused.err
+    assert "has changed (splits: train, val, test)" in refused.err
     assert "changed_data=use" in refused.err
     assert {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in files} == before
     assert {path for path in Path("run").rglob("*") if path.is_file() and path.name != ".lock"} == {*files}

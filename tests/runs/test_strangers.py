@@ -36,6 +36,8 @@ Path("CANARY").touch()
 class Net(nn.Sequential):
     def __init__(self, in_shape, out_features):
         super().__init__(nn.Flatten(), nn.Linear(in_shape[0], out_features))
+def score(outputs, targets):
+    return 0.5
 """
 KEPT = "my thesis\n"
 
@@ -164,6 +166,20 @@ def test_a_strangers_run_imports_a_users_module_only_when_told(dltrain, tmp_path
     assert (tmp_path / "CANARY").exists()
 
 
+@pytest.mark.parametrize("command", [("eval", "run=run"), ("resume=run",)])
+@pytest.mark.parametrize("metric", ["[accuracy,mynet.score]", "[{_target_: mynet.score}]", "mynet.score"])
+def test_a_strangers_run_names_a_users_metric_only_when_told(dltrain, tmp_path, run, own_model, command, metric):
+    run.config.write_text(run.config.read_text().replace("metrics: auto", f"metrics: {metric}"))
+    typed = metric.replace(" ", "")
+    edit(run.environment, lambda about: about["command"].append(f"metrics={typed}"))
+    outcome = dltrain(*command)
+    assert outcome.code == 4
+    assert f"its _target_=mynet.score would run {tmp_path / 'mynet.py'}" in outcome.err
+    assert not (tmp_path / "CANARY").exists()
+    dltrain(*command, "trust=true")
+    assert (tmp_path / "CANARY").exists()
+
+
 def test_ones_own_run_needs_no_trust_until_it_is_changed_or_moved(dltrain, tmp_path, own_model, monkeypatch):
     mine = ("--config-dir", "conf", "data=iris", "model=mynet", "hydra.run.dir=run", *TINY[3:])
     assert dltrain(*mine, "epochs=1").code == 0
@@ -207,6 +223,11 @@ def test_configs_from_outside_the_working_folder_name_a_users_module_only_when_t
     (tmp_path / "elsewhere").mkdir()
     shutil.copy(tmp_path / "mynet.py", tmp_path / "elsewhere")
     monkeypatch.chdir(tmp_path / "elsewhere")
+    (tmp_path / "conf" / "experiment").mkdir()
+    (tmp_path / "conf" / "experiment" / "hers.yaml").write_text("# @package _global_\nmetrics: [mynet.score]\n")
+    outcome = dltrain(*mine[:3], "experiment=hers")
+    assert outcome.code == 2
+    assert "its metrics._target_=mynet.score would run" in outcome.err
     for more in ([], ["model.width=3"], ["dry_run=true"], ["-m", "seed=1,2"]):
         outcome = dltrain(*mine, *more)
         assert outcome.code == 2
@@ -330,7 +351,7 @@ def test_layers_in_another_order_are_refused(dltrain, tmp_path, own_model):
     forget_import(tmp_path)
     outcome = dltrain("resume=run", "epochs=2")
     assert outcome.code == 4
-    assert "the model defines b.weight where it defined a.weight" in outcome.err
+    assert "the model now defines b.weight where it defined a.weight" in outcome.err
 
 
 def test_weights_that_are_not_finite_are_not_answered_with(dltrain, run):

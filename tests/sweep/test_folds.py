@@ -2,6 +2,9 @@
 
 import csv
 import json
+import subprocess
+import sys
+import time
 
 import numpy as np
 import onnxruntime
@@ -203,3 +206,26 @@ def test_one_fold_alone_and_the_seed_of_the_splits(dltrain):
         environment = json.loads((outcome.folder / "environment.json").read_text())
         tested.append(environment["data"]["test"])
     assert tested[0] == tested[1] == tested[2] != tested[3]
+
+
+@pytest.mark.slow  # fifteen jobs, twice
+def test_killed_folds_end_as_unbroken_ones(real_data, tmp_path):
+    line = [str(real_data / "tables" / "titanic.csv"), "target=Survived", "folds=5", "repeats=3", "epochs=20", *QUICK]
+    command = [sys.executable, "-m", "trainer", *line, "checkpoint.min_seconds=0"]
+    subprocess.run([*command, "hydra.sweep.dir=whole"], cwd=tmp_path, check=True, capture_output=True)
+    resume = [sys.executable, "-m", "trainer", "resume=broken"]
+    for wanted in (2, 7, 12):
+        with subprocess.Popen(
+            [*command, "hydra.sweep.dir=broken"] if wanted == 2 else resume, cwd=tmp_path, stdout=subprocess.DEVNULL
+        ) as process:
+            deadline = time.monotonic() + 200
+            while not (tmp_path / "broken" / str(wanted) / "checkpoints" / "last").exists():
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.kill()
+    subprocess.run(resume, cwd=tmp_path, check=True, capture_output=True)
+    for name in ("predictions.csv", "out_of_fold.json"):
+        assert (tmp_path / "broken" / name).read_text() == (tmp_path / "whole" / name).read_text()
+    tables = [pd.read_csv(tmp_path / name / "leaderboard.csv").drop(columns="seconds") for name in ("broken", "whole")]
+    assert tables[0].equals(tables[1])

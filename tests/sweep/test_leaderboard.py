@@ -7,15 +7,18 @@ import statistics
 import sys
 import time
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from trainer.files import write_json
+from trainer.files import read_json, write_json
+from trainer.metrics.names import HIGHER_IS_BETTER
 from trainer.runs.index import find
-from trainer.runs.leaderboard import HIGHER_IS_BETTER, leaderboard
+from trainer.runs.leaderboard import leaderboard
 from trainer.runs.ledger import Ledger
+from trainer.runs.paired import difference, interval
 from trainer.view.sweep import picture, table
-from trainer.view.sweep.files import save
+from trainer.view.sweep.files import record, save
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.scales import Axis, by_effect, heights
 from trainer.view.sweep.text import brief, lead, progress, ranges
@@ -42,6 +45,14 @@ class Sweep:
         write_json(place / "summary.json", summary | {"test": {metric: objective - 1}, "baseline": {metric: baseline}})
         ended = {"objective": objective, "metric": metric, "epoch": 1, "seconds": seconds}
         self.ledger.append("finished", job=self.number, **ended)
+
+    def draw(self, overrides, objective, draws, examples="a", metric="accuracy", **about):
+        """Finish a job with draws of its test metric, and with more in its summary."""
+        self.finish(overrides, objective, metric)
+        place = self.folder / str(self.number)
+        recorded = {"metric": metric, "num": 400, "examples": examples, "draws": [*map(float, draws)]}
+        write_json(place / "test_draws.json", recorded)
+        write_json(place / "summary.json", read_json(place / "summary.json") | about)
 
     def prune(self, overrides, objective, epoch, metric="accuracy"):
         self.begin(overrides)
@@ -187,6 +198,69 @@ def test_a_lead_smaller_than_the_deviation_over_seeds_is_reported(sweep):
     assert lead(sweep.board, group) in lines(sweep.board)
     assert not lead(sweep.board, group._replace(rows=[group.rows[0], group.rows[2]]))
     assert not lead(sweep.board, group._replace(rows=group.rows[:1]))
+
+
+def test_rows_are_compared_by_the_differences_of_their_draws(sweep):
+    random = np.random.default_rng(0)
+    shared, own = 0.1 * random.normal(size=1000), 0.01 * random.normal(size=1000)
+    sweep.draw("model=best", 0.9, 0.8 + shared)
+    sweep.draw("model=alike", 0.89, 0.81 + shared + own)
+    sweep.draw("model=worse", 0.88, 0.75 + shared + own)  # by less than an interval of its own is wide
+    sweep.draw("model=better", 0.87, 0.85 + shared + own)
+    sweep.draw("model=same", 0.86, 0.8 + shared)
+    sweep.draw("model=elsewhere", 0.85, 0.8 + shared, examples="b")
+    sweep.draw("model=strange", 0.84, ["nan"] * 1000)
+    sweep.prune("model=pruned", 0.8, epoch=1)
+    board = sweep.board
+    rows = {row.values["model"]: row for row in board.groups[0].rows}
+    found = {name: difference(row, rows["best"]) for name, row in rows.items()}
+    low, high = np.quantile(0.01 + own, [0.025, 0.975])
+    assert found["alike"] == pytest.approx((low, high), abs=2e-4)
+    assert found["same"] == (0, 0)
+    assert [found[name] for name in ("elsewhere", "strange", "pruned")] == [None] * 3
+    line = "on the test split, ranks 2,5 are not distinguishable from rank 1 and rank 4 is better than rank 1"
+    assert any(line in text for text in lines(board))
+    assert line in sweep.saved()[1]
+    assert not any(line in text for text in lines(board, most=3))
+    assert any("rank 2 is not distinguishable" in text for text in lines(board, most=3))
+    table = {row["model"]: row for row in sweep.saved()[0]}
+    assert float(table["alike"]["difference_low"]) == pytest.approx(low, abs=2e-4)
+    assert table["best"]["difference_low"] == table["elsewhere"]["difference_high"] == ""
+    assert record(board)["groups"][0]["rows"][1]["difference_to_best"] == found["alike"]
+
+
+def test_the_draws_of_a_rows_seeds_are_averaged_over_those_that_both_rows_have(sweep):
+    noise = 0.1 * np.random.default_rng(0).normal(size=(4, 1000))
+    for seed in (1, 2):
+        sweep.draw(f"model=a seed={seed}", 0.9, noise[seed], examples=str(seed))
+    for seed in (1, 2, 3):
+        sweep.draw(f"model=b seed={seed}", 0.8, noise[seed] - 0.05 * noise[0] - 0.2 * seed, examples=str(seed))
+    first, second = sweep.board.groups[0].rows
+    assert difference(second, first) == pytest.approx(
+        np.quantile(-0.05 * noise[0] - 0.3, [0.025, 0.975]), abs=5e-4
+    )  # of the seeds 1 and 2
+    assert interval(first) == pytest.approx(np.quantile(noise[1:3].mean(0), [0.025, 0.975]), abs=5e-3)
+
+
+def test_a_single_job_has_its_interval_in_the_table_and_lower_may_be_better(sweep):
+    for name, objective, mean in (("a", 1.0, 1.0), ("b", 3.0, 3.0), ("c", 9.0, 0.5)):
+        about = {"higher_is_better": False, "test_interval": {"mycost": [mean - 0.123, mean]}}
+        draws = np.linspace(mean - 0.1, mean + 0.1, 1000)
+        sweep.draw(f"model={name}", objective, draws, metric="mycost", **about)
+    shown = lines(sweep.board)
+    assert "0.0000 [0.88, 1.00]" in shown[3]
+    assert sweep.ranked("model") == [["a", "b", "c"]]
+    assert "mycost of the best epoch; lower is better; the baseline is measured on the test split" in shown
+    assert any("on the test split, rank 3 is better than rank 1" in line for line in shown)
+
+
+def test_equal_means_are_ranked_by_the_loss_unless_losses_differ(tmp_path):
+    for key, expected in (("optim.lr", ["2", "1", "3"]), ("loss.weight", ["1", "2", "3"])):
+        (tmp_path / key).mkdir()
+        swept = Sweep(tmp_path / key)
+        for value, loss in (("1", 0.5), ("2", 0.4), ("3", "nan")):
+            swept.draw(f"{key}={value}", 0.9, [], best={"accuracy": 0.9, "loss": loss})
+        assert swept.ranked(key) == [expected]
 
 
 def test_files_hold_all_rows_and_markdown_is_escaped(sweep):

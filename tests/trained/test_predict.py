@@ -276,7 +276,7 @@ def test_texts_are_words_lines_or_separated_by_commas(dltrain, texts, monkeypatc
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "input= is needed"),
+        ([], "input= is required"),
         (["input=x.png"], "no such file; this model reads texts"),
         (["input=reviws.txt"], "reviws.txt: no such file; this model reads texts; as a text: echo 'reviws.txt' |"),
         (["input=old/texts"], "old/texts: no such file"),
@@ -300,7 +300,7 @@ def test_a_row_comes_out_for_each_line(dltrain, texts):
     given = ["a", "", "bbb\u2028b", "  ", "ab\x0cb"]
     (texts / "lines.txt").write_text("\r\n".join(given) + "\n", newline="")
     outcome = dltrain("predict", "input=lines.txt", "output=p.csv")
-    assert "note   without a prediction: 2 of 5 texts, which are empty" in outcome.err
+    assert "note   skipped, empty: 2 of 5 texts" in outcome.err
     rows = list(csv.reader(io.StringIO((texts / "p.csv").read_bytes().decode(), newline="")))
     assert rows[0] == ["input", "prediction", "probability first", "probability second"]
     assert [row[0] for row in rows[1:]] == given

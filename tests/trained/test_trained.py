@@ -299,7 +299,7 @@ def test_a_description_is_exact(name):
 
 def test_what_cannot_be_kept_is_said_before_training():
     _, spec = digits()
-    with pytest.raises(DataError, match="what the data says of itself cannot be kept"):
+    with pytest.raises(DataError, match="the description of the data cannot be saved"):
         description.dumps(description.replace(spec, target_mean=float(np.nan)), torch.zeros(3).long())
 
 

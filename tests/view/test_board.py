@@ -240,7 +240,7 @@ def board_of(outcome, folder, drawn=None):
         outcome.model, sample, layers_of(outcome.model, sample), "a: 1", {"command": ["a", "b c"], "cpu": "x|y"}
     )
     board.show(4, outcome, drawn or {}, said.append)
-    board.end(4, {"best/loss": 1.0, "test/loss": 2.0})
+    board.end(4, {"best/loss": 1.0, "test/loss": 2.0}, [("test", {"loss": 2.0})])
     board.close()
     return said
 
@@ -299,7 +299,7 @@ def test_a_page_that_fails_is_reported_in_one_line_and_the_rest_is_written(tmp_p
             return super().forward(x.flatten(1))
 
     (said,) = board_of(finished_run(Odd(6, 1)), tmp_path, {})
-    assert said == "warning: TensorBoard's page histograms is not complete: ValueError: never"
+    assert said == "warning: TensorBoard's page histograms is incomplete: ValueError: never"
     (events,) = tmp_path.glob("events*")
     for tag in (b"weights/weight", b"precision_recall/yes", b"test/loss", b"graph/text_summary"):
         assert tag in events.read_bytes()

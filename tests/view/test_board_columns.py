@@ -72,6 +72,6 @@ def test_a_failed_run_that_is_resumed_ends_successfully(tmp_path):
     board.fail()
     assert status() == api_pb2.STATUS_FAILURE
     board = open_board("basic", tmp_path, {"a": True}, [], 3)
-    board.end(4, {"best/loss": 1.0})
+    board.end(4, {"best/loss": 1.0}, [])
     board.close()
     assert status() == api_pb2.STATUS_SUCCESS

@@ -108,6 +108,14 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
         few = splits.train.at(slice(cfg.overfit_batches * size))
         splits = replace(splits, train=few, val=few, test=few)
     spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
+    if spec.task != "binary" and (cfg.threshold != 0.5 or cfg.miss_cost):
+        raise ConfigError(
+            f"threshold={cfg.threshold} miss_cost={cfg.miss_cost:g}: only for two classes, not {spec.task}"
+        )
+    if spec.task == "regression" and cfg.calibrate not in ("off", False):
+        raise ConfigError(f"calibrate={cfg.calibrate}: a regression has no probabilities")
+    if cfg.threshold != "auto":
+        spec = replace(spec, threshold=float(cfg.threshold))
     if cfg.precision == "fp64":
         splits = replace(splits, **{part: in_double(getattr(splits, part)) for part in ("train", "val", "test")})
     balance = cfg.data.get("balance", False)

@@ -5,20 +5,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from trainer.build import parts
+from trainer.build.metrics import TODAY, metrics
 from trainer.build.parts import Parts
 from trainer.build.update import update, warnings
-from trainer.data.tensors import DataSpec
 from trainer.engine.clock import Clock
 from trainer.engine.loop import Batch, Shortcut
 from trainer.engine.meter import Best, Meter
 from trainer.engine.searched import SearchedUpdate
 from trainer.engine.update import Update
-from trainer.errors import ConfigError, nearest
-from trainer.metrics import METRICS, OF_TASK, ON_REQUEST, Metric
+from trainer.metrics.names import Meaning
 from trainer.optim.search import Search
 
 
@@ -45,14 +44,14 @@ class TrainingParts(Parts):
         return self.model, self.loss, self.data.train, watched(self.data.val), self.update, meters
 
 
-def assemble(cfg: DictConfig, f1: str = "f1") -> TrainingParts:
-    """Build all parts of a config; `f1` is today's name of what `f1` was when the run started.
+def assemble(cfg: DictConfig, meaning: Meaning = TODAY) -> TrainingParts:
+    """Build all parts of a config; `meaning` is what names of metrics stood for when the run started.
 
     Raises:
         DltrainError: anything the user can fix.
     """
     base = parts.assemble(cfg)
-    train_meter, meter, best = metrics(cfg, base.spec, f1)
+    train_meter, meter, best = metrics(cfg, base.spec, base.data.train.targets, meaning)
     steps_per_epoch = math.ceil(len(base.data.train) / cfg.accumulate)
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))
     made = update(cfg, base.model, total_steps, base.scaler)
@@ -85,32 +84,3 @@ def shortcut(cfg: DictConfig, made: TrainingParts, clock: Clock, say: Callable[[
 
         return CompiledUpdate(made.model, made.loss, made.update, made.autocast, made.train_meter.update, clock, say)
     return Shortcut()
-
-
-def metrics(cfg: DictConfig, spec: DataSpec, f1: str = "f1") -> tuple[Meter, Meter, Best]:
-    """Return the meters for training and for evaluation, and the tracker of the best epoch; `f1` as for `assemble`.
-
-    Raises:
-        ConfigError: a metric is unknown or for another task, or the monitor is not measured.
-    """
-    fitting = [*OF_TASK[spec.task], *(["top5"] if spec.out_features > 10 else [])]
-    given: Any = OmegaConf.to_object(cfg.metrics) if OmegaConf.is_config(cfg.metrics) else [cfg.metrics]
-    names = [str(name) for name in given]
-    names = fitting if names == ["auto"] else names
-    names = [f1 if name == "f1" else name for name in names]
-    valid = [*fitting, *ON_REQUEST.get(spec.task, ())]
-    for name in names:
-        if name not in valid:
-            raise ConfigError(f"metrics: {name!r} is not available for {spec.task}; {nearest(name, valid)}")
-    monitor = (names or ["loss"])[0] if cfg.monitor == "auto" else f1 if cfg.monitor == "f1" else cfg.monitor
-    if monitor not in ("loss", *names):
-        raise ConfigError(f"monitor={monitor} is not measured; {nearest(monitor, ['loss', *names])}")
-
-    def meter(names: list[str]) -> Meter:
-        made: dict[str, Metric] = {name: METRICS[name]() for name in names}
-        return Meter(made, spec.in_units if spec.task == "regression" else None)
-
-    # AUC sorts all examples: expensive for the large split, and training outputs come from changing weights.
-    streaming = [name for name in names if name != "auc"]
-    higher_is_better = monitor != "loss" and METRICS[monitor].higher_is_better
-    return meter(streaming), meter(names), Best(monitor, higher_is_better, names)

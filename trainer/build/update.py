@@ -90,5 +90,5 @@ def warnings(update: Update, steps_per_epoch: int) -> list[str]:
     if isinstance(update.optimizer, FULL_BATCH) and steps_per_epoch > 1:
         return [f"warning: {name} compares successive gradients, and mini-batches differ; use data.batch_size=full"]
     if isinstance(update.optimizer, Search) and steps_per_epoch > 1:
-        return [f"warning: {name} takes what is best for one mini-batch only; use data.batch_size=full"]
+        return [f"warning: {name} keeps the weights that are best for a single mini-batch; use data.batch_size=full"]
     return []

@@ -1,4 +1,4 @@
-"""Print `dltrain --help`: the components to choose from and the knobs to set, or all settings of the named ones."""
+"""Print `dltrain --help`: the parts to choose from and the knobs to set, or all settings of the named ones."""
 
 import re
 import textwrap
@@ -19,8 +19,18 @@ SECTION = re.compile(
     r"^(Args|Arguments|Parameters|Raises|Returns|Example|Examples|Note|Shape|Attributes|Keyword args):?$", re.I
 )
 WIDTH = 120  # columns
-WARMUP = "updates in which the rate rises from nearly zero, or a fraction of all of them if below 1"
-LOADER = {"batch_size": ("64", "examples per batch, or full"), "balance": ("false", "draw each class equally often")}
+LOADER = {"batch_size": ("64", "Examples per batch, or full."), "balance": ("false", "Draw each class equally often.")}
+SHARED = {  # meanings of settings that several parts have, unless their docstrings say more
+    "root": "The folder of the files; by default $DLTRAIN_DATA, or else data.",
+    "features": "The columns to use; all by default.",
+    "drop": "Columns to leave out.",
+    "missing": "What to do about a missing cell: auto, mean, drop or error.",
+    "val_fraction": "Fraction of the examples for validation.",
+    "test_fraction": "Fraction of the examples for testing.",
+    "weight": "One number per class, or balanced: in inverse proportion to how frequent it is.",
+    "label_smoothing": "Share of each target to spread evenly over the classes.",
+    "warmup": "Updates in which the rate rises from nearly zero, or a fraction of all of them if below 1.",
+}
 
 
 def usage(arguments: Sequence[str]) -> str:
@@ -64,7 +74,7 @@ def _overview(options: dict[str, dict[str, str]]) -> str:
         "",
         "  dltrain                                          the default: a small CNN on digits, in seconds",
         "  dltrain titanic.csv target=Survived              your own table; also a folder of images, or texts",
-        "  dltrain model=resnet data=mnist epochs=3         choose components, set knobs",
+        "  dltrain model=resnet data=mnist epochs=3         choose parts, set knobs",
         "  dltrain -m model=mlp,simple_cnn lr=1e-3,1e-2     a sweep: one run per combination",
         "  tensorboard --logdir outputs                     look at all runs",
         "",
@@ -76,8 +86,8 @@ def _overview(options: dict[str, dict[str, str]]) -> str:
     lines += ["", "knobs, with their defaults", *map(_knob, KNOBS)]
     lines += [
         "",
-        "Settings of a component are dotted: optim.lr=0.01 data.batch_size=full model.hidden=[64,32];",
-        "dltrain --help model=mlp lists all settings of one. target=, lr= and batch_size= are short for",
+        "Settings of a part are dotted: optim.lr=0.01 data.batch_size=full model.hidden=[64,32];",
+        "dltrain --help model=mlp lists all settings of a part. target=, lr= and batch_size= are short for",
         "data.target=, optim.lr= and data.batch_size=.",
         "--cfg job prints the whole config without running it; -m sweeps over comma-separated values;",
         "--config-dir DIR adds yaml files of your own, by default those in ./conf;",
@@ -87,13 +97,14 @@ def _overview(options: dict[str, dict[str, str]]) -> str:
 
 
 def _group(group: str, options: dict[str, str]) -> list[str]:
-    return [f"{group}=", *(f"  {name:<16} {about}" for name, about in options.items())]
+    width = max(16, *map(len, options))
+    return [f"{group}=", *(f"  {name:<{width}} {about}" for name, about in options.items())]
 
 
 def _knob(name: str) -> str:
     choices = KNOBS[name].metadata["choices"]
     about = KNOBS[name].metadata["about"] + (f" ({', '.join(choices)})" if choices else "")
-    return f"  {name + '=' + _as_typed(KNOBS[name].default):<27} {about}"
+    return f"  {name + '=' + _as_typed(KNOBS[name].default):<29} {about}"
 
 
 def _file(group: str, option: str, config_dir: str | None) -> Path:
@@ -102,14 +113,15 @@ def _file(group: str, option: str, config_dir: str | None) -> Path:
 
 
 def _settings(slot: str, file: Path) -> Iterator[str]:
-    """Yield what a component says of itself, and its settings: default, type and meaning."""
+    """Yield a part's description, and its settings: default, type and meaning."""
     from trainer.config.targets import locate, parameters_of
 
     config = read_yaml(file)
+    config = config.get(slot, config)  # some options set other keys besides
     target = config["_target_"]
     call = locate(slot, target)
     about, meanings = _documented(call)
-    meanings = {"warmup": WARMUP, **meanings}
+    meanings = SHARED | meanings
     yield from ("", *(f"  {line}" for line in about)) if about else ()
     yield ""
     parameters = signature(call).parameters
@@ -146,8 +158,10 @@ def _kind(annotation: Any) -> str:
     if annotation is Parameter.empty:
         return ""
     text = str(annotation) if "[" in str(annotation) else text
-    text = re.sub(r"\b(collections\.abc|typing|torch)\.", "", text).replace(" | None", "").replace("Optional", "")
-    return re.sub(r"(?:Sequence|list|tuple)\[(\w+)[^\]]*\]", r"list of \1", text)
+    text = re.sub(r"\b(collections\.abc|typing|torch|torchvision\.models\.\w+)\.", "", text).replace(" | None", "")
+    text = re.sub(r"(?:Sequence|list|tuple)\[(\w+)[^\]]*\]", r"list of \1", text)
+    text = re.sub(r"Literal\['(\w+)'\]", r"\1", text)
+    return re.sub(r"(?:Optional|Union)\[(.*?)(?:, NoneType)?\]", r"\1", text)
 
 
 def _documented(call: Any) -> tuple[list[str], dict[str, str]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from trainer.config.keys import parse_line
-from trainer.errors import ConfigError, nearest
+from trainer.errors import ConfigError, near, nearest
 
 
 class Setting(NamedTuple):
@@ -28,7 +28,7 @@ class Setting(NamedTuple):
         return self.expected
 
 
-TRUST = Setting("true: run the modules of the working folder that a stranger's run names", "false", ("true", "false"))
+TRUST = Setting("true: import modules of the working folder that a stranger's run names", "false", ("true", "false"))
 
 
 def count(about: str, expected: str) -> Setting:
@@ -80,9 +80,11 @@ def parse(command: str, usage: Usage, arguments: Sequence[str]) -> Settings:
             found.words.append(word)
         else:
             hint = f"did you mean {key.lstrip('-')}=...?" if key.lstrip("-") in known else nearest(key, known)
+            if usage.overrides and value is None and not near(key, known):
+                hint = "expected key=value"
             raise ConfigError(f"dltrain {command}: {word!r}: {hint}")
     if missing := [key for key in known if key not in found.values]:
-        raise ConfigError(f"dltrain {command}: {missing[0]}= is needed: {known[missing[0]].about}")
+        raise ConfigError(f"dltrain {command}: {missing[0]}= is required: {known[missing[0]].about}")
     return found
 
 
@@ -103,4 +105,4 @@ def help_of(command: str, about: str, usage: Usage) -> str:
     for key, setting in usage.settings.items():
         default = f" [{setting.default}]" if setting.default else ""
         lines.append(f"  {key + '=':<12} {setting.about}{default}")
-    return "\n".join([*lines, *([f"  {'words':<12} {usage.words}"] if usage.words else [])])
+    return "\n".join([*lines, *([f"  {'WORD ...':<12} {usage.words}"] if usage.words else [])])

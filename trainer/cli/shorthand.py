@@ -117,7 +117,7 @@ def _with_data(line: str, given: dict[str, str]) -> list[str]:
     if not (path.exists() or is_url(name)):
         raise DataError(f"{name}: no such file or folder ({path.absolute()})")
     if _suffix(path) in IMAGES:
-        raise ConfigError(f"{path}: one image; name the folder that has a folder of images per class")
+        raise ConfigError(f"{path}: a single image; expected a folder that has one folder of images per class")
     if what := wrong_kind(path):
         raise DataError(f"{name}: {what}")
     kind = _kind(path, given)

@@ -62,7 +62,7 @@ def start(flags: Namespace, command: list[str]) -> Path | None:
         cfg.epochs = cfg.limit_batches = 1
         with TemporaryDirectory() as temporary:
             run_in(Path(temporary), cfg, command)
-        print("dry run: one batch went through everything; no files were left")
+        print("dry run: one batch went through everything; no files left behind")
         return None
     is_named = FOLDER in map(key_of, flags.overrides)
     folder = (run_folder.claim if is_named else run_folder.create)(Path(cfg.hydra.run.dir))

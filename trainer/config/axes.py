@@ -32,7 +32,7 @@ def sweep_axes(overrides: list[str], config_dir: str | None = None) -> list[list
                 raise ConfigError(f"{line}: {key} applies to the whole sweep; give it one value")
             axes.append([f"{key}={value}" for value in override.sweep_string_iterator()] if sweeps else [line])
             if not axes[-1]:
-                raise ConfigError(f"{line}: no value to run; give at least one")
+                raise ConfigError(f"{line}: no value; give at least one")
     return axes
 
 

@@ -6,6 +6,7 @@ that its yaml does not mention.
 
 import copy
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,6 +53,7 @@ class Checker:
             cfg = copy.deepcopy(self.composed[lines])
             values = [_checked_value(override, cfg) for override in parsed if override not in choices]
             set_values(cfg, choices, values)
+            allow_all(cfg)  # metrics that the command line names
             if self.config_dir or self.config_name != "config" or any(map(is_of_hydra, overrides)):
                 check_yaml(cfg, overrides)
             _check_knobs(cfg)
@@ -138,7 +140,7 @@ def _settings_of(cfg: DictConfig, slot: str) -> list[str]:
 
 def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     """Check that a number, list or boolean is replaced by its like; text and null may become anything."""
-    if key in ("data.batch_size", "sweep.jobs") or (isinstance(value, str) and value.startswith("${")):
+    if key in ("data.batch_size", "sweep.jobs", "threshold") or (isinstance(value, str) and value.startswith("${")):
         return
     if isinstance(present, bool) and key in KNOBS and not isinstance(KNOBS[key].default, bool):
         return  # text is fine too: yaml reads `off` as false
@@ -148,7 +150,7 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     elif isinstance(present, (int, float)) and key in KNOBS:
         fits, kind = is_number and isinstance(value, (int, type(present))), _kind(KNOBS[key])
     elif isinstance(present, (int, float)):
-        fits, kind = is_number and math.isfinite(value), "a finite number"
+        fits, kind = is_number and _is_finite(value), "a finite number"
     elif isinstance(present, ListConfig):
         fits, kind = isinstance(value, list), "a list [...]"
     else:
@@ -177,7 +179,7 @@ def _check_knobs(cfg: DictConfig) -> None:
         if not isinstance(value, (int, float)):
             continue
         in_range = rule["least"] <= value <= rule["most"] and value not in rule["never"]
-        if not in_range or (rule["whole"] and math.isfinite(value) and value != int(value)):
+        if not in_range or (rule["whole"] and _is_finite(value) and value != int(value)):
             raise ConfigError(f"{name}={value}: expected {_kind(knob)} ({rule['about']})")
         if (rule["whole"] or isinstance(value, int)) and LARGEST < value < math.inf:
             raise ConfigError(f"{name}={value}: expected at most {LARGEST} ({rule['about']})")
@@ -190,9 +192,16 @@ def _check_knobs(cfg: DictConfig) -> None:
         raise ConfigError(
             f"fold={cfg.fold}: folds={cfg.folds} repeats={cfg.repeats} have 1 to {cfg.folds * cfg.repeats}"
         )
+    if isinstance(cfg.threshold, (str, bool)) and cfg.threshold != "auto":
+        raise ConfigError(f"threshold={cfg.threshold}: expected a number above 0 and below 1, or auto")
     jobs = OmegaConf.select(cfg, "sweep.jobs", default=1)
     if jobs != "auto" and type(jobs) is not int:
         raise ConfigError(f"sweep.jobs={jobs}: expected a whole number of at least 1, or auto")
+
+
+def _is_finite(number: float) -> bool:
+    """Whether a number, perhaps a whole one of a thousand digits, is a finite one in floating point."""
+    return abs(number) <= sys.float_info.max
 
 
 def _kind(knob: Any) -> str:

@@ -30,7 +30,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from trainer.config.keys import AS_TYPED, PATHS, SLOTS, literal, parse_line, quoted, unquoted
+from trainer.config.keys import AS_TYPED, SLOTS, VERBATIM, literal, parse_line, quoted, unquoted
 from trainer.config.launchers import use_presets
 from trainer.config.schema import CONF, KNOBS, Config, groups
 from trainer.errors import ConfigError, nearest
@@ -131,7 +131,7 @@ def parse_all(overrides: Sequence[str]) -> list[Override]:
             try:
                 found += parser.parse_overrides([line])
             except HydraException:
-                if key not in PATHS:
+                if key not in VERBATIM:
                     raise
                 found += parser.parse_overrides([f"{prefix}{key}={quoted(value or '')}"])  # ~/x.csv, a (1).csv
         except HydraException as error:

@@ -52,7 +52,7 @@ def _check_hydra(node: DictConfig) -> None:
         raise ConfigError(f"hydra.sweeper: {target} is not one of Hydra's sweepers")
     for key, value in flat(sweeper, "hydra.sweeper").items():
         if any(word in f"{key}={value}" for word in ("_target_", "()", "${")):
-            raise ConfigError(f"{key}={value}: nothing is instantiated there")
+            raise ConfigError(f"{key}={value}: _target_, () and ${{...}} are not allowed there")
 
 
 def _check_folders(node: DictConfig, overrides: Sequence[str]) -> None:
@@ -85,7 +85,7 @@ def _check_size(cfg: DictConfig) -> None:
 
     for key in texts:
         if size(key) > MOST_TEXT:
-            raise ConfigError(f"{key}={texts[key][:40]}...: stands for more than {MOST_TEXT:,} characters")
+            raise ConfigError(f"{key}={texts[key][:40]}...: expands to more than {MOST_TEXT:,} characters")
 
 
 def _referred(key: str, name: str) -> str:

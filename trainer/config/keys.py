@@ -11,7 +11,8 @@ PATHS = ("data.root", "data.path", "data.test_path")  # settings that name a fil
 SLOTS = ("data", "model", "loss", "optim", "scheduler")  # groups that build one component each
 REPLICATES = ("seed", "split_seed", "fold")  # jobs that differ in these alone are the same configuration
 
-AS_TYPED = (*PATHS, "data.target", "data.text", "data.label")  # never numbers
+VERBATIM = (*PATHS, "data.group", "data.time", "data.split")  # any text, without Hydra's syntax
+AS_TYPED = (*VERBATIM, "data.target", "data.text", "data.label")  # never numbers
 
 
 class Line(NamedTuple):

@@ -56,7 +56,7 @@ def check_launcher(launcher: Any, overrides: Sequence[str]) -> None:
         if key in shipped and value == shipped[key]:
             continue
         if "${" in str(value) or "_target_" in f"{key}={value}":
-            raise ConfigError(f"{path}={value}: nothing is instantiated there")
+            raise ConfigError(f"{path}={value}: _target_ and ${{...}} are not allowed there")
         is_plain = key in shipped and key not in SPOKEN and str(value).isprintable()
         if not is_plain and not any(f"{path}.".startswith(f"{line}.") for line in given):
             raise ConfigError(f"{path}={value}: only the command line may set this, not a yaml")

@@ -44,7 +44,7 @@ class CheckpointConfig:
 
     every_minutes: float = knob(10.0, "save within an epoch after this many minutes", least=0, never=(0,))
     every_steps: float = knob(math.inf, "save within an epoch after this many updates", least=1, whole=True)
-    min_seconds: float = knob(1.0, "skip the end of an epoch sooner than this after a checkpoint", least=0)
+    min_seconds: float = knob(1.0, "save at the end of an epoch if the last save is this many seconds old", least=0)
     keep: int = knob(1, "checkpoints to keep besides the last and the best", least=0)
 
 
@@ -57,8 +57,8 @@ class AugmentConfig:
     crop: float = knob(0.0, "images: maximum share of each side to crop", least=0, most=1, never=(1,))
     rotation: float = knob(0.0, "images: maximum rotation in degrees, either way", least=0, most=360)
     noise: float = knob(0.0, "standard deviation of Gaussian noise on the standardised inputs", least=0, most=1000)
-    cutout: int = knob(0, "images: side in pixels of a square that is blanked", least=0)
-    mixup: float = knob(0.0, "alpha of the Beta distribution from which mixing weights are drawn", least=0, most=1000)
+    cutout: int = knob(0, "images: side in pixels of a square to blank", least=0)
+    mixup: float = knob(0.0, "alpha of the Beta distribution of the mixing weights", least=0, most=1000)
 
 
 @dataclass
@@ -68,7 +68,7 @@ class SweepConfig:
     fail_fast: bool = knob(False, "start no more jobs after one has failed")
     retry: bool = knob(False, "with resume=: rerun failed jobs")
     prune: Any = knob(
-        "off", "stop hopeless jobs early; see trainer/sweeps/pruning.py", choices=("halving", "median", "off")
+        "off", "stop unpromising jobs early; see docs/guide/sweeps.md", choices=("halving", "median", "off")
     )
     jobs: Any = knob(1, "jobs to run at a time, each in a process; auto: one per GPU or core", least=1, whole=True)
     factor: int = knob(2, "halving: keep one configuration in this many at each rung", least=2)
@@ -86,39 +86,46 @@ class Config:
     epochs: int = knob(10, "passes over the training split", least=1)
     max_steps: float = knob(math.inf, "stop after this many updates of the weights", least=1, whole=True)
     max_minutes: float = knob(math.inf, "stop after this many minutes of training", least=0)
-    monitor: str = knob("auto", "validation metric that picks the best epoch; auto: accuracy or mse")
-    metrics: Any = knob("auto", "metrics to report; auto: those of the task")
+    monitor: str = knob("auto", "validation metric that picks the best epoch; auto: accuracy or rmse")
+    metrics: Any = knob("auto", "metrics to report, such as [auto,mcc,mymodule.myfunction]; auto: those of the task")
+    calibrate: str = knob(
+        "off", "classes: divide logits by a temperature fitted to the validation split", choices=("temperature", "off")
+    )
+    threshold: Any = knob(
+        0.5,
+        "two classes: probability above which the second is predicted; auto: the best on the validation split",
+        least=0,
+        most=1,
+        never=(0, 1),
+    )
+    miss_cost: float = knob(
+        0.0, "with threshold=auto: cost of a missed second class, a false alarm being 1; 0: the highest f1", least=0
+    )
     patience: float = knob(math.inf, "stop after this many epochs without improvement", least=1, whole=True)
     precision: str = knob("fp32", "number format of the forward pass", choices=("fp64", "fp32", "tf32", "bf16", "fp16"))
     device: str = knob("auto", "auto, cpu, cuda, cuda:1 or mps")
     accumulate: int = knob(1, "batches per update", least=1)
     clip: float = knob(math.inf, "maximum Euclidean norm of the gradient; inf: no clipping", least=0, never=(0,))
-    ema: float = knob(0.0, "decay of the weight average to evaluate and keep; 0: none", least=0, most=1, never=(1,))
+    ema: float = knob(0.0, "decay of the moving weight average to evaluate; 0: none", least=0, most=1, never=(1,))
     compile: bool = knob(False, "run an update as one graph: a CUDA graph, or torch.compile's")
     channels_last: Any = knob(
         "auto", "store images channels-last; auto: only in 16-bit precision", choices=("auto", "true", "false")
     )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    seed: int = knob(0, "seed of weights, splits and order", least=0, most=LARGEST)
-    split_seed: Any = knob(None, "seed of the splits alone; null: seed", least=0, most=LARGEST, whole=True)
-    folds: int = knob(
-        1, "cross-validation: parts of the data, each of which is the test split of a run; 1: none", least=1
-    )
-    repeats: int = knob(1, "cross-validation: divisions into folds, each by other random numbers", least=1)
-    fold: int = knob(0, "with folds: train this one alone, from 1; 0: all, as a sweep", least=0)
+    seed: int = knob(0, "seed of initial weights, splits and shuffling", least=0, most=LARGEST)
+    split_seed: Any = knob(None, "seed of the splits alone; null: the same as seed", least=0, most=LARGEST, whole=True)
+    folds: int = knob(1, "cross-validation: number of folds, each the test split of one run; 1: none", least=1)
+    repeats: int = knob(1, "cross-validation: number of random divisions into folds", least=1)
+    fold: int = knob(0, "with folds: train only this one, from 1; 0: all, as a sweep", least=0)
     deterministic: bool = knob(False, "use bit-reproducible algorithms only; slower on CUDA")
-    plots: Any = knob("auto", "pictures at the end: all, off, or a list of names; auto: all, none for a sweep's jobs")
+    plots: Any = knob("auto", "pictures to draw at the end: all, off or a list; auto: all, but none in a sweep")
     tensorboard: Any = knob("full", "what to write for TensorBoard", choices=("full", "basic", "off"))
     log_every: int = knob(50, "updates per point in TensorBoard", least=1)
-    limit_batches: float = knob(math.inf, "batches to use of each split per epoch", least=1, whole=True)
+    limit_batches: float = knob(math.inf, "batches of each split to use per epoch", least=1, whole=True)
     overfit_batches: int = knob(0, "train, validate and test on the same few batches; 0: off", least=0)
-    resume: Any = knob(None, "resume a run folder, or last; auto: one with this config, or start one")
-    changed_data: str = knob(
-        "refuse", "with resume=: if the data is not what the run has trained on", choices=("refuse", "use")
-    )
-    trust: bool = knob(
-        False, "run the modules of the working folder that configs from outside it, or a stranger's run, name"
-    )
+    resume: Any = knob(None, "run folder to resume, or last; auto: the unfinished run with this config, or a new one")
+    changed_data: str = knob("refuse", "with resume=: what to do if the data has changed", choices=("refuse", "use"))
+    trust: bool = knob(False, "import modules of the working folder that an outside config or a stranger's run names")
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     sweep: SweepConfig = field(default_factory=SweepConfig)
     dry_run: bool = knob(False, "run one batch through everything, leave no files")

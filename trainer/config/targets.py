@@ -27,7 +27,9 @@ MODULES = {  # slot -> where its targets may be defined, besides the working fol
     "loss": ("trainer.losses", "torch.nn", "trainer.models.scratch"),
     "optim": ("trainer.optim", "torch.optim"),
     "scheduler": ("trainer.schedules", "torch.optim.lr_scheduler"),
+    "metrics": (),  # one of the user's own
 }
+METHODS = ("reset", "update", "compute")  # of a metric that is a class
 ROOTS = ("trainer", "torch", "torchvision")  # of these modules
 LOADER_KEYS = ("batch_size", "balance")  # keys of the data node for the loader, not the dataset
 
@@ -55,6 +57,7 @@ def _known() -> dict[str, set[str]]:
         "loss": {"task", "class_counts"},
         "optim": {"params"},
         "scheduler": {"optimizer", "total_steps"},
+        "metrics": {"outputs", "targets"},
     }
 
 
@@ -70,7 +73,8 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
         return f"{module}.".startswith(tuple(f"{root}." for root in MODULES[slot])) or bool(file_of(module))
 
     refusal = ConfigError(
-        f"{slot}._target_={target}: must come from {', '.join(MODULES[slot])} or a module in {Path.cwd()}"
+        f"{slot}._target_={target}: must come from {', '.join(MODULES[slot])}{' or ' * bool(MODULES[slot])}"
+        f"a module in {Path.cwd()}"
     )
     words = target.split(".") if isinstance(target, str) else []
     if len(words) < 2 or not all(word.isidentifier() and not word.startswith("_") for word in words):
@@ -86,7 +90,9 @@ def locate(slot: str, target: Any) -> Callable[..., Any]:
         found = getattr(importlib.import_module(module), words[-1])
     except (Exception, SystemExit) as error:
         raise ConfigError(f"{slot}._target_={target}: cannot be imported: {type(error).__name__}: {error}") from error
-    if inspect.isclass(found):
+    if inspect.isclass(found) and slot == "metrics":
+        fits = all(hasattr(found, name) for name in METHODS)
+    elif inspect.isclass(found):
         fits = slot in _classes() and issubclass(found, _classes()[slot])
     else:
         fits = inspect.isfunction(found) and found.__qualname__ == found.__name__ and slot != "optim"
@@ -117,7 +123,7 @@ def arguments_of(cfg: DictConfig, slot: str) -> tuple[Callable[..., Any], dict[s
     try:
         node: Any = OmegaConf.to_container(cfg[slot], resolve=True, throw_on_missing=True)
     except MissingMandatoryValue as error:
-        raise ConfigError(f"{error.full_key} is needed; set {error.full_key}=...") from error
+        raise ConfigError(f"{error.full_key} is required; set {error.full_key}=...") from error
     except OmegaConfBaseException as error:
         raise ConfigError(f"{slot}: {str(error).splitlines()[0]}") from error
     target = node.pop("_target_", None)
@@ -134,7 +140,7 @@ def _refuse_nested(path: str, node: Any) -> None:
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if str(key).startswith("_"):
             what = f"{path}.{key}={value}"
-            raise ConfigError(f"{what}: components cannot be nested; keys that start with _ are not allowed")
+            raise ConfigError(f"{what}: parts cannot be nested; keys that start with _ are not allowed")
         _refuse_nested(f"{path}.{key}", value)
 
 

@@ -98,8 +98,7 @@ def allow_all(cfg: Mapping[str, Any], config_dir: str | None = None) -> None:
         ConfigError: a `config_dir` outside the working folder names one.
     """
     is_inside = not config_dir or Path(config_dir).resolve().is_relative_to(Path.cwd().resolve())
-    for slot in SLOTS:
-        target = cfg[slot].get("_target_")
+    for slot, target in _targets(cfg):
         if not is_inside and (file := file_of(str(target).split(".")[0])):
             raise ConfigError(
                 f"--config-dir {config_dir} lies outside {Path.cwd()}, and its {slot}._target_={target} would run "
@@ -110,7 +109,18 @@ def allow_all(cfg: Mapping[str, Any], config_dir: str | None = None) -> None:
 
 def names_user_module(cfg: Mapping[str, Any]) -> bool:
     """Whether a component of a run's config is the user's own."""
-    return any(file_of(str(cfg[slot]["_target_"]).split(".")[0]) for slot in SLOTS)
+    return any(file_of(str(target).split(".")[0]) for _, target in _targets(cfg))
+
+
+def _targets(cfg: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what each slot names, and each metric of the user's own: `module.name`, or settings with a `_target_`."""
+    yield from ((slot, cfg[slot].get("_target_")) for slot in SLOTS)
+    metrics = cfg["metrics"]
+    are_several = isinstance(metrics, Sequence) and not isinstance(metrics, str)
+    for entry in (metrics[place] for place in range(len(metrics))) if are_several else [metrics]:
+        target = entry.get("_target_") if isinstance(entry, Mapping) else entry
+        if "." in str(target):
+            yield "metrics", target
 
 
 @contextmanager

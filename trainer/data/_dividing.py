@@ -70,7 +70,7 @@ def _times(cells: Sequence[Any], blame: Blame) -> Tensor:
     whole = [dates for dates in read if dates.notna().all()]
     if not whole:
         most = max(read, key=lambda dates: dates.notna().sum())
-        raise blame(int(most.isna().to_numpy().argmax()), "is no number and no date such as 2024-01-31 12:00")
+        raise blame(int(most.isna().to_numpy().argmax()), "is neither a number nor a date such as 2024-01-31 12:00")
     if not all(dates.equals(whole[0]) for dates in whole):
         raise blame(0, "may be day and month or month and day; write dates such as 2024-01-31")
     return torch.from_numpy(whole[0].to_numpy(dtype="datetime64[ns]").astype(np.int64))

@@ -41,7 +41,7 @@ def download(name: str, mirrors: Sequence[str], md5s: Mapping[str, str], folder:
     except Exception as error:
         raise DataError(
             f"{name} is not in {folder.absolute()} and could not be downloaded ({' '.join(str(error).split())}); put "
-            f"{files} there, name another folder with data.root=, or try data=digits: it is embedded"
+            f"{files} there, name another folder with data.root=, or try data=digits, which is built in"
         ) from error
 
 
@@ -76,7 +76,7 @@ def openml(path: Path, data_id: int, columns: Sequence[str], classes: Mapping[st
         raise DataError(
             f"{path.absolute()}: no such file, and OpenML's dataset {data_id} could not be fetched "
             f"({' '.join(str(error).split())}); put a file there with the columns {','.join(columns)}, name another "
-            "folder with data.root=, or try what is embedded: data=digits, diabetes, iris, wine or breast_cancer"
+            "folder with data.root=, or try what is built in: data=digits, diabetes, iris, wine or breast_cancer"
         ) from error
 
 
@@ -114,7 +114,7 @@ def _patiently(work: Callable[[], T], heard: Callable[[], Any] = lambda: None) -
             if (now := heard()) != known:
                 known, since = now, monotonic()
         if monotonic() - since > PATIENCE_S:
-            raise TimeoutError(f"nothing came for {PATIENCE_S} s")
+            raise TimeoutError(f"no data received for {PATIENCE_S} s")
     return outcome.result()
 
 

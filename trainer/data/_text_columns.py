@@ -34,7 +34,7 @@ def text_and_label(table: TextTable, text: str | None, label: str | None) -> tup
         of = 1 - at if of is None and at is not None else of
     if len(table.names) < 2:
         cure = "" if is_json(table.path) else "; data.separator= sets what separates them"
-        raise DataError(f"{table.path}: line 1 has 1 fields, expected 2: text and label{cure}")
+        raise DataError(f"{table.path}: line 1 has 1 field, expected 2: text and label{cure}")
     if at is None or of is None or at == of:
         raise DataError(
             f"{table.path}: which column is text, which label? "

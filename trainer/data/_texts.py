@@ -63,7 +63,7 @@ class TextTable:
                 return number - (number > 0)
         hint = nearest(column, self.names)
         hint = hint if hint.startswith("did") else f"columns: {listed(self.names, 20)}; data.text= chooses one"
-        hint = hint if self.header else f"no header is found: data.header=true, or data.text=1 data.label=2; {hint}"
+        hint = hint if self.header else f"no header found; set data.header=true, or data.text=1 data.label=2; {hint}"
         raise DataError(f"{self.path}: no column {column!r}; {hint}")
 
     def column(self, place: int) -> list[str]:
@@ -182,7 +182,8 @@ def _records(file: Path, encoding: str, separator: str, quote: str, quoting: Any
             for fields in reader:
                 width = width or len(fields)
                 if fields and len(fields) != width:
-                    what = f"line {line} has {len(fields)} fields, expected {width} as in the first"
+                    found = f"{len(fields)} field{'s' * (len(fields) != 1)}, expected {width}"
+                    what = f"line {line} has {found} as in the first"
                     cure = f"quote texts that hold the separator {shown(separator)}, or set another, data.separator="
                     raise DataError(f"{file}: {what}; {cure}")
                 if fields:

@@ -31,10 +31,14 @@ FILES = 10_000  # of a split's that are looked at
 
 @dataclass(frozen=True)
 class Description:
-    """What the data is, and how many training examples each class had, from which a loss may take its weights."""
+    """What the data is, how many training examples each class had, and the temperature that divides the logits.
+
+    A loss may take its weights from the counts.
+    """
 
     spec: DataSpec
     class_counts: tuple[int, ...] = ()
+    temperature: float = 1.0
 
     def targets(self) -> Tensor:
         """Return targets like those of training: as many of each class, or two values."""
@@ -44,7 +48,7 @@ class Description:
         return shaped(labels, self.spec.task)
 
 
-def dumps(spec: DataSpec, targets: Tensor) -> bytes:
+def dumps(spec: DataSpec, targets: Tensor, temperature: float = 1.0) -> bytes:
     """Write what the data is as JSON; `targets` are those of the training split.
 
     Raises:
@@ -55,10 +59,10 @@ def dumps(spec: DataSpec, targets: Tensor) -> bytes:
         num_classes = 2 if spec.task == "binary" else spec.out_features
         counts = torch.bincount(targets.flatten().long().cpu(), minlength=num_classes).tolist()
     try:
-        content = written(Description(replace(spec, notes=()), tuple(counts)))
+        content = written(Description(replace(spec, notes=()), tuple(counts), temperature))
         loads(content)
     except (TypeError, ValueError, AttributeError) as error:
-        raise DataError(f"what the data says of itself cannot be kept: {error}") from error
+        raise DataError(f"the description of the data cannot be saved: {error}") from error
     return content
 
 
@@ -83,7 +87,9 @@ def loads(content: bytes) -> Description:
     found = from_plain(Description, plain, "data")
     _check(found.spec)
     if not all(count >= 0 for count in found.class_counts) or sum(found.class_counts) > LARGEST:
-        raise ValueError("data.class_counts: no numbers of examples")
+        raise ValueError("data.class_counts: expected numbers of examples")
+    if not found.temperature > 0:
+        raise ValueError("data.temperature: expected a number above 0")
     return found
 
 
@@ -102,6 +108,7 @@ def _check(spec: DataSpec) -> None:
         "in_shape": not shape or min(shape) < 1 or math.prod(shape) > LARGEST,
         "class_names": bool(spec.class_names) and len(spec.class_names) != num_classes,
         "encoder": encoder is not None and encoder.in_shape != shape,
+        "threshold": not 0 < spec.threshold < 1,
         "std": not all(std > 0 for std in stds),
         "vocab_size": spec.vocab_size is not None and not 2 <= spec.vocab_size <= LARGEST,
     }
@@ -115,7 +122,7 @@ def _check(spec: DataSpec) -> None:
     if isinstance(encoder, Vocabulary):
         wrong["tokens"] = encoder.unit not in CUTTERS or len(encoder.tokens) + UNKNOWN + 1 != spec.vocab_size
     if names := [name for name, is_wrong in wrong.items() if is_wrong]:
-        raise ValueError(f"data.spec.{names[0]} does not go with the rest")
+        raise ValueError(f"data.spec.{names[0]} does not match the rest")
 
 
 def from_plain(kind: Any, plain: Any, where: str) -> Any:
@@ -148,7 +155,7 @@ def from_plain(kind: Any, plain: Any, where: str) -> Any:
         return plain
     if kind in (int, str, bool, NoneType) and type(plain) is kind:
         return plain
-    raise ValueError(f"{where}: {str(plain)[:40]!r} is no {getattr(kind, '__name__', kind)}")
+    raise ValueError(f"{where}: expected {getattr(kind, '__name__', kind)}, got {str(plain)[:40]!r}")
 
 
 def fingerprints(data: Loaders) -> dict[str, str]:

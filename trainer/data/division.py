@@ -57,7 +57,7 @@ class Division:
     def notes(self, given: str = "") -> tuple[str, ...]:
         """Return notes for the user; `given` is what holds a given test split."""
         if self.fold and self.test_fraction is None and given:
-            return (f"fold {self.fold.number + 1} of {self.fold.of}: {given} stays aside",)
+            return (f"fold {self.fold.number + 1} of {self.fold.of}: {given} is not used",)
         return ()
 
     def parts(self, labels: Tensor, *, groups: Tensor | None = None, time: Tensor | None = None) -> Parts:
@@ -86,7 +86,8 @@ class Division:
             ("test", test, self.share),
         ]:
             if share and not len(part):
-                of_groups = f" in {len(groups.unique()):,} groups" if groups is not None else ""
+                keys, what = (groups, "groups") if time is None else (time, "times")
+                of_groups = f" in {len(keys.unique()):,} {what}" if keys is not None else ""
                 how = f"folds={self.fold.of}" if self.fold else f"test_fraction={self.test_fraction or 0.0}"
                 raise DataError(
                     f"the {name} split is empty: {len(labels)} examples{of_groups}, val_fraction={self.val_fraction}, "
@@ -129,18 +130,21 @@ class Division:
     def _in_time(self, time: Tensor) -> Tensor:
         values, order = time.sort(stable=True)
         size = len(values)
-        changes = torch.cat([torch.tensor([0]), (values.diff() != 0).nonzero().flatten() + 1, torch.tensor([size])])
+        changes = (values.diff() != 0).nonzero().flatten() + 1  # equal times stay together
 
-        def change(fraction: float) -> int:
-            """Return the place nearest to the fraction where the time changes, so that equal times stay together."""
-            return int(changes[(changes - fraction * size).abs().argmin()])
+        def before(fraction: float, end: int) -> int:
+            """Return the place before `end` nearest to the fraction where the time changes; 0 if there is none."""
+            known = changes[changes < end]
+            return int(known[(known - fraction * size).abs().argmin()]) if len(known) else 0
 
+        end, begin, val = size, 1 - self.share, self.val_fraction
         if self.fold:
-            start, end = (change((self.fold.number + n) / (self.fold.of + 1)) for n in (1, 2))
-            until = change(start / size * (1 - self.val_fraction))
-        else:
-            start, end = change(1 - self.share), size
-            until = change(1 - self.share - self.val_fraction)
+            for part in range(self.fold.of, self.fold.number + 1, -1):  # backwards, so that each part has a time
+                end = before(part / (self.fold.of + 1), end)
+            begin = (self.fold.number + 1) / (self.fold.of + 1)
+            val *= begin
+        start = before(begin, end) if self.share else end
+        until = before(begin - val, start) if val else start
         found = torch.full((size,), -1)
         for number, (first, last) in enumerate([(0, until), (until, start), (start, end)]):
             found[order[first:last]] = number

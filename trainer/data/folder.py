@@ -98,11 +98,20 @@ def image_folder(
 ) -> tuple[Splits, DataSpec]:
     r"""Load a folder with one folder of images per class, or with `train/`, `test/` and `val/` that have them.
 
-    Inputs are `(C, H, W)` bytes, with three channels or a grey one. `size` is `[H, W]` or the side of a square; images
-    are scaled to it without keeping their proportions. By default, images that share one size of at most `LARGE` pixels
-    a side keep it, and others become `OTHERWISE`. Classes are the sorted folder names; images may lie deeper in them.
-    `test_fraction` and `val_fraction` apply if there is no such folder. `workers` processes read. Images stay in one
-    split if `group`, a regular expression, finds the same in their paths below the class, such as `patient(\\d+)`.
+    Inputs are `(C, H, W)` bytes. Classes are the sorted folder names; images may lie deeper in them.
+
+    Args:
+        path: The folder.
+        size: The side of a square, or [height, width]; images are scaled to it without keeping their proportions. By
+            default, images that share one size of at most 256 pixels a side keep it, and others become 64 x 64.
+        grey: Whether to read one channel instead of three.
+        workers: Processes that read images.
+        val_fraction: Fraction of the images for validation, without a val/.
+        test_fraction: Fraction of the images for testing, without a test/.
+        group: A regular expression in quotes, such as 'patient(\d+)'; images stay in one split if it finds the same in
+            their paths within the folder.
+        seed: The seed of the split.
+        fold: In cross-validation, the part of the images that is the test split.
 
     Raises:
         DataError: no such folder, fewer than two classes, a class without images, or an image that cannot be read.
@@ -153,7 +162,7 @@ def image_folder(
         of_all(images.read_one, images[sample].paths)  # names the others, too
         raise
     if max(encoder.std) <= LEAST_STD:
-        raise DataError(f"{path}: all training images are one and the same shade: there is nothing to learn in them")
+        raise DataError(f"{path}: all training images have the same single shade: nothing to learn")
     if plain:
         such = f"{len(plain):,} of {len(sample):,}, such as {printable(images[sample].paths[plain[0]])}"
         notes.append(f"training images of one shade, or wholly transparent: {such}")

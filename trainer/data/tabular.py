@@ -73,19 +73,19 @@ def csv(
     Args:
         path: The file.
         target: The column to predict; without a header, its number from 1, or from -1 for the last.
-        task: regression, binary or multiclass. auto: two values are binary, text, the whole numbers 0 to K - 1, K up to
-            20, and up to 20 codes such as 007 are multiclass, and other numbers a regression. Classes but for a few
-            rows are refused, as those look like mistakes. If given, classes are any values, sorted.
+        task: regression, binary or multiclass. auto: two values mean binary; text, the whole numbers 0 to K - 1 with K
+            up to 20, or up to 20 codes such as 007 mean multiclass; other numbers mean regression. Values that are
+            classes in all but a few rows are refused as mistakes. If given, any values are classes, in sorted order.
         features: The columns to use; all by default.
         drop: Columns to leave out.
         text: Columns that are text although most of their cells are numbers, such as codes.
         keep: Columns to use although they would be left out, such as an id.
-        missing: What to do about a missing cell: auto fills in the median of the training rows, with an input that
-            tells so, and makes missing text a category; error; mean fills in the mean, or zero in all categories; drop
-            drops its row. A target is never filled in.
+        missing: What to do about a missing cell: auto fills in the median of the training rows and adds an input that
+            marks it, or makes missing text a category; mean fills in the mean, or zero in all categories; drop drops
+            its row; error stops. A target is never filled in.
         missing_marks: Words that mark a missing cell in every column. An empty cell always does and, among numbers, so
             do the usual marks: NA, N/A, nan, null, none, ?, -, ...
-        unknown: What to do about words of other files that training does not know: note or error.
+        unknown: What to do about words in other files that are unknown in training: note or error.
         separator: auto, a character, or comma, semicolon, tab, pipe or space.
         decimal: The decimal sign: point or comma.
         thousands: The thousands separator: auto, none, comma, point, space or apostrophe.
@@ -118,7 +118,8 @@ def csv(
     test_file = open_table(test_path, **how) if test_path else None
     target, out, words, keep = file.column(target), {*file.columns(drop)}, file.columns(text), file.columns(keep)
     by = {how: file.column(name) for how, name in (("group", group), ("time", time)) if name is not None}
-    by |= {"split": split} if split in file.names else {}
+    is_file = split is not None and split not in file.names and Path(split).expanduser().is_file()
+    by |= {"split": file.column(split)} if split is not None and not is_file else {}
     left_out = {}
     if features is None:
         left_out = {name: "no name" for name in file.unnamed if name not in (target, *out, *keep)}
@@ -132,7 +133,7 @@ def csv(
         words.append(target)
     words += [name for how, name in by.items() if how != "time" and name not in used]
     found = read_table(file, [*used, target, *(name for name in by.values() if name not in used)], text=words)
-    if split and "split" not in by:
+    if split and is_file:
         by["split"] = "data.split"
         found.frame["data.split"] = _splits_in(split, how, path, len(found.frame))
     if features is not None:  # chosen numbers are never keys

@@ -187,6 +187,7 @@ class DataSpec:
     target_mean: float = 0.0
     target_std: float = 1.0
     true_parameters: Mapping[str, list[float]] = field(default_factory=dict)
+    threshold: float = 0.5  # probability above which the second of two classes is predicted
     encoder: TableEncoder | Vocabulary | ImageEncoder | None = None  # encodes other data like the training data
     notes: tuple[str, ...] = ()  # for a person, printed before training
 
@@ -211,6 +212,10 @@ class DataSpec:
         if self.task == "regression":
             return self.in_units(outputs)[:, 0]
         return torch.cat([-outputs, outputs], 1).sigmoid() if self.task == "binary" else outputs.softmax(1)
+
+    def chosen(self, chances: Tensor) -> Tensor:
+        """Return the numbers of the predicted classes, `(N,)`, for probabilities `(N, K)`."""
+        return (chances[:, 1] > self.threshold).long() if self.task == "binary" else chances.argmax(1)
 
 
 def shaped(labels: Tensor, task: str) -> Tensor:

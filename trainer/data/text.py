@@ -73,16 +73,16 @@ def text(
     Args:
         path: The file.
         test_path: A file that is the test split instead of test_fraction.
-        text: The column of the texts, by name or number; by default that which is called so, or has more values.
+        text: The column of the texts, by name or number; by default one named text or the like, or with more values.
         label: The column of the labels.
         tokens: characters or words.
         max_length: Tokens to read of a text.
-        min_count: Occurrences of a known token.
+        min_count: Occurrences in training that make a token known.
         separator: auto, a character, or comma, semicolon, tab or pipe.
         header: Whether the first line names the columns: auto, true or false.
         missing: What to do about a row without text or label: error, or drop it.
         encoding: The text encoding; a byte order mark is recognised.
-        unknown: What to do about tokens of the test file that training does not know: note or error.
+        unknown: What to do about tokens in other files that are unknown in training: note or error.
         group: A column, such as the author, whose equal values stay in one split.
         time: A column of numbers or dates: training comes before validation, and that before testing.
         split: A column that says train, val or test for each row; a split that no row names is cut from training.

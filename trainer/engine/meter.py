@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from trainer.metrics import Metric, exact, of_today
+from trainer.metrics.names import of_today
+from trainer.metrics.sums import Metric, exact
 
 
 class Meter:
@@ -75,10 +76,15 @@ class Meter:
 
 
 class Best:
-    """The best epoch by one validation metric of `names`. NaN is never best and never an improvement."""
+    """The best epoch by one validation metric of `names` and, if it `breaks_ties`, of equal ones by the loss.
 
-    def __init__(self, monitor: str, higher_is_better: bool, names: Collection[str] = ()) -> None:
-        self.monitor, self.names = monitor, names
+    NaN is never best and never an improvement.
+    """
+
+    def __init__(
+        self, monitor: str, higher_is_better: bool, names: Collection[str] = (), breaks_ties: bool = True
+    ) -> None:
+        self.monitor, self.names, self.breaks_ties = monitor, names, breaks_ties
         self.sign = 1.0 if higher_is_better else -1.0
         self.metrics: dict[str, float] = {}
         self.epoch = 0
@@ -103,11 +109,13 @@ class Best:
         self.metrics = of_today(self.metrics, self.names)
 
     def improved(self, epoch: int, metrics: dict[str, float]) -> bool:
-        """Record an epoch and return whether it is the best so far; the earlier one wins a tie."""
-        value = self.sign * metrics[self.monitor]
-        before = self.sign * self.metrics.get(self.monitor, math.nan)
-        better = math.isnan(before) or value > before
+        """Record an epoch and return whether it is the best so far; the earlier one wins a tie of all."""
+        now, before = self._rank(metrics), self._rank(self.metrics)
+        better = math.isnan(before[0]) or now > before
         if better:
             self.metrics, self.epoch = metrics, epoch
-        self.epochs_without = 0 if better and not math.isnan(value) else self.epochs_without + 1
+        self.epochs_without = 0 if better and not math.isnan(now[0]) else self.epochs_without + 1
         return better
+
+    def _rank(self, metrics: Mapping[str, float]) -> tuple[float, float]:
+        return self.sign * metrics.get(self.monitor, math.nan), -metrics.get("loss", math.nan) * self.breaks_ties

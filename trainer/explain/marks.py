@@ -14,7 +14,7 @@ from trainer.explain.node import Node
 VANISHING, EXPLODING = 1e-4, 1e3  # times the norm at the model's output
 MEANING = {  # worst first
     "exploding": f"its gradient is over {EXPLODING:,.0f} times as long as at the model's output, or not finite",
-    "dead": "its gradient is 0 everywhere, or its value is and no input is",
+    "dead": "its gradient is all zeros, or its value is although no input is",
     "vanishing": f"its gradient is shorter than 1/{1 / VANISHING:,.0f} of the one at the model's output",
 }
 

@@ -15,12 +15,12 @@ class SimpleCNN(nn.Sequential):
     Args:
         channels: Output channels of each convolution.
         kernel: Side of each kernel in pixels.
-        stride: Pixels from one place of a kernel to the next.
+        stride: Step of each kernel in pixels.
         pool: Side of each pooling window in pixels; 1 means no pooling.
         padding: Whether a convolution of stride 1 keeps the size of an image.
-        batch_norm: Whether one precedes each ReLU; the layer before it has no bias.
+        batch_norm: Whether batch norm precedes each ReLU; the layer before it then has no bias.
         hidden: Units of the first linear layer.
-        dropout: Probability of setting a unit of a linear layer's input to zero in training.
+        dropout: Probability of setting an input of a linear layer to zero in training.
 
     Raises:
         ValueError: the lists differ in length, or the image is too small.

@@ -27,11 +27,11 @@ class MLP(nn.Sequential):
     """`(B, *in_shape)` -> `(B, out_features)` through hidden layers of the given widths.
 
     Args:
-        hidden: Units of each hidden layer, a linear map.
+        hidden: Units of each hidden layer.
         activation: What follows each: relu, leaky_relu, elu, gelu, silu, sigmoid or tanh.
         dropout: Probability of setting a unit to zero in training.
         batch_norm: Whether each hidden layer is normalised before its activation.
-        init: How weights are drawn, with zero biases: normal, xavier, kaiming or zeros; default is torch's own way.
+        init: Initial weights: normal, xavier, kaiming or zeros, with zero biases; default: torch's own.
 
     Raises:
         ValueError: unknown activation or initialisation.

@@ -22,12 +22,12 @@ class Recurrent(nn.Module):
 
     Args:
         kind: rnn, gru or lstm.
-        hidden: Numbers in the hidden state.
+        hidden: Size of the hidden state.
         layers: Recurrent layers, each reading the states of the one before.
-        bidirectional: Whether a second one reads the sequence from its end.
+        bidirectional: Whether a second network reads the sequence backwards.
         dropout: Probability of setting a number of a state to zero in training, between layers and before the last.
-        embedding: Numbers that stand for a token.
-        cell: Whether a Python loop over torch's cell takes the steps, with the same results, to be stepped through.
+        embedding: Size of the vector of a token.
+        cell: Whether to loop over torch's cell in Python, with the same results, so that a debugger can follow.
 
     Raises:
         ValueError: unknown `kind`, or `cell` with several layers or directions.
@@ -52,7 +52,7 @@ class Recurrent(nn.Module):
         if kind not in KINDS:
             raise ValueError(f"kind={kind}: expected one of {', '.join(KINDS)}")
         if cell and (layers > 1 or bidirectional):
-            raise ValueError("cell=true is one layer in one direction; use layers=1 bidirectional=false")
+            raise ValueError("cell=true supports one layer in one direction; use layers=1 bidirectional=false")
         self.embedding = nn.Embedding(vocab_size, embedding, padding_idx=PADDING) if vocab_size else None
         width = embedding if vocab_size else in_shape[0] * in_shape[2]
         options = {"num_layers": layers, "bidirectional": bidirectional, "dropout": dropout if layers > 1 else 0.0}

@@ -70,6 +70,18 @@ class Store:
         self._name("best", name)
         return name
 
+    def describe_best(self, data: bytes) -> None:
+        """Write the best weights once more, with another description of the data.
+
+        Raises:
+            FileSystemError: they cannot be written; those before are intact.
+        """
+        best, before = self.read("best"), self.data
+        self.data = data
+        about = {key: value for key, value in best.about.items() if key not in ("format", "dltrain", "torch", "files")}
+        self.save_best(best.about["step"], best.weights["model"], about)
+        self.data = before
+
     def newest(self, say: Callable[[str], None] = lambda line: None) -> Checkpoint | None:
         """Return the last intact checkpoint, or None if none was ever written; `say` reports damaged ones.
 

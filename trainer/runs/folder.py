@@ -39,6 +39,7 @@ class RunFolder:
     config = Inside("config.yaml")
     metrics = Inside("metrics.csv")
     summary = Inside("summary.json")
+    draws = Inside("test_draws.json")
     tested = Inside("test.safetensors")
     checkpoints = Inside("checkpoints")
     weights = Inside("checkpoints/best/model.safetensors")
@@ -87,7 +88,7 @@ class RunFolder:
         self.has_begun = True
         if not resumes:
             remove(self.tensorboard, self.metrics)  # left by a run that ended before its first checkpoint
-        remove(self.summary)
+        remove(self.summary, self.draws)
         first = read_json(self.environment)
         if first:
             environment = first | {"resumed": [*first.get("resumed", []), environment]}
@@ -97,7 +98,7 @@ class RunFolder:
     def forget(self) -> None:
         """Delete a failed run's outputs so that it can start over. The log is kept."""
         remove(self.tensorboard, self.metrics, self.checkpoints, self.plots)
-        remove(self.config, self.environment, self.summary, self.tested)
+        remove(self.config, self.environment, self.summary, self.draws, self.tested)
 
 
 def create(folder: Path) -> Path:

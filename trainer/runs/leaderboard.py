@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from trainer.config.keys import REPLICATES, key_values
+from trainer.metrics.bounds import Interval
+from trainer.metrics.names import HIGHER_IS_BETTER
 from trainer.runs.index import Run
 from trainer.runs.ledger import ENDED, Event, Ledger
-
-# By metric; trainer.metrics, which measures them, imports torch.
-HIGHER_IS_BETTER = dict.fromkeys(("accuracy", "f1", "f1_macro", "top5", "auc", "r2"), True)
-HIGHER_IS_BETTER |= dict.fromkeys(("loss", "mse", "rmse", "mae"), False)
 
 
 class Spread(NamedTuple):
@@ -45,6 +43,28 @@ class Job(NamedTuple):
     pruned_after: int | None  # epochs
     data: str
     baseline: float  # on the test split
+    run: Run
+
+    @property
+    def replicate(self) -> tuple[str, ...]:
+        """Its seeds and fold, in which the jobs of a row differ."""
+        return _replicate(self.values)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether higher values of its metric are better."""
+        return HIGHER_IS_BETTER.get(self.metric, self.run.summary.get("higher_is_better", False))
+
+    @property
+    def draws(self) -> dict[str, Any]:
+        """The bootstrap draws of its test metric; see `Run.draws`."""
+        return self.run.draws
+
+    @property
+    def interval(self) -> Interval | None:
+        """The 95 % interval of the test metric, if it has one."""
+        low, high = self.run.summary.get("test_interval", {}).get(self.metric, (math.nan, math.nan))
+        return None if math.isnan(float(low)) or math.isnan(float(high)) else (float(low), float(high))
 
 
 class Row(NamedTuple):
@@ -58,6 +78,12 @@ class Row(NamedTuple):
     def objective(self) -> Spread:
         """The objective over the jobs."""
         return spread([job.objective for job in self.jobs])
+
+    @property
+    def loss(self) -> float:
+        """The mean validation loss of the best epochs, infinite where it is not known."""
+        mean = spread([float(job.run.summary.get("best", {}).get("loss", math.inf)) for job in self.jobs]).mean
+        return math.inf if math.isnan(mean) else mean
 
     @property
     def test(self) -> Spread:
@@ -86,7 +112,7 @@ class Group(NamedTuple):
     @property
     def higher_is_better(self) -> bool:
         """Whether higher values of the metric are better."""
-        return HIGHER_IS_BETTER.get(self.metric, False)
+        return self.rows[0].jobs[0].higher_is_better
 
     @property
     def best(self) -> Job | None:
@@ -151,8 +177,8 @@ def _replicates(values: Collection[Mapping[str, str]]) -> str:
 
 def _job(folder: Path, event: Event, values: dict[str, str]) -> Job:
     place = folder / event["folder"]
-    summary, names, f1 = _result(place, event["time"])
-    metric = f1 if event["metric"] == "f1" else event["metric"]
+    run = _run(place, event["time"])
+    metric = run.meaning.f1 if event["metric"] == "f1" else event["metric"]
     is_pruned = event["event"] == "pruned"
     return Job(
         event["job"],
@@ -160,19 +186,19 @@ def _job(folder: Path, event: Event, values: dict[str, str]) -> Job:
         values,
         metric,
         float(event["objective"]),
-        math.nan if is_pruned else float(summary.get("test", {}).get(metric, math.nan)),
+        math.nan if is_pruned else float(run.summary.get("test", {}).get(metric, math.nan)),
         float(event.get("seconds", math.nan)),
         event["epoch"] if is_pruned else None,
-        str(names.get("data", "")),
-        float(summary.get("baseline", {}).get(metric, math.nan)),
+        str(run.names.get("data", "")),
+        float(run.summary.get("baseline", {}).get(metric, math.nan)),
+        run,
     )
 
 
 @lru_cache(maxsize=10_000)
-def _result(folder: Path, ended: str) -> tuple[dict[str, Any], dict[str, Any], str]:
-    """Return a job's summary, its chosen options and what its f1 is, cached until the job ends again."""
-    job = Run(folder)
-    return job.summary, job.names, job.f1
+def _run(folder: Path, ended: str) -> Run:
+    """Return the run of a job, whose files are read once until it ends again."""
+    return Run(folder)
 
 
 def _scale(job: Job) -> tuple[str, ...]:
@@ -207,12 +233,18 @@ def _group(jobs: Sequence[Job], keys: Sequence[str], started: Mapping[tuple[str,
         first = next(iter(found.values()))
         shown = {key: first.values.get(key, "") for key in keys}
         rows.append(Row(shown, [*found.values()], len(started[chosen]) - len(found)))
-    sign = -1 if HIGHER_IS_BETTER.get(metric) else 1
+    sign = -1 if jobs[0].higher_is_better else 1
 
-    def order(row: Row) -> tuple[bool, bool, int, float]:
-        """Rank finished rows before pruned ones, later pruned ones before earlier ones, and non-finite means last."""
+    has_one_loss = not any(key.split(".")[0] == "loss" for key in keys)
+
+    def order(row: Row) -> tuple[bool, bool, int, float, float]:
+        """Rank finished rows before pruned ones, later pruned ones before earlier ones, and non-finite means last.
+
+        Of equal means the one with the lower loss is first.
+        """
         mean, is_number = row.objective.mean, math.isfinite(row.objective.mean)
-        return not is_number, row.pruned_after is not None, -(row.pruned_after or 0), sign * mean if is_number else 0.0
+        value, loss = (sign * mean if is_number else 0.0), (row.loss if has_one_loss else 0.0)
+        return not is_number, row.pruned_after is not None, -(row.pruned_after or 0), value, loss
 
     baselines = {_replicate(job.values): job.baseline for job in jobs if math.isfinite(job.baseline)}
     return Group(metric, data, sorted(rows, key=order), spread([*baselines.values()]) if baselines else None)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from trainer.errors import CheckpointError, naming
 from trainer.files import read, regular
+from trainer.metrics.names import Meaning
 from trainer.runs import records
 from trainer.runs.run import Run
 
@@ -35,10 +36,10 @@ class Outlook(NamedTuple):
     higher_is_better: bool
 
 
-def f1_of(folder: Path) -> str:
-    """Return today's name of what a run calls `f1`, or of what its sweep does if it has not started yet."""
+def meaning_of(folder: Path) -> Meaning:
+    """Return what names of metrics stand for in a run, or in its sweep if it has not started yet."""
     run = Run(folder)
-    return run.f1 if run.environment else Ledger(folder.parent).f1
+    return run.meaning if run.environment else Ledger(folder.parent).meaning
 
 
 class Ledger:
@@ -86,10 +87,9 @@ class Ledger:
         return next(iter(self._events_of("sweep")), {})
 
     @property
-    def f1(self) -> str:
-        """Today's name of what the sweep calls `f1`: up to 0.1.0 that was the macro average."""
-        header = self.header()
-        return "f1" if not header or "f1" in header else "f1_macro"
+    def meaning(self) -> Meaning:
+        """What names of metrics stand for in the jobs of this sweep."""
+        return Meaning.of(self.header())
 
     def num_jobs(self) -> int:
         """Return the number of jobs of the whole sweep; resuming a search may add some."""
@@ -102,7 +102,7 @@ class Ledger:
         if not found:
             return None
         outlook = Outlook(*(found[-1][name] for name in Outlook._fields))
-        return outlook._replace(metric=self.f1) if outlook.metric == "f1" else outlook
+        return outlook._replace(metric=self.meaning.f1) if outlook.metric == "f1" else outlook
 
     def has_failed(self) -> bool:
         """Whether a job has failed since the sweep was last started or resumed."""

@@ -56,8 +56,8 @@ def _check_plain(folder: Path) -> None:
             is_ours |= entry.name.startswith(PART)  # left by a kill, and deleted
             if not (is_ours or entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False)):
                 raise FileSystemError(
-                    f"{Path(entry).absolute()} is a link or a device, and nothing is written through it; "
-                    "replace it by a file or folder"
+                    f"{Path(entry).absolute()} is a link or a device, which dltrain does not write through; "
+                    "replace it with a file or folder"
                 )
 
 

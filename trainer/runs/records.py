@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from trainer.metrics.names import RECORDED
+
 Kinds = Mapping[str, Callable[[Any], bool]]
-POSITIVE = "positive class"  # what f1 is of; older versions, where it was the macro average, recorded nothing
 LONGEST = 10_000  # characters of a text, and items of a list
 
 
@@ -33,6 +34,11 @@ def number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 2**53) or value in ("nan", "inf", "-inf")
 
 
+def numbers(value: Any) -> bool:
+    """Whether a value is a list of numbers."""
+    return isinstance(value, list) and len(value) <= LONGEST and all(map(number, value))
+
+
 def table(kind: Callable[[Any], bool]) -> Callable[[Any], bool]:
     """Return whether a value maps text to values of one kind."""
     return lambda value: isinstance(value, dict) and all(map(text, value)) and all(map(kind, value.values()))
@@ -55,10 +61,11 @@ def _commit(value: Any) -> bool:
     return isinstance(value, dict) and believed(value, {"commit": text, "dirty": flag}).keys() == value.keys()
 
 
+MEANING: Kinds = dict.fromkeys(RECORDED, lambda value: value in RECORDED.values())
 ENVIRONMENT: Kinds = {
     **dict.fromkeys(("time", "folder", "python", "platform", "processor", "device", "signature"), text),
     **dict.fromkeys(("num_cpus", "num_threads"), count),
-    "f1": lambda value: value == POSITIVE,
+    **MEANING,
     **dict.fromkeys(("packages", "names", "data"), table(text)),
     **dict.fromkeys(("git", "dltrain_git"), _commit),
     "command": texts,
@@ -71,13 +78,15 @@ SUMMARY: Kinds = {
     "names": table(text),
     "higher_is_better": flag,
     "baselines": table(table(number)),
+    "test_interval": table(lambda value: numbers(value) and len(value) == 2),
 }
+DRAWS: Kinds = {"metric": text, "num": count, "examples": text, "draws": numbers}  # of a job's test metric
 EVENT: Kinds = {  # of sweep.jsonl
     **dict.fromkeys(("event", "time", "hash", "error", "metric", "cwd", "signature"), text),
     **dict.fromkeys(("command", "overrides"), texts),
     **dict.fromkeys(("job", "jobs", "epoch", "configurations", "kept"), count),
     **dict.fromkeys(("seconds", "objective"), number),
-    "f1": lambda value: value == POSITIVE,
+    **MEANING,
     "samples": table(text),
     "values": table(texts),
     "higher_is_better": flag,

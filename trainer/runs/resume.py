@@ -1,5 +1,6 @@
 """Resume a run: which one, its command line, and what may change. Nothing here imports torch."""
 
+import inspect
 import re
 from argparse import Namespace
 from collections.abc import Collection, Iterator, Mapping
@@ -82,7 +83,7 @@ def from_elsewhere(run: Run) -> Iterator[None]:
         folder = run.latest.get("folder")
         if folder in (None, str(Path.cwd())):
             raise
-        where = f"the run was started in {folder}, where its relative paths and modules lie: cd there"
+        where = f"the run was started in {folder}, where its relative paths and modules are: cd there"
         raise type(error)(f"{error}; {where}") from error
 
 
@@ -110,28 +111,43 @@ def check_data(folder: Path, found: Mapping[str, str], changed_data: str) -> Non
     differ = [split for split in found if split in known and known[split] != found[split]]
     if differ and changed_data == "refuse":
         raise DataError(
-            f"the data is not what the run in {folder.absolute()} has trained on: changed splits: {', '.join(differ)}; "
-            "its test rows may be rows it has seen; restore the file, or train on with the data as it is now: "
-            "changed_data=use"
+            f"the data of the run in {folder.absolute()} has changed (splits: {', '.join(differ)}), so its test rows "
+            "may be rows it has trained on; restore the data, or pass changed_data=use to train on it as it is now"
         )
 
 
 def keep_defaults(cfg: DictConfig, run: Run, chosen: Collection[str]) -> list[str]:
     """Give our own components the values that the run has, where defaults have changed since; return what was kept."""
-    saved, kept = flat(run.config), []
-    for key, now in changed_defaults(cfg, saved, chosen).items():
-        OmegaConf.update(cfg, key, literals(saved[key]))
-        kept.append(f"{key}={saved[key]}, which the run has; the default is now {now}")
+    kept = []
+    for key, (was, now) in changed_defaults(cfg, flat(run.config), chosen).items():
+        OmegaConf.update(cfg, key, literals(was))
+        kept.append(f"{key}={was}, the run's own; the default is now {now}")
     return kept
 
 
-def changed_defaults(cfg: DictConfig, saved: Mapping[str, Any], chosen: Collection[str]) -> dict[str, Any]:
-    """Return the arguments of our own components, but those `chosen`, that had another value when they were saved."""
-    return {
-        key: now
-        for key, now in values_of(cfg).items()
-        if key in saved and saved[key] != now and key not in chosen and _is_ours(cfg, key)
-    }
+def changed_defaults(cfg: DictConfig, saved: Mapping[str, Any], chosen: Collection[str]) -> dict[str, tuple[Any, Any]]:
+    """Return the arguments of our own components, but those `chosen`, whose value differs from what was saved: both.
+
+    One that was not saved, because an older version did so, had the component's own default, which does nothing.
+    """
+    found = {}
+    for key, now in values_of(cfg).items():
+        if key not in chosen and _is_ours(cfg, key):
+            slot, _, name = key.partition(".")
+            was = saved.get(key, now)
+            if key not in saved and saved.get(f"{slot}._target_") == cfg[slot]["_target_"]:
+                was = _default_of(cfg, slot, name, now)
+            if was != now:
+                found[key] = was, now
+    return found
+
+
+def _default_of(cfg: DictConfig, slot: str, name: str, otherwise: Any) -> Any:
+    """Return the default of an argument of a component, `otherwise` if it has none."""
+    from trainer.config.targets import default_of  # imports torch
+
+    default = default_of(slot, cfg[slot]["_target_"], name)
+    return otherwise if default is inspect.Parameter.empty else default
 
 
 def has_default(cfg: DictConfig, key: str, value: Any) -> bool:
@@ -141,12 +157,8 @@ def has_default(cfg: DictConfig, key: str, value: Any) -> bool:
     """
     if key in KNOBS:
         return bool(value == KNOBS[key].default)
-    if not _is_ours(cfg, key):
-        return False
-    from trainer.config.targets import default_of  # imports torch
-
     slot, _, name = key.partition(".")
-    return bool(value == default_of(slot, cfg[slot]["_target_"], name))
+    return _is_ours(cfg, key) and bool(value == _default_of(cfg, slot, name, inspect.Parameter.empty))
 
 
 def _is_ours(cfg: DictConfig, key: str) -> bool:

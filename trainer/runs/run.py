@@ -10,11 +10,12 @@ from typing import Any
 from trainer.config.keys import SLOTS
 from trainer.errors import CheckpointError
 from trainer.files import read_json, read_yaml
+from trainer.metrics.names import Meaning
 from trainer.runs import records
 from trainer.runs.folder import MetricsFile, RunFolder
 from trainer.runs.lock import is_running
 
-METRICS = ("best", "test", "baseline", "baselines", "monitor")  # entries of a summary
+METRICS = ("best", "test", "test_interval", "baseline", "baselines", "monitor")  # entries of a summary
 STATES = ("finished", "running", "interrupted", "pruned", "failed", "damaged")
 
 
@@ -35,20 +36,28 @@ class Run:
         return [self.environment, *self.environment.get("resumed", [])][-1]
 
     @cached_property
-    def f1(self) -> str:
-        """Today's name of what this run calls `f1`: up to 0.1.0 that was the macro average."""
-        return "f1" if not self.environment or "f1" in self.environment else "f1_macro"
+    def meaning(self) -> Meaning:
+        """What names of metrics stand for in this run."""
+        return Meaning.of(self.environment)
 
     def _of_today(self, content: Any) -> Any:
         if isinstance(content, dict):
             return {self._of_today(key): self._of_today(value) for key, value in content.items()}
-        return re.sub(r"(^|/)f1$", rf"\1{self.f1}", content) if isinstance(content, str) else content
+        return re.sub(r"(^|/)f1$", rf"\1{self.meaning.f1}", content) if isinstance(content, str) else content
 
     @cached_property
     def summary(self) -> dict[str, Any]:
         """How it ended, with today's names of metrics."""
         summary = records.believed(read_json(self.files.summary), records.SUMMARY)
         return summary | {key: self._of_today(summary[key]) for key in METRICS if key in summary}
+
+    @cached_property
+    def draws(self) -> dict[str, Any]:
+        """The bootstrap draws of a sweep's job: metric, num, examples, draws; empty for other runs."""
+        found = records.believed(read_json(self.files.draws), records.DRAWS)
+        if found.keys() != records.DRAWS.keys():
+            return {}
+        return found | {"draws": [float(value) for value in found["draws"]]}  # NaN is text there
 
     @cached_property
     def config(self) -> dict[str, Any]:

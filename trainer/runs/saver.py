@@ -69,7 +69,7 @@ class Saver:
         if (known := state.get("parameters", names(self.model))) != names(self.model):
             moved = next(pair for pair in zip_longest(known, names(self.model)) if pair[0] != pair[1])
             raise ValueError(
-                f"the model defines {moved[1]} where it defined {moved[0]}, and the optimizer goes by place"
+                f"the model now defines {moved[1]} where it defined {moved[0]}, and the optimizer matches by position"
             )
         optimizer = fitting(state["update"]["optimizer"], self.update.optimizer)
         self.update.load_state_dict({**state["update"], "optimizer": optimizer})

@@ -8,6 +8,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from trainer.data.tensors import BatchLoader
+from trainer.engine.trace import KeepingMeter
 from trainer.errors import CheckpointError
 from trainer.files import read, replacing
 
@@ -15,16 +17,26 @@ LARGEST = 2**28  # bytes
 
 
 class Tested(NamedTuple):
-    """Outputs, targets and rows of the test split, in its order."""
+    """Outputs, targets, rows and groups of the test split, in its order."""
 
     outputs: Tensor  # (N, K) logits, or standardised values
     targets: Tensor  # (N,) int64, or (N, 1) float
     rows: Tensor  # (N,) int64, places in the data as it is stored, from 0
+    groups: Tensor | None = None  # (N,) int64, equal for examples that belong together
+
+
+def seen(meter: KeepingMeter, test: BatchLoader) -> Tested:
+    """Return what a meter has kept of the test split."""
+    outputs, targets = meter.outputs()
+    num_examples = len(targets)
+    groups = None if test.groups is None else test.groups[:num_examples]
+    return Tested(outputs, targets, test.rows[:num_examples], groups)
 
 
 def write(path: Path, tested: Tested) -> None:
     """Write the file whole or not at all."""
-    tensors = {name: tensor.cpu().contiguous() for name, tensor in tested._asdict().items()}
+    found = {name: tensor for name, tensor in tested._asdict().items() if tensor is not None}
+    tensors = {name: tensor.cpu().contiguous() for name, tensor in found.items()}
     with replacing(path) as part:
         part.write_bytes(save(tensors))
 
@@ -37,11 +49,11 @@ def of(path: Path) -> Tested:
     """
     try:
         found = load(read(path, LARGEST))
-        tested = Tested(*(found[name] for name in Tested._fields))
+        tested = Tested(found["outputs"], found["targets"], found["rows"], found.get("groups"))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
     num_examples = len(tested.rows)
-    is_whole = tested.outputs.ndim == 2 and {len(tensor) for tensor in tested} == {num_examples}
+    is_whole = tested.outputs.ndim == 2 and {len(tensor) for tensor in tested if tensor is not None} == {num_examples}
     if not is_whole or tested.rows.dtype != torch.int64 or not tested.outputs.is_floating_point():
         raise CheckpointError(f"{path}: does not hold outputs, targets and rows of as many examples")
     return tested

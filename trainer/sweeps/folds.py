@@ -42,25 +42,27 @@ def _axis_of_folds(configs: Sequence[DictConfig]) -> str:
 
 def out_of_fold(board: Leaderboard) -> None:
     """Write the predictions for all examples, each by the model that has not seen it, and print their metrics."""
-    from trainer.trained.out_of_fold import measured, part_of, repeats, write  # imports torch
-    from trainer.view.console import Terminal, results_table
+    from trainer.trained.out_of_fold import bounds, measured, part_of, repeats, write  # imports torch
+    from trainer.view.console import Terminal, results_tables, with_bounds
 
     rows = [row for group in board.groups for row in group.rows if row.pruned_after is None and not row.missing]
     try:
         found = [[part_of(job) for job in row.jobs] for row in rows]
         if not found:
             return
-        metrics = [measured(parts) for parts in found]
+        metrics, around = [measured(parts) for parts in found], [bounds(parts) for parts in found]
     except CheckpointError as error:
         say(f"no predictions out of fold: {error}")
         return
     path = write(board.folder, found)
     record = [
-        {"values": row.values, "jobs": [job.number for job in row.jobs], "metrics": values}
-        for row, values in zip(rows, metrics, strict=True)
+        {"values": row.values, "jobs": [job.number for job in row.jobs], "metrics": values, "intervals": known}
+        for row, values, known in zip(rows, metrics, around, strict=True)
     ]
     write_json(board.folder / RECORD, {"configurations": record})
     titles = ["all folds"] if len(rows) == 1 else [f"rank {rank}, all folds" for rank in range(1, len(rows) + 1)]
-    Terminal().print(results_table(dict(zip(titles, metrics, strict=True))))
+    results = [row for each in zip(titles, metrics, around, strict=True) for row in with_bounds(*each)]
+    terminal = Terminal()
+    terminal.print(*results_tables(results, terminal.width), sep="\n")
     num_rows = sum(len(part.tested.rows) for part in repeats(found[0])[0])
     say(f"predictions  {shown(path)}: {num_rows:,} rows, each by the fold that was not trained on it")

@@ -110,8 +110,8 @@ def as_started(folder: Path, flags: Namespace) -> tuple[Jobs, list[str]]:
         return jobs, []
     kept: dict[str, str] = {}
     for cfg, each in zip(configs.values(), saved, strict=True):
-        for key in changed_defaults(cfg, each, {*map(key_of, overrides)}):
-            kept[key] = f"{key}={literal(json.dumps(each[key]))}"
+        for key, (was, _) in changed_defaults(cfg, each, {*map(key_of, overrides)}).items():
+            kept[key] = f"{key}={literal(json.dumps(was))}"
     with suppress(ConfigError):  # a component without such a setting
         again = checked_jobs(Namespace(**vars(flags) | {"overrides": [*flags.overrides, *kept.values()]}))
         if _changed(known, again[1], saved) is None:

@@ -19,12 +19,12 @@ from trainer.config.keys import axis_values, is_of_hydra, key_of
 from trainer.config.launchers import BASIC
 from trainer.config.user_modules import chosen_by, names_user_module
 from trainer.errors import FileSystemError, SweepError
+from trainer.metrics.names import RECORDED
 from trainer.runs import folder as run_folder
 from trainer.runs.folds import has_folds
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
 from trainer.runs.lock import lock
-from trainer.runs.records import POSITIVE
 from trainer.runs.resume import about_f1
 from trainer.runs.trust import signature, stranger_sweep
 from trainer.sweeps.folds import checked_jobs, out_of_fold
@@ -56,7 +56,8 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
         changed |= dict.fromkeys(map(key_of, kept), "")
-        for line in (*(f"kept     {line}, which the sweep has" for line in kept), *about_f1(Ledger(folder).f1, cfg)):
+        told = [f"kept     {line}, which the sweep has" for line in kept]
+        for line in (*told, *about_f1(Ledger(folder).meaning.f1, cfg)):
             print(line, flush=True)
     given = [key_of(line) for line in overrides]
     axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
@@ -73,7 +74,7 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
             trial(Path(temporary))
         print("dry run: a few batches passed through every model with its data and loss; no files left behind")
         return None
-    started = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd(), "f1": POSITIVE}
+    started = {"samples": hashes, "values": axis_values(axes), "cwd": os.getcwd(), **RECORDED}
     if any(map(names_user_module, configs.values())):
         started |= signature(command, hashes)
     event = "resumed" if folder else "sweep"

@@ -31,13 +31,14 @@ def joined(members: Sequence[Trained], folder: Path) -> Trained:
         CheckpointError: they were not trained on the same columns, sizes or classes.
     """
     first = members[0]
-    spec = _joined_spec([member.spec for member in members], folder)
+    threshold = sum(member.spec.threshold for member in members) / len(members)
+    spec = replace(_joined_spec([member.spec for member in members], folder), threshold=threshold)
     mean = Mean([Member(member.model, _adapter(member.spec, spec), member.spec) for member in members], spec)
     names = {"names": first.summary.get("names", {})}
     notes = [f"the mean of the models of {len(members)} folds", *first.notes]
     described = written(Description(replace(spec, notes=()), first.class_counts))
     made = replace(first, folder=folder, spec=spec, model=mean.to(first.device).eval(), summary=names, notes=notes)
-    return replace(made, description=described)
+    return replace(made, description=described, temperature=1.0)
 
 
 class Member(nn.Module):

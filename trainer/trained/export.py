@@ -155,6 +155,7 @@ def about(model: Trained, form: str, file: str, inputs: Tensor) -> dict[str, Any
         "outputs": outputs[spec.task],
         "task": spec.task,
         "class_names": list(spec.class_names),
+        **({"threshold": spec.threshold} if spec.task == "binary" else {}),
         "target": {key: described[key] for key in ("target_name", "target_mean", "target_std")},
         "preprocessing": {"how": HOW[spec.kind], **(described["encoder"] or {}), **tokenizer},
         "use": [line.format(file=file) for line in USES[form]],

@@ -64,11 +64,11 @@ def predict(model: Trained, inputs: Inputs) -> pd.DataFrame:
     encoder = encoder_of(model.spec)
     reads = _table if isinstance(encoder, TableEncoder) else _images if isinstance(encoder, ImageEncoder) else _texts
     read = reads(model, encoder, inputs)
-    outputs = torch.cat([*model.outputs(read.batches)]).numpy()  # (N, K) or (N,)
+    outputs = torch.cat([*model.outputs(read.batches)])  # (N, K) or (N,)
     say(read.notes)
-    found = [outputs]
+    found = [outputs.numpy()]
     if model.spec.task != "regression":
-        found = [np.array(model.spec.classes, dtype=object)[outputs.argmax(1)], *outputs.T]
+        found = [np.array(model.spec.classes, dtype=object)[model.spec.chosen(outputs).numpy()], *outputs.numpy().T]
     frame = pd.DataFrame(dict(zip(titles_of(model.spec), found, strict=True)), index=read.places)
     return frame.reindex(range(len(read.index))).set_axis(read.index)
 

@@ -115,7 +115,7 @@ def with_text(texts: Sequence[str], encoder: Vocabulary, data: Mapping[str, Any]
         raise DataError("dltrain predict: the input has no text")
     notes = unknown_tokens("input", encoder, [texts[place] for place in kept], data.get("unknown", "note"))
     if len(kept) < len(texts):
-        notes.append(f"without a prediction: {len(texts) - len(kept):,} of {len(texts):,} texts, which are empty")
+        notes.append(f"skipped, empty: {len(texts) - len(kept):,} of {len(texts):,} texts")
     return kept, notes
 
 

@@ -13,13 +13,14 @@ from omegaconf.errors import OmegaConfBaseException
 from torch import Tensor, nn
 
 from trainer.build import parts
-from trainer.build.training import metrics
+from trainer.build.metrics import metrics
 from trainer.config.keys import PATHS, literal, literals
 from trainer.config.schema import MISSING, Config
 from trainer.config.user_modules import allow_all, chosen_by
 from trainer.data import description
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data.tensors import BatchLoader, DataSpec, Examples, TensorLoader
+from trainer.engine.calibration import Calibrated
 from trainer.engine.loop import Loss, full
 from trainer.engine.meter import Meter
 from trainer.engine.numerics import choose_precision, seed_everything, settle_memory
@@ -48,6 +49,7 @@ class Trained:
     autocast: AbstractContextManager
     description: bytes
     class_counts: tuple[int, ...]
+    temperature: float
     summary: dict[str, Any]
     notes: list[str]
 
@@ -129,13 +131,17 @@ def load_one(folder: Path, device: str = "", *, trust: bool = False) -> Trained:
     checkpoints.load_weights(model, saved.weights["model"], store.folder / "best")
     if not all(bool(torch.isfinite(tensor).all()) for tensor in model.parameters()):
         raise CheckpointError(f"{store.folder / 'best'}: a weight is not finite, and predictions would not be either")
+    if described.temperature != 1:
+        model = Calibrated(model, described.temperature).to(where)
     targets = described.targets().to(where)
     with from_elsewhere(found):
         loss = parts.loss(cfg, spec, targets.double() if cfg.precision == "fp64" and targets.ndim == 2 else targets)
-    _, meter, _ = metrics(cfg, spec, found.f1)
+        _, meter, _ = metrics(cfg, spec, targets, found.meaning)
     built = model.eval(), loss, meter, where, autocast
     now = description.written(described)  # of an older run, with what was added since
-    return Trained(found.folder, cfg, spec, *built, now, described.class_counts, found.summary, notes)
+    return Trained(
+        found.folder, cfg, spec, *built, now, described.class_counts, described.temperature, found.summary, notes
+    )
 
 
 def config_of(folder: Path) -> DictConfig:

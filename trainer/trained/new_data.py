@@ -1,6 +1,7 @@
 """Read a run's own data again, or new data the way its training data was read."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -46,7 +47,8 @@ def own_test(model: Trained, overrides: list[str]) -> tuple[BatchLoader, list[st
         DataError: the data has changed.
     """
     loaders, spec = parts.data(_with_data(model.cfg, overrides), model.device)
-    if description.dumps(spec, loaders.train.targets) != model.description:
+    spec = replace(spec, threshold=model.spec.threshold)
+    if description.dumps(spec, loaders.train.targets, model.temperature) != model.description:
         raise DataError(
             f"{model.folder}: its data has changed: the training split has other values, classes or sizes; "
             "to evaluate it as other data, pass data.path= or data="
@@ -83,7 +85,7 @@ def _check_used(overrides: list[str], cfg: DictConfig, own: DictConfig) -> None:
         name = key_of(line).removeprefix("data.")
         if name not in ("data", *used) and cfg.data[name] != own.data.get(name):
             raise ConfigError(
-                f"{line}: the run has {name}={own.data.get(name)}, and other data is read in the same way; only "
+                f"{line}: the run has {name}={own.data.get(name)}, and reads other data in the same way; only "
                 f"{', '.join(f'data.{key}' for key in used)} may differ"
             )
 

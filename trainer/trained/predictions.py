@@ -183,13 +183,14 @@ def _write(
 
 
 def _found(model: Trained, outputs: Iterable[Tensor], top: int | None) -> Iterator[Chances | float]:
-    """Yield for each example its value, or its `top` likeliest classes, all by default, from the likeliest on."""
+    """Yield for each example its value, or `top` classes, all by default: the predicted one, then the likeliest."""
     names = model.spec.classes
     for batch in outputs:
         if model.spec.task == "regression":
             yield from batch.tolist()
             continue
-        places = batch.argsort(dim=1, descending=True, stable=True)[:, :top]
+        ranks = batch.scatter(1, model.spec.chosen(batch)[:, None], 2.0)  # above every probability
+        places = ranks.argsort(dim=1, descending=True, stable=True)[:, :top]
         for some, chances in zip(places.tolist(), batch.gather(1, places).tolist(), strict=True):
             yield [(names[at], chance) for at, chance in zip(some, chances, strict=True)]
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from itertools import count, product
 from typing import Any, NamedTuple
 
+from trainer.metrics.names import HIGHER_IS_BETTER
 from trainer.runs.diff import config, differing, place
 from trainer.runs.index import Run
-from trainer.runs.leaderboard import HIGHER_IS_BETTER
 from trainer.view.table import Column, can_say
 from trainer.view.words import cut, duration, number
 
@@ -83,7 +83,8 @@ def columns(compared: Sequence[Side]) -> list[Column]:
 def fewer(compared: Sequence[Side]) -> list[Column]:
     """Return the columns that say most: telling keys, the monitored metric and the loss, and only what differs."""
     names = {"loss", monitor(compared)}
-    left_out = {f"{word} {name}" for word in SPLITS.values() for name in HIGHER_IS_BETTER if name not in names}
+    others = {name for side in compared for name in side.run.metrics("best") if name not in names}
+    left_out = {f"{word} {name}" for word in SPLITS.values() for name in others}
     left_out |= {*keys(compared)} - {*telling(compared)}
     return [found for found in columns(compared) if found.title not in left_out and len({*found.cells}) > 1]
 

@@ -29,6 +29,9 @@ log = logging.getLogger("dltrain")
 REFRESH_S = 0.1
 ROWS = 25
 WIDTH = 78  # columns of a row
+Results = list[tuple[str, Mapping[str, float]]]  # title of a row, and its metrics by name
+GAP = 3  # columns between those of a table
+BOUNDS = (" 95 % from", "      to")  # titles of the rows below a result
 MOST_PARAMETERS = 20  # of one name that are shown, the largest
 
 
@@ -123,7 +126,8 @@ class Console:
 
 def header(cfg: DictConfig, names: Mapping[str, str], device: torch.device, data: Loaders, spec: DataSpec) -> list[str]:
     """Describe machine, data and model in a few lines."""
-    where = f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    threads = torch.get_num_threads()
+    where = f"{device} ({threads} thread{'s' * (threads > 1)})" if device.type == "cpu" else str(device)
     if device.type == "cuda":
         where += f" ({torch.cuda.get_device_name(device)})"
     sizes = ", ".join(
@@ -160,11 +164,28 @@ def gain_line(gain: Mapping[str, float]) -> list[str]:
     return [f"compiled      in {gain['compile_s']:.1f} s: {times}"]
 
 
-def results_table(rows: Mapping[str, Mapping[str, float]]) -> Table:
-    """Return a table with a row for each of validation, test and baselines, and a column for each metric."""
-    names = list(dict.fromkeys(name for row in rows.values() for name in row))
-    cells = [[title, *(number(row[name]) if name in row else "" for name in names)] for title, row in rows.items()]
-    return _table(["", *names], cells, right=1)
+def results_tables(rows: Results, width: int) -> list[Table]:
+    """Return tables with a row for each of validation, test and baselines, and a column for each metric.
+
+    Metrics for which a table of this width has no room are in the next one.
+    """
+    titles, room = [title for title, _ in rows], 0
+    parts: list[dict[str, list[str]]] = []
+    for name in dict.fromkeys(name for _, values in rows for name in values):
+        column = [number(values[name]) if name in values else "" for _, values in rows]
+        needs = GAP + max(map(len, [name, *column]))
+        if needs > room:
+            parts.append({})
+            room = max(width - 2 * GAP - max(map(len, titles)), needs)
+        parts[-1][name] = column
+        room -= needs
+    return [_table(["", *part], zip(titles, *part.values(), strict=True), right=1) for part in parts]
+
+
+def with_bounds(title: str, values: Mapping[str, float], intervals: Mapping[str, tuple[float, float]]) -> Results:
+    """Return rows of the results table: the values and, if there are any, the ends of their 95 % intervals."""
+    ends = [{name: bounds[end] for name, bounds in intervals.items()} for end in (0, 1)]
+    return [(title, values), *(zip(BOUNDS, ends, strict=True) if intervals else ())]
 
 
 def layers_table(layers: Iterable[Layer]) -> Table:

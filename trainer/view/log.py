@@ -12,6 +12,7 @@ from torch import nn
 
 from trainer.build.training import TrainingParts
 from trainer.engine.clock import Clock
+from trainer.engine.intervals import Uncertainty
 from trainer.engine.loop import Position, Report
 from trainer.engine.trace import KeepingMeter, Trace
 from trainer.engine.update import Update
@@ -46,8 +47,6 @@ class RunLog:
         self.layers = layers_of(parts.model, parts.sample)
         self.board.describe(parts.model, parts.sample, self.layers, OmegaConf.to_yaml(cfg, resolve=True), where)
         metric = parts.best.monitor if parts.best.monitor != "loss" else parts.meter.names[-1]
-        if metric == "mse" and "rmse" in parts.meter.names:
-            metric = "rmse"  # in the target's units
         self.console = view.Console(cfg.epochs, parts.total_steps, metric)
         self.say = self.console.say
 
@@ -131,15 +130,21 @@ class RunLog:
             self.board.scalars(num_steps + 1, tagged(best=self.parts.best.metrics))
 
     def results(
-        self, test: Mapping[str, float], floor: Mapping[str, Mapping[str, float]], learned: Mapping[str, list[float]]
+        self,
+        test: Mapping[str, float],
+        around: Uncertainty,
+        floor: Mapping[str, Mapping[str, float]],
+        learned: Mapping[str, list[float]],
     ) -> None:
-        """Show the results next to the baselines, and the parameters of a linear model."""
+        """Show the results and their intervals next to the baselines, and the parameters of a linear model."""
         best = self.parts.best
-        self.say(view.results_table({f"validation, epoch {best.epoch}": best.metrics, "test": test, **floor}))
+        tested = view.with_bounds("test", test, around.intervals)
+        rows = [(f"validation, epoch {best.epoch}", best.metrics), *tested, *floor.items()]
+        self.say(*view.results_tables(rows, self.console.terminal.width), *around.notes)
         if learned:
             self.say(view.parameters_table(learned, self.parts.spec))
         with self._spared():  # one step on, so that resuming replaces it
-            self.board.end(self.parts.update.num_steps + 1, tagged(best=best.metrics, test=test))
+            self.board.end(self.parts.update.num_steps + 1, tagged(best=best.metrics, test=test), rows)
 
     def draw(self, model: nn.Module, meter: KeepingMeter) -> None:
         """Draw the pictures of the run and of the tested model, and close the board."""
@@ -159,7 +164,7 @@ class RunLog:
         """Print the time spent, how to make it faster, and where everything is."""
         steps, seconds, speed = (summary[key] for key in ("steps", "train_s", "samples_per_s"))
         self.say(
-            f"trained {steps:,} steps in {seconds:.1f} s, {speed:,.0f} samples/s",
+            f"trained {steps:,} update{'s' * (steps != 1)} in {seconds:.1f} s, {speed:,.0f} samples/s",
             f"time          {view.shares(self.clock.seconds)}",
             *([f"advice        {hint}"] if hint else []),
             *view.gain_line(summary["compiled"]),

@@ -1,5 +1,6 @@
 """Format numbers, times and paths for a person. Nothing here imports torch."""
 
+import math
 import shlex
 from pathlib import Path
 
@@ -7,6 +8,12 @@ from pathlib import Path
 def number(value: float) -> str:
     """Format with about four significant digits."""
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 100 else f"{value:.4g}"
+
+
+def bounds(low: float, high: float) -> str:
+    """Format an interval with two significant digits of its width."""
+    decimals = max(0, 1 - math.floor(math.log10(high - low))) if high > low else 4
+    return f"[{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
 def cut(text: str, most: int) -> str:

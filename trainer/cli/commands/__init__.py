@@ -12,8 +12,8 @@ COMMANDS = {  # name -> module, help
     "compare": ("compare", "compare runs side by side: what differs, and their results"),
     "reproduce": ("reproduce", "repeat a run, and check that its results are the same"),
     "find-lr": ("find_lr", "train with a rising learning rate, and suggest the best one"),
-    "init": ("init", "write a small project with a model, a dataset and a loss of your own"),
-    "completion": ("completion", "print what makes a shell complete dltrain's command lines"),
-    "schema": ("schema", "print a JSON schema with which editors check and complete configs"),
     "explain": ("explain", "trace one batch forward and backward: each node, its value and its gradient"),
+    "init": ("init", "write a small project with a model, a dataset, a loss and a metric of your own"),
+    "completion": ("completion", "print a script that completes command lines in bash, zsh or fish"),
+    "schema": ("schema", "print a JSON schema, so that editors check and complete configs"),
 }

@@ -36,11 +36,13 @@ def main(given: Settings) -> None:
         hint = nearest(key_of(others[0]), [*USAGE.settings, "data"])
         raise ConfigError(f"dltrain eval: {others[0]}: only the data of the run's config can be changed; {hint}")
 
+    from trainer.engine.intervals import Uncertainty, of_test
     from trainer.engine.loop import evaluate
+    from trainer.engine.trace import KeepingMeter
     from trainer.runs.folds import folds_of
     from trainer.trained import model as trained
     from trainer.trained.new_data import other_data, own_test
-    from trainer.view.console import Terminal, results_table, shown
+    from trainer.view.console import Results, Terminal, results_tables, shown, with_bounds
 
     run, device, trust = given.values["run"], given.values["device"], given.values["trust"] == "true"
     model = trained.load(run, device, trust=trust)
@@ -48,12 +50,13 @@ def main(given: Settings) -> None:
     folds = folds_of(run) if is_own else None
     before = {}
     if folds:
-        from trainer.trained.out_of_fold import again, measured, part_of
+        from trainer.trained.out_of_fold import again, bounds, measured, part_of
 
         title = "all folds"
         before = measured([part_of(job) for job in folds.jobs])
         parts, notes = again(folds.jobs, given.overrides, device, trust)
-        found, num_examples = measured(parts), sum(len(part.tested.rows) for part in parts)
+        found, around = measured(parts), Uncertainty(bounds(parts))
+        num_examples = sum(len(part.tested.rows) for part in parts)
         model.notes.clear()  # no mean: each example is evaluated by the fold that has not seen it
     else:
         if is_own:
@@ -62,11 +65,13 @@ def main(given: Settings) -> None:
         else:
             title = " ".join(re.sub(r"^data[=.]", "", line) for line in given.overrides)
             batches, notes = other_data(model, given.overrides, given.config_dir)
-        found = evaluate(model.model, model.loss, batches, model.meter, autocast=model.autocast)
-        num_examples = batches.num_examples
+        meter = KeepingMeter(model.meter)
+        found = evaluate(model.model, model.loss, batches, meter, autocast=model.autocast)
+        around, num_examples = of_test(meter, batches, model.loss), batches.num_examples
     different = [name for name in found if name in before and repr(before[name]) != repr(found[name])]  # nan equals nan
     if given.values["json"] == "true":
         content = {"run": str(model.folder), "data": title, "num_examples": num_examples, "metrics": found}
+        content["intervals"] = around.intervals
         if is_own:
             content |= {"metrics_of_run": before, "equal": not different}
         print(json.dumps(finite(content)))
@@ -75,8 +80,10 @@ def main(given: Settings) -> None:
     print(f"data   {title}: {num_examples:,} examples")
     for note in (*model.notes, *notes):
         print(f"       {note}")
-    rows = {f"{title}, in the run": before, title: found} if before else {title: found}
-    Terminal().print(results_table(rows))
+    rows: Results = [(f"{title}, in the run", before)] if before else []
+    terminal = Terminal()
+    tables = results_tables(rows + with_bounds(title, found, around.intervals), terminal.width)
+    terminal.print(*tables, *around.notes, sep="\n")
     for name in different:
         old, new = before[name], found[name]
         print(f"DIFFERS  {name}: {old} in the run, {new} now ({new - old:+.2g})")

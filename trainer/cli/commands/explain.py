@@ -33,7 +33,7 @@ def main(given: Settings) -> None:
         cfg, _ = checked(*spelled_out(given.overrides, given.config_dir))
         explain(cfg, names_of(cfg.hydra))
     elif given.overrides:
-        raise ConfigError(f"dltrain explain: run= has a config of its own; leave out {' '.join(given.overrides)}")
+        raise ConfigError(f"dltrain explain: run= already sets the whole config; leave out {' '.join(given.overrides)}")
     else:
         from trainer.trained.model import config_of
 

@@ -50,6 +50,6 @@ def main(given: Settings) -> None:
             worst = exporting.worst_difference(model.model, exporting.reader(form, part, model.model), typed)
             about = exporting.about(model, form, path.name, typed)
         beside.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-    print(f"wrote     {shown(path)} ({path.stat().st_size:,} bytes), and {shown(beside)} about it")
+    print(f"wrote     {shown(path)} ({path.stat().st_size:,} bytes) and its description, {shown(beside)}")
     print(f"compared  with the model on {len(inputs)} {what}: the largest difference is {worst:.1e}")
     print("to use it", *(f"    {line}" for line in about["use"]), sep="\n")

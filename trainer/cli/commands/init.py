@@ -1,4 +1,4 @@
-"""`dltrain init`: write a small project with a model, a dataset and a loss of one's own."""
+"""`dltrain init`: write a small project with a model, a dataset, a loss and a metric of one's own."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from trainer.files import write_text
 from trainer.view.words import shown
 
 USAGE = Usage(
-    settings={"folder": Setting("the folder to write to; it is made if there is none", ".")},
+    settings={"folder": Setting("the folder to write to; created if missing", ".")},
     examples=("dltrain init", "dltrain init folder=my-project"),
     words="the folder, instead of folder=",
 )
@@ -53,6 +53,17 @@ def focal(outputs, targets, gamma=2.0):
     each = F.binary_cross_entropy_with_logits(outputs, targets, reduction="none")
     return ((1 - (-each).exp()) ** gamma * each).mean()
 ''',
+    "mymetric.py": '''"""A metric of my own: one number for a whole split. It needs no yaml."""
+
+
+def cost(outputs, targets, price=5.0):
+    """Mean cost of two classes: 1 for a false alarm, `price` for a miss. Logits and targets are (N, 1)."""
+    alarm, positive = outputs > 0, targets > 0.5
+    return ((alarm & ~positive) + price * (~alarm & positive)).mean()
+
+
+cost.higher_is_better = False  # to monitor it
+''',
     "conf/model/mynet.yaml": "# my own network: width is the number of hidden units\n_target_: mynet.Net\nwidth: 64\n",
     "conf/data/mydata.yaml": """# my own points: inside or outside of a circle
 _target_: mydata.circles
@@ -67,12 +78,14 @@ test_fraction: 0.2
 
     dltrain model=mynet data=mydata                     my model on my data; configs are in conf/
     dltrain model=mynet data=mydata loss=myloss model.width=128 epochs=30
+    dltrain model=mynet data=mydata metrics=[auto,mymetric.cost] monitor=cost
     dltrain -m model=mynet,mlp data=mydata seed=0,1,2   a sweep: which is better?
     dltrain predict last new.csv                        a file with the columns x and y
     dltrain --help model=mynet                          its settings
     tensorboard --logdir outputs
 
-mynet.py, mydata.py and myloss.py are mine to change; each is named by `_target_` in a yaml of conf/.
+mynet.py, mydata.py, myloss.py and mymetric.py are mine to change. The metric is named on the command line, each of the
+others by `_target_` in a yaml of conf/.
 """,
 }
 

@@ -18,7 +18,7 @@ USAGE = Usage(
             "",
         ),
         "json": Setting("true, or --json: JSON, an object per line", "false", ("true", "false")),
-        "top": count("classes to print or write, with their probabilities", "a whole number of at least 1"),
+        "top": count("number of classes to print or write, with their probabilities", "a whole number of at least 1"),
         "unknown": Setting("words and categories that training does not know: note or error", "", ("note", "error")),
         "device": Setting("auto, cpu, cuda, ...; the run's own by default", ""),
         "trust": TRUST,
@@ -47,7 +47,7 @@ def main(given: Settings) -> None:
         raise ConfigError(f"dltrain predict: {others[0]!r}: {hint}")
     asked = given.values["input"]
     if not (asked or given.words):
-        raise ConfigError(f"dltrain predict: input= is needed: {USAGE.settings['input'].about}")
+        raise ConfigError(f"dltrain predict: input= is required: {USAGE.settings['input'].about}")
     if asked and given.words:
         raise ConfigError(f"dltrain predict: got both {given.words[0]!r} and input={asked}; give one of the two")
 

@@ -75,7 +75,7 @@ def _again(before: Run, trust: bool) -> Run:
 def _drift(before: Run, after: Run) -> list[str]:
     """List what has changed since and may affect results, one line each."""
     was, now = config(before) | place(before), config(after) | place(after)
-    lines = [f"  {key}: {was.get(key, 'not noted')} -> {now.get(key, 'not noted')}" for key in differing([was, now])]
+    lines = [f"  {key}: {was.get(key, 'unknown')} -> {now.get(key, 'unknown')}" for key in differing([was, now])]
     uncommitted = [key for key, value in place(after).items() if key.endswith("git.dirty") and value]
     lines += [f"  {key.split('.')[0]}: uncommitted changes" for key in uncommitted]
     if before.environment.get("resumed"):

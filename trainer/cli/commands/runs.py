@@ -28,8 +28,8 @@ USAGE = Usage(
     settings={
         **{slot: Setting(f"only runs with this {slot}; * matches anything", "") for slot in SLOTS},
         "state": Setting(f"only runs in this state: {', '.join(STATES)}", "", ("", *STATES)),
-        "sort": Setting("put the newest run, the best metric or the longest time last", "when", tuple(ORDERS)),
-        "last": count("number of rows to print, the last ones", "a number of rows, 1 or more"),
+        "sort": Setting("when, metric, time, what or state; newest, best or longest last", "when", tuple(ORDERS)),
+        "last": count("print only this many rows, the last ones", "a number of rows, 1 or more"),
         "sweep": Setting("the jobs of a sweep: its folder, or last", ""),
         "root": Setting("the folder of all runs", str(ROOT)),
         "json": Setting("true, or --json: print JSON", "false", ("true", "false")),

@@ -54,7 +54,7 @@ def read_cifar10(root: Path) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tenso
         found = _download.md5(content)
         if found != MD5[name]:
             raise DataError(
-                f"{file}: {name} is not CIFAR-10's own (MD5 {found}, expected {MD5[name]}); it is a pickle, which "
+                f"{file}: {name} is not the original (MD5 {found}, expected {MD5[name]}); it is a pickle, which "
                 "could run anything, and is not read; put the original there"
             )
         if file == archive:
@@ -77,7 +77,7 @@ def _members(archive: Path, names: list[str]) -> dict[str, bytes]:
     found = pooch.file_hash(str(archive), alg="md5")
     if found != PACKED_MD5:
         raise DataError(
-            f"{archive}: incomplete, or not CIFAR-10's own ({archive.stat().st_size:,} bytes, MD5 {found}, "
+            f"{archive}: incomplete, or not the original ({archive.stat().st_size:,} bytes, MD5 {found}, "
             f"expected {PACKED_MD5}); delete it to download it again"
         )
     try:

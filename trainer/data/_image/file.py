@@ -158,7 +158,7 @@ def like_training(path: str, encoder: ImageEncoder) -> np.ndarray:
         read = partial(pixels_of, path, None, grey=True, depth=None)
         drawn = max((read(paper=paper)[0] / 255 for paper in papers), key=contrast)
         if contrast(drawn) < NEAR:
-            raise DataError(f"{printable(path)}: the image is blank: all of it has one shade")
+            raise DataError(f"{printable(path)}: the image is blank: it has a single shade")
         like = encoder.drawing
         image = (on_background(drawn, like) if is_framed else framed(drawn, like, encoder.size))[None]
     return (image * encoder.largest).round().clip(0, encoder.largest).astype(np.uint8)

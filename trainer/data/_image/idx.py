@@ -27,7 +27,7 @@ def read_idx(folder: Path, name: str, *, num_dims: int) -> tuple[Tensor, str]:
     path, packed = folder / name, folder / f"{name}.gz"
     file = path if path.exists() else packed
     if not file.exists():
-        raise DataError(f"{path}: not found, packed (.gz) or not, beside other files of the dataset")
+        raise DataError(f"{path}: not found, nor packed as .gz, next to other files of the dataset")
     try:
         with path.open("rb") if file == path else gzip.open(packed) as stream:
             head, shape, body = _parse(stream, num_dims, limit=file.stat().st_size * (1 if file == path else DENSEST))

@@ -269,7 +269,7 @@ class TableFile:
             if len(fields) != len(self.names):
                 breaks = sum(field.count("\n") for field in fields)
                 more = f"; a quoted cell extends it to line {line + breaks}" if breaks else ""
-                what = f"{len(fields)} fields, expected {len(self.names)} as in the first line"
+                what = f"{len(fields)} field{'s' * (len(fields) != 1)}, expected {len(self.names)} as in the first line"
                 raise DataError(f"{self.path}: line {line} has {what}{more}")
             if row >= until:
                 return

@@ -34,8 +34,8 @@ class Board:
         Pages that fail for an unusual model are skipped with a warning.
         """
 
-    def end(self, step: int, results: Mapping[str, float]) -> None:
-        """Write the final results for the hyperparameters."""
+    def end(self, step: int, results: Mapping[str, float], rows: Sequence[tuple[str, Mapping[str, float]]]) -> None:
+        """Write the final results for the hyperparameters, and as a table with these titled rows."""
 
     def fail(self) -> None:
         """Mark the run as failed; errors while writing this are ignored."""

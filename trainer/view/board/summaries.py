@@ -16,6 +16,7 @@ from torch.utils.tensorboard.summary import custom_scalars, pr_curve
 from trainer.config.keys import flat
 from trainer.view.layers import Layer
 from trainer.view.outcome import Outcome, probabilities
+from trainer.view.words import number
 
 CLASSES = 20  # that get a curve
 
@@ -42,8 +43,8 @@ def pr_curves(outcome: Outcome, step: int) -> Iterator[tuple[int, Summary]]:
         return
     chances, true, names = probabilities(outcome.outputs), outcome.true_classes, outcome.class_names
     largest = torch.bincount(true, minlength=len(names)).argsort(descending=True, stable=True)[:CLASSES]
-    for number in [1] if outcome.spec.task == "binary" else sorted(largest.tolist()):
-        yield step, pr_curve(f"precision_recall/{names[number]}", (true == number).numpy(), chances[:, number].numpy())
+    for index in [1] if outcome.spec.task == "binary" else sorted(largest.tolist()):
+        yield step, pr_curve(f"precision_recall/{names[index]}", (true == index).numpy(), chances[:, index].numpy())
 
 
 def session_start(hyper_parameters: Mapping[str, bool | float | str]) -> Summary:
@@ -77,6 +78,13 @@ def layers(rows: Sequence[Layer]) -> str:
     """Return the model table as Markdown, a row per layer."""
     body = [(row.name, row.kind, str(row.shape), f"{row.num_parameters:,}") for row in rows]
     return _table(("layer", "kind", "output", "parameters"), body)
+
+
+def results(rows: Sequence[tuple[str, Mapping[str, float]]]) -> str:
+    """Return the results table as Markdown, a column per metric."""
+    names = [*dict.fromkeys(name for _, values in rows for name in values)]
+    body = [[title, *(number(values[name]) if name in values else "" for name in names)] for title, values in rows]
+    return _table(["", *names], body)
 
 
 def environment(found: Mapping[str, Any]) -> str:

@@ -61,9 +61,10 @@ class Basic(Board):
         """Flush everything to disk."""
         self.writer.flush()
 
-    def end(self, step: int, results: Mapping[str, float]) -> None:
-        """Write the final results for the hyperparameters, and flush."""
+    def end(self, step: int, results: Mapping[str, float], rows: Sequence[tuple[str, Mapping[str, float]]]) -> None:
+        """Write the final results for the hyperparameters and as a table, and flush."""
         self.scalars(step, results)
+        self.writer.add_text("results", summaries.results(rows), step)
         self._add(step, summaries.session_end(STATUS_SUCCESS))
         self.flush()
 
@@ -124,4 +125,4 @@ def _spared(page: str, say: Callable[[str], None]) -> Iterator[None]:
         raise
     except Exception as error:
         log.exception("TensorBoard's page %s", page)
-        say(f"warning: TensorBoard's page {page} is not complete: {type(error).__name__}: {error}")
+        say(f"warning: TensorBoard's page {page} is incomplete: {type(error).__name__}: {error}")

@@ -12,14 +12,15 @@ from trainer.view.outcome import Outcome, evenly_spaced, probabilities
 
 MATRIX_CLASSES = 20  # beyond which a matrix is unreadable
 BAR_CLASSES = 25
+BINS = 15  # of probabilities
 MOST, LEAST = 100_000, 5_000  # examples times classes to sort for ROC at most, but at least so many examples
 
 
 def confusion_counts(outcome: Outcome) -> Tensor:
     """Count the examples of each true class (rows) by predicted class (columns): `(K, K)` int64."""
-    predicted, true = probabilities(outcome.outputs), outcome.true_classes
-    number = predicted.shape[1]
-    return torch.bincount(true * number + predicted.argmax(1), minlength=number**2).view(number, number)
+    chances, true = probabilities(outcome.outputs), outcome.true_classes
+    number = chances.shape[1]
+    return torch.bincount(true * number + outcome.spec.chosen(chances), minlength=number**2).view(number, number)
 
 
 def confusion(outcome: Outcome) -> style.Figure | None:
@@ -168,4 +169,33 @@ def roc_pr(outcome: Outcome) -> style.Figure | None:
         panel.set(xlabel=across, ylabel=up, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
         panel.set_title(name, loc="left")
         panel.legend(title=f"{listed}: area")
+    return picture
+
+
+def reliability(outcome: Outcome) -> style.Figure | None:
+    """Draw how often a prediction of each confidence is right, beside how often it should be.
+
+    Bins are those of the expected calibration error (Guo et al. 2017, On Calibration of Modern Neural Networks).
+    """
+    if not outcome.has_classes:
+        return None
+    chances, true = probabilities(outcome.outputs).double(), outcome.true_classes
+    is_binary = chances.shape[1] == 2
+    confidence = chances[:, 1] if is_binary else chances.max(1).values
+    happens = (true if is_binary else chances.argmax(1) == true).double()
+    places = (confidence * BINS).long().clamp(0, BINS - 1)
+    count = torch.bincount(places, minlength=BINS)
+    said, seen = (torch.bincount(places, each, BINS) / count for each in (confidence, happens))
+    full = count > 0
+    gap = float((count * (said - seen).abs())[full].sum() / count.sum())
+    head = outcome.title(f"mean gap of probability and frequency {gap:.4f}, {len(true):,} test examples")
+    picture, panels = style.figure(head, 2, width=3.6, height=3.2)
+    middles = (torch.arange(BINS) + 0.5) / BINS
+    panels[0].plot([0, 1], [0, 1], color=style.GREY, linestyle="--", linewidth=1, label="as they should be")
+    panels[0].plot(said[full], seen[full], "o-", color=style.BLUE, markersize=4, label="on the test split")
+    who = f"of being {style.short(outcome.class_names[1])}" if is_binary else "of the predicted class"
+    panels[0].set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=f"probability {who}", ylabel="how often it is so")
+    panels[0].legend(loc="upper left")
+    panels[1].bar(middles, count, 0.9 / BINS, color=style.BLUE)
+    panels[1].set(xlim=(-0.02, 1.02), xlabel=f"probability {who}", ylabel="test examples")
     return picture

@@ -9,17 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from trainer.engine.lr_range import Curve
+from trainer.metrics.names import HIGHER
 from trainer.view import style
 from trainer.view.outcome import Outcome
 
 FEW = 20  # epochs that get a marker each, and updates that are not smoothed
 SUGGESTED = ((style.VERMILION, "o"), (style.GREEN, "s"))  # colours and markers
-TOGETHER = (
-    ("accuracy", "f1", "f1_macro", "top5", "auc"),
-    ("rmse", "mae"),
-    ("mse",),
-    ("r2",),
-)  # metrics that share an axis
+IN_UNITS = ("rmse", "mae", "median_ae")  # of the target
+OF_CHANCES = ("log_loss", "brier", "ece")
+TOGETHER = (tuple(name for name in HIGHER if name != "r2"), IN_UNITS, OF_CHANCES)  # metrics that share an axis
+COLOURS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE)
 
 
 def smoothed(values: Sequence[float], span: float) -> np.ndarray:
@@ -34,24 +33,29 @@ def curves(outcome: Outcome) -> style.Figure | None:
     if not outcome.history:
         return None
     measured = [name.removeprefix("val/") for name in outcome.history[0] if name.startswith("val/")]
-    groups = [[name for name in group if name in measured] for group in TOGETHER]
-    if groups[1]:
-        groups[2] = []  # rmse shows the same, in the units of the target
-    groups = [group for group in groups if group]
+    groups = _groups([name for name in measured if name != "loss" and not (name == "mse" and "rmse" in measured)])
     first = measured[min(1, len(measured) - 1)]
     head = f"validation {first} {_best(outcome)[f'val/{first}']:.4g} in epoch {outcome.best_epoch}"
     width = 4.4 if len(groups) < 2 else 3.4
     picture, panels = style.figure(outcome.title(head), 1 + len(groups), width=width, left=0.8)
     _updates(panels[0], outcome)
     for panel, group in zip(panels, [["loss"], *groups], strict=True):
-        for name, colour in zip(group, (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE), strict=False):
+        for name, colour in zip(group, COLOURS, strict=False):
             _splits(panel, outcome, name, colour)
         panel.axvline(outcome.best_epoch, color=style.GREEN, linestyle=":", linewidth=1.2, zorder=1, label="best epoch")
-        unit = f" ({outcome.spec.target_name})" if group[0] in ("rmse", "mae") else ""
+        unit = f" ({outcome.spec.target_name})" if group[0] in IN_UNITS else ""
         panel.set(xlabel="epoch", xlim=(0, outcome.history[-1]["epoch"] * 1.03))
-        panel.set_ylabel("score" if len(group) > 2 else " and ".join(group) + unit)
+        panel.set_ylabel("score" if len(group) > 2 and not unit else " and ".join(group) + unit)
         panel.legend()
     return picture
+
+
+def _groups(names: Sequence[str]) -> list[list[str]]:
+    """Divide metrics into those of each panel: with the same axis, and no more than there are colours."""
+    most = len(COLOURS)
+    alone = [(name,) for name in names if not any(name in group for group in TOGETHER)]
+    found = [[name for name in names if name in group] for group in (*TOGETHER, *alone)]
+    return [part for group in found for first in range(0, len(group), most) if (part := group[first : first + most])]
 
 
 def _best(outcome: Outcome) -> Mapping[str, float]:

@@ -9,9 +9,11 @@ from typing import Any
 from trainer.errors import naming, printable
 from trainer.files import replacing, write_text
 from trainer.runs.leaderboard import Leaderboard, Row
-from trainer.view.sweep.text import by_metric, cells, keys_of, lead, one_line, progress, reading, titles
+from trainer.runs.paired import difference, interval
+from trainer.view.sweep.text import by_metric, cells, keys_of, lead, on_test, one_line, progress, reading, titles
 
 CSV = "leaderboard.csv"
+UNKNOWN = (math.nan, math.nan)
 
 
 def save(board: Leaderboard, place: Path) -> None:
@@ -30,21 +32,24 @@ def save(board: Leaderboard, place: Path) -> None:
 def _table(board: Leaderboard) -> list[list[object]]:
     """Return all rows and columns with all digits, titles first."""
     keys = keys_of(board, board.groups)
-    numbers = [
+    named = [
         board.replicates.split()[-1],
         "val_mean",
         "val_std",
         "test_mean",
         "test_std",
+        *("test_low", "test_high", "difference_low", "difference_high"),
         "pruned_after",
         "seconds",
         "jobs",
     ]
-    table: list[list[object]] = [["rank", "metric", *keys, *numbers]]
+    table: list[list[object]] = [["rank", "metric", *keys, *named]]
     for group in board.groups:
         for rank, row in enumerate(group.rows, 1):
             values = {"data": group.data, **row.values}
-            found = ["" if math.isnan(value) else value for value in (*row.objective, *row.test)]
+            around = interval(row) or UNKNOWN, (rank > 1 and difference(row, group.rows[0])) or UNKNOWN
+            numbers = (*row.objective, *row.test, *around[0], *around[1])
+            found = ["" if math.isnan(value) else value for value in numbers]
             pruned_after = "" if row.pruned_after is None else row.pruned_after
             jobs = " ".join(str(job.number) for job in row.jobs)
             chosen = [values[key] for key in keys]
@@ -65,6 +70,7 @@ def _markdown(board: Leaderboard) -> str:
         lines += [
             "",
             *(f"{line}." for line in [reading(board, groups), *(lead(board, group) for group in groups)] if line),
+            *(f"{line}." for line in (on_test(group, len(group.rows)) for group in groups) if line),
             "",
         ]
     lines += [f"{progress(board)}.", ""]
@@ -97,7 +103,7 @@ def record(board: Leaderboard) -> dict[str, Any]:
                 "data": group.data,
                 "baseline": group.baseline._asdict() if group.baseline else None,
                 "best": str(group.best.folder) if group.best else None,
-                "rows": [_row(row) for row in group.rows],
+                "rows": [_row(row, group.rows[0]) for row in group.rows],
             }
             for group in board.groups
         ],
@@ -109,11 +115,13 @@ def record(board: Leaderboard) -> dict[str, Any]:
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Row, best: Row) -> dict[str, Any]:
     return {
         "values": row.values,
         "validation": row.objective._asdict(),
         "test": row.test._asdict(),
+        "test_interval": interval(row),
+        "difference_to_best": None if row is best else difference(row, best),
         "pruned_after": row.pruned_after,
         "seconds": row.seconds,
         "jobs": [job.number for job in row.jobs],

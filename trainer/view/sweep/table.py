@@ -61,6 +61,7 @@ def tables(board: Leaderboard, width: int, colour: bool, most: int = MOST_ROWS) 
             f"and {hidden} more" if hidden else "",
             sayable(text.reading(board, groups)),
             *(text.lead(board, group) for group in groups),
+            *(text.on_test(group, most) for group in groups),
             f"no room for {', '.join(narrow)}" if narrow else "",
         ]
         found += ["", *_lines(columns, rows, colour), *_wrapped(notes, width)]

@@ -6,7 +6,8 @@ from itertools import groupby
 
 from trainer.config.keys import REPLICATES, bare, key_of
 from trainer.runs.leaderboard import Group, Leaderboard, Row, Spread
-from trainer.view.words import cut, duration, number
+from trainer.runs.paired import compared
+from trainer.view.words import bounds, cut, duration, number
 
 WIDEST = 24  # characters of a value
 
@@ -55,12 +56,18 @@ def _results(metric: str, row: Row, replicates: str) -> Cells:
     count = f"{num_jobs} of {num_jobs + row.missing}" if row.missing else str(num_jobs)
     return {
         f"val/{metric}": around(row.objective),
-        f"test/{metric}": "" if is_pruned else around(row.test),
+        f"test/{metric}": "" if is_pruned else _tested(row),
         replicates: count if replicates else "",
         "pruned after": f"epoch {row.pruned_after}" if is_pruned else "",
         "time": "" if math.isnan(row.seconds) else duration(row.seconds),
         "jobs": ranges(job.number for job in row.jobs),
     }
+
+
+def _tested(row: Row) -> str:
+    """Format the test metric with its standard deviation or, for a single job, its 95 % interval."""
+    interval = row.jobs[0].interval if len(row.jobs) == 1 else None
+    return around(row.test) + (f" {bounds(*interval)}" if interval else "")
 
 
 def around(found: Spread) -> str:
@@ -108,6 +115,18 @@ def lead(board: Leaderboard, group: Group) -> str:
         return ""
     by = f"{gap:.3g}, less than the standard deviation over {board.replicates} ({std:.3g})"
     return f"the means of ranks 1 and 2 differ by {by}; this may be chance"
+
+
+def on_test(group: Group, most: int) -> str:
+    """Return a line on the ranks that are as good as rank 1 on the test split, or better; empty if there are none."""
+    alike, better = compared(group, most)
+    found = [f"{_ranks(alike)} not distinguishable from rank 1"] if alike else []
+    found += [f"{_ranks(better)} better than rank 1"] if better else []
+    return f"on the test split, {' and '.join(found)} (95 % interval of the paired difference)" if found else ""
+
+
+def _ranks(found: Sequence[int]) -> str:
+    return f"ranks {ranges(found)} are" if len(found) > 1 else f"rank {found[0]} is"
 
 
 def differing(overrides: Sequence[str], board: Leaderboard) -> list[str]:
