@@ -793,7 +793,7 @@ def test_a_dead_worker_ends_the_run_with_advice(tmp_path):
 def test_a_folder_of_images_trains_from_the_command_line(dltrain, tmp_path):
     path = draw(tmp_path / "images", count=20)
     command = ["data=image_folder", f"data.path={path}", "model=mlp", "epochs=2", "data.batch_size=16", "device=cpu"]
-    ways = [dltrain(*command, f"data.workers={workers}") for workers in (0, 2)]
+    ways = [dltrain(*command, f"data.workers={workers}", "baselines=auto") for workers in (0, 2)]
     assert [way.code for way in ways] == [0, 0]
     assert ways[0].summary["test"] == ways[1].summary["test"]
     assert list(ways[0].summary["baselines"]) == ["majority class"]
