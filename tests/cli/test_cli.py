@@ -55,7 +55,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("seed=-1", 2, "at least 0 and at most 2147483647"),
         ("optim.lr=inf", 2, "optim.lr must be a finite number"),
         pytest.param(f"optim.lr=1{'0' * 400}", 2, "optim.lr must be a finite number", id="a number of 400 digits"),
-        pytest.param(f"max_steps=1{'0' * 400}", 2, "expected at most 2147483647", id="as many steps"),
+        pytest.param(f"max_steps=1{'0' * 400}", 2, "max_steps must be a whole number", id="as many steps"),
         ("max_steps=1.5", 2, "a whole number of at least 1"),
         ("clip=0", 2, "a number above 0"),
         ("metrics=null", 2, "choose from accuracy, auc"),

@@ -82,7 +82,7 @@ ANSWERED = {  # typed -> exit code, part of the answer, a command that works
     "augment.flip=50": (2, "expected a number of at least 0 and at most 1", "augment.flip=0.5"),
     "model=mlp model.hidden=64": (2, "model.hidden must be a list [...], got 64", "model=mlp model.hidden=[64]"),
     "plots=[foo]": (2, "no such picture", "plots=[curves]"),
-    "metrics=[foo]": (2, "choose from accuracy, f1_macro", "metrics=[accuracy]"),
+    "metrics=[foo]": (2, "choose from accuracy, auc", "metrics=[accuracy]"),
     "model=mlp,foo -m": (2, "no such model", None),
     "-m seed=1 2 3": (2, "'2': expected key=value", None),
     "-m seed=1-3": (2, "seed must be a whole number", None),
