@@ -4,7 +4,7 @@
     python benchmarks/coverage.py 200        # fewer
 
 The true value is that of two million examples. The errors of `heavy tails` follow Student's t with 5 degrees of
-freedom, and those of `groups` are half the group's, of 5 examples each. Prints a table for docs/guide/metrics.md.
+freedom, and those of `groups` are half the group's, of 5 examples each. Prints a table for docs/guide/numbers.md.
 """
 
 from __future__ import annotations

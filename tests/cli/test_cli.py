@@ -58,8 +58,8 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         pytest.param(f"max_steps=1{'0' * 400}", 2, "expected at most 2147483647", id="as many steps"),
         ("max_steps=1.5", 2, "a whole number of at least 1"),
         ("clip=0", 2, "a number above 0"),
-        ("metrics=null", 2, "choose from accuracy, f1_macro"),
-        ("metrics=3", 2, "choose from accuracy, f1_macro"),
+        ("metrics=null", 2, "choose from accuracy, auc"),
+        ("metrics=3", 2, "choose from accuracy, auc"),
         ("model=mlp model.hidden=[-3]", 2, "model: MLP: "),
         ("model=resnet model.widths=[]", 2, "model: ResNet: "),
         ("model=resnet data.batch_size=1", 2, "more than 1 value per channel"),
@@ -88,7 +88,7 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("data=diabetes model=mlp loss=cross_entropy", 2, "use loss=auto"),
         ("data=diabetes model=mlp loss=bce", 2, "it is for binary"),
         ("monitor=acc", 2, "not measured; did you mean accuracy?"),
-        ("metrics=[auc]", 2, "choose from accuracy, f1_macro"),
+        ("metrics=[f1]", 2, "'f1' is not available for multiclass; did you mean f1_macro?"),
         ("data=csv", 2, "data.path is required"),
         ("data=csv data.path=nowhere.csv data.target=y", 3, "nowhere.csv: no such file"),
         ("scheduler.warmup=-1", 2, "warmup=-1"),
@@ -130,7 +130,7 @@ def test_an_argument_missing_from_the_yaml_needs_no_plus(dltrain):
 
 
 def test_a_run_records_everything_in_its_folder(dltrain):
-    outcome = dltrain(*FAST, "seed=3")
+    outcome = dltrain(*FAST, "seed=3", "baselines=auto")
     assert outcome.code == 0, outcome.err
     found = {str(p.relative_to(outcome.folder)) for p in outcome.folder.rglob("*") if p.is_file()}
     assert {
@@ -152,7 +152,7 @@ def test_a_run_records_everything_in_its_folder(dltrain):
     assert OmegaConf.load(outcome.folder / "config.yaml").seed == 3
     environment = json.loads((outcome.folder / "environment.json").read_text())
     assert environment["packages"]["torch"] == version("torch")
-    assert environment["command"] == ["dltrain", *FAST, "seed=3", "plots=off", "tensorboard=basic"]
+    assert environment["command"] == ["dltrain", *FAST, "seed=3", "baselines=auto", "plots=off", "tensorboard=basic"]
     rows = read_rows(outcome)
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "80"), ("2", "160")]
     summary = outcome.summary
@@ -171,7 +171,7 @@ def test_a_run_records_everything_in_its_folder(dltrain):
 
 
 def test_the_terminal_shows_data_model_folder_and_results(dltrain):
-    out = dltrain("epochs=1", "limit_batches=3").out
+    out = dltrain("epochs=1", "limit_batches=3", "baselines=auto").out
     for expected in (
         "1,258 train, 180 validation, 359 test",
         "multiclass, 10 classes",
@@ -297,7 +297,7 @@ def test_a_run_stops_when_it_should(dltrain, arguments, steps, epochs):
     ],
 )
 def test_knobs_work_together(dltrain, arguments):
-    outcome = dltrain("epochs=4", *arguments)
+    outcome = dltrain("epochs=4", *arguments, "baselines=auto")
     assert outcome.code == 0, outcome.err
     assert outcome.summary["test"]["loss"] < 1.5 < outcome.summary["baselines"]["majority class"]["loss"]
 
@@ -321,7 +321,7 @@ def test_a_short_run_that_diverges_fails_or_reports_a_huge_loss(dltrain, argumen
 
 
 def test_classes_that_are_missing_from_training_do_not_break_the_baseline(dltrain):
-    outcome = dltrain("data.batch_size=4", "overfit_batches=1", "epochs=1")
+    outcome = dltrain("data.batch_size=4", "overfit_batches=1", "epochs=1", "baselines=auto")
     assert outcome.code == 0, outcome.err
     assert "logistic regression" in outcome.summary["baselines"]
 

@@ -33,6 +33,7 @@ FREE = {  # keys that may change on resume: how long a run trains and what it re
     "checkpoint.min_seconds",
     "checkpoint.keep",
     "plots",
+    "baselines",
     "tensorboard",
     "sweep.fail_fast",
     "sweep.jobs",
