@@ -33,9 +33,9 @@ PAGE = harness.Page(
     "CROSS_VALIDATION",
     "Cross-validation",
     """
-    Written by `python benchmarks/folds.py` (see its docstring) from `docs/cross_validation.json`. Five folds; mean ±
-    standard deviation over the folds. A network has its defaults except where its command line below says otherwise, and
-    a tenth of the rows outside a fold picks its best epoch; scikit-learn's models are fitted to all of them.
+    Written by `python benchmarks/folds.py` (see its docstring) from `docs/cross_validation.json`. Five folds; mean and
+    standard deviation over the folds. A network has its defaults except where its command line below says otherwise,
+    and a tenth of the rows outside a fold picks its best epoch; scikit-learn's models are fitted to all of them.
     """,
     "folds.py",
 )
