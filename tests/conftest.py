@@ -23,7 +23,7 @@ import torch
 from trainer import cli
 from trainer.cli.commands import COMMANDS
 
-UNLESS_ASKED = ("plots=off", "tensorboard=basic")  # drawing takes longer than a tiny run
+UNLESS_ASKED = ("plots=off", "tensorboard=basic", "baselines=off")  # they take longer than a tiny run
 
 
 class Outcome(NamedTuple):

@@ -174,6 +174,57 @@ def test_arrays_are_the_columns_of_training(here, tmp_path, monkeypatch):
         model.predict(rows[:, :2])
 
 
+def test_a_single_column_is_a_series_a_list_or_an_array(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = pd.DataFrame({"x": np.linspace(-1, 1, 40).round(3), "word": ["a", "b", "c", "d"] * 10})
+    settings = ["plots=off", "tensorboard=off", "epochs=2", "optim.lr=0.1"]
+    for column, header in (("x", True), ("word", True), ("x", False)):
+        frame = table[[column]].assign(y=3 * table["x"] + 1)
+        frame.to_csv("one.csv", index=False, header=header)
+        words = ["one.csv", "target=y"] if header else ["one.csv", "data.header=false", "target=2"]
+        model = trainer.load(trainer.train("model=linear", *words, *settings))
+        expected = model.predict(frame[[column]])
+        assert expected["prediction"].nunique() > 2
+        if header:
+            pd.testing.assert_frame_equal(model.predict(frame[column]), expected)
+            pd.testing.assert_frame_equal(model.predict(frame), expected)
+            pd.testing.assert_frame_equal(model.predict(frame.loc[7]), expected.loc[[7]])
+            with pytest.raises(DataError, match=f"no column '{column}'; columns: other"):
+                model.predict(frame[column].rename("other"))
+        later = frame[column].set_axis(range(5, 45)).rename(None)
+        pd.testing.assert_frame_equal(model.predict(later), expected.set_axis(later.index))
+        for cells in (frame[column].to_list(), frame[column].to_numpy(), frame[[column]].to_numpy()):
+            pd.testing.assert_frame_equal(model.predict(cells), expected)
+
+
+def test_a_dry_run_returns_nothing_and_leaves_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    table = pd.DataFrame({"x": np.arange(40) % 7, "y": np.arange(40) % 2})
+    settings = {"data": table, "target": "y", "model": "linear", "dry_run": True}
+    assert trainer.train(**settings) is None
+    assert "dry run: one batch went through everything" in capsys.readouterr().out
+    assert not list(tmp_path.iterdir())
+    trainer.train(**settings | {"dry_run": False, "epochs": 1, "plots": "off", "tensorboard": "off"})
+    assert trainer.train(**settings) is None
+    assert len(list(tmp_path.glob("outputs/frames/*.csv"))) == 1  # that of the run
+    monkeypatch.setattr("trainer.sweeps.sweep.sweep", lambda *_: None)  # as that of a sweep does
+    assert trainer.sweep(**settings | {"seed": "1,2"}) is None
+
+
+def test_words_with_decimal_commas_stand_beside_the_numbers_of_a_frame(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = pd.DataFrame({"x": np.arange(40) * 1.125, "y": np.arange(40) % 2})
+    words = table.assign(z=(table["x"] / 9).map("{:.3f}".format).str.replace(".", ","))
+    with pytest.raises(DataError, match=r"data.decimal=comma$"):
+        trainer.train(data=words, target="y", dry_run=True)
+    settings = {"epochs": 1, "plots": "off", "tensorboard": "off", "data.decimal": "comma"}
+    run = trainer.train("model=linear", data=words, target="y", **settings)
+    (saved,) = (tmp_path / "outputs" / "frames").glob("*.csv")
+    read = pd.read_csv(saved, decimal=",")
+    assert read["z"].tolist() == pytest.approx((read["x"] / 9).tolist())
+    assert len(trainer.load(run).predict(words)) == 40
+
+
 def test_images_are_arrays_or_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 120, size=(24, 8, 8, 3), dtype=np.uint8)
@@ -216,7 +267,12 @@ def test_texts_are_texts_even_if_they_name_a_file(tmp_path, monkeypatch):
     ("words", "settings", "kind", "message"),
     [
         (["epoch=3"], {}, ConfigError, "unknown key epoch; did you mean epochs"),
-        (["data=iris"], {"data": pd.DataFrame({"u": [1]}), "target": "u"}, ConfigError, "data=iris: the DataFrame in"),
+        (
+            ["data=iris"],
+            {"data": pd.DataFrame({"u": [1], "v": [1]}), "target": "u"},
+            ConfigError,
+            "data=iris: the DataFrame in",
+        ),
         (["table.csv"], {"data": pd.DataFrame({"u": [1]}), "target": "u"}, ConfigError, "leave one of the two out"),
         ([], {"epochs": 1.5}, ConfigError, "epochs must be a whole number"),
         (["--help"], {}, ConfigError, "only --config-dir"),
@@ -228,6 +284,10 @@ def test_texts_are_texts_even_if_they_name_a_file(tmp_path, monkeypatch):
         ([pd.DataFrame()], {}, ConfigError, "is passed as data="),
         ([], {"resume": "nowhere"}, CheckpointError, "there is no run at"),
         ([], {"data": pd.DataFrame([[1, 2]], columns=[["a", "a"], ["b", "c"]])}, ConfigError, "several levels"),
+        ([], {"data": pd.DataFrame([[1, 2]], columns=["a", "a"])}, ConfigError, r"frame.loc\[:, ~frame.columns.dup"),
+        ([], {"data": pd.DataFrame({"u": [1]}), "target": "u"}, ConfigError, "a target and at least one feature"),
+        ([], {"data": pd.Series([1])}, ConfigError, "a DataFrame with the column to predict, got Series"),
+        (["data.header=false"], {"data": pd.DataFrame({"u": [1], "v": [2]})}, ConfigError, "data.header: says how"),
     ],
 )
 def test_an_error_is_one_of_errors_py_and_the_process_is_as_it_was(words, settings, kind, message, here):

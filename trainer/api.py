@@ -10,13 +10,14 @@ import hashlib
 import re
 import shlex
 from argparse import Namespace
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from trainer import errors
-from trainer.config.keys import flat, key_of, key_values, quoted
+from trainer.config.keys import flat, key_values, quoted, unquoted
 from trainer.errors import ConfigError, naming
 from trainer.files import write_text
 from trainer.runs import index
@@ -99,8 +100,12 @@ class Model:
             return predict(self.trained, inputs)
 
 
-def train(*words: str, **settings: Any) -> Run:
-    """Train as `dltrain WORDS` does, or resume, and return the run.
+@overload
+def train(*words: str, dry_run: Literal[True], **settings: Any) -> None: ...
+@overload
+def train(*words: str, **settings: Any) -> Run: ...
+def train(*words: str, **settings: Any) -> Run | None:
+    """Train as `dltrain WORDS` does, or resume, and return the run; a dry run leaves none, and returns None.
 
     A keyword is a setting: `epochs=5`, `optim={"lr": 0.1}`, `target="Survived"`; `data` may be a DataFrame, which is
     saved as a CSV file below `outputs/`. What a run prints goes to standard output.
@@ -112,17 +117,20 @@ def train(*words: str, **settings: Any) -> Run:
     from trainer.cli.start import start
     from trainer.engine.undisturbed import undisturbed
 
-    with undisturbed():
-        flags, command = _understood(words, settings)
+    with undisturbed(), _in_a_file(words, settings) as given:
+        flags, command = _understood(words, given)
         if {"folds", "fold"} & {*(given := key_values(flags.overrides))} == {"folds"} and given["folds"] != "1":
             raise ConfigError("folds= makes several runs; trainer.sweep trains them and returns their table")
-        if not (folder := start(flags, command)):
-            raise ConfigError("dry_run: one batch went through everything, and there is no run to return")
-        return Run(folder.absolute())
+        folder = start(flags, command)
+        return Run(folder.absolute()) if folder else None
 
 
-def sweep(*words: str, **settings: Any) -> pd.DataFrame:
-    """Run a sweep as `dltrain -m WORDS` does, or resume one, and return its leaderboard, best first.
+@overload
+def sweep(*words: str, dry_run: Literal[True], **settings: Any) -> None: ...
+@overload
+def sweep(*words: str, **settings: Any) -> pd.DataFrame: ...
+def sweep(*words: str, **settings: Any) -> pd.DataFrame | None:
+    """Run a sweep as `dltrain -m WORDS` does, or resume one, and return its leaderboard, best first; None if dry.
 
     In text, a comma separates the values to try: `seed="1,2,3"`. Otherwise like `train`.
 
@@ -136,11 +144,10 @@ def sweep(*words: str, **settings: Any) -> pd.DataFrame:
     from trainer.sweeps.sweep import sweep
     from trainer.view.sweep import files
 
-    with undisturbed():
-        flags, command = _understood(words, settings, "-m")
-        if not (folder := sweep(flags, command)):
-            raise ConfigError("dry_run: a few batches went through every model, and there is no leaderboard to return")
-        return pd.read_csv(folder / files.CSV, keep_default_na=False, na_values=[""])
+    with undisturbed(), _in_a_file(words, settings) as given:
+        flags, command = _understood(words, given, "-m")
+        folder = sweep(flags, command)
+        return folder and pd.read_csv(folder / files.CSV, keep_default_na=False, na_values=[""])
 
 
 def load(run: Run | str | Path = "last", *, device: str = "", trust: bool = False) -> Model:
@@ -161,8 +168,48 @@ def load(run: Run | str | Path = "last", *, device: str = "", trust: bool = Fals
     return Model(model)
 
 
+@contextmanager
+def _in_a_file(words: Sequence[str], settings: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the settings, with a file in place of a DataFrame; a dry run leaves no new one.
+
+    Raises:
+        ConfigError: data that is no DataFrame, or settings that do not fit to one.
+    """
+    data = settings.get("data")
+    if data is None or isinstance(data, (str, Path, Mapping)):
+        yield {**settings}
+        return
+    if not hasattr(data, "columns"):
+        what = f"expected a name, a path or a DataFrame with the column to predict, got {type(data).__name__}"
+        raise ConfigError(f"data: {what}")
+    flags, *_ = _meant(words, {key: value for key, value in settings.items() if key != "data"})
+    given = key_values(flags.overrides)
+    if named := [key for key in ("data", "data.path") if key in given]:
+        what = "the DataFrame in data= is already the run's data; leave one of the two out"
+        raise ConfigError(f"{named[0]}={given[named[0]]}: {what}")
+    if written := [key for key in ("data.separator", "data.encoding", "data.header") if key in given]:
+        raise ConfigError(f"{written[0]}: says how a file is written, and data= is a DataFrame; leave it out")
+    path, is_new = _saved(data, "," if unquoted(given.get("data.decimal", ".")) in (",", "comma") else ".")
+    try:
+        yield {**settings, "data": str(path)}
+    finally:
+        if is_new and given.get("dry_run", "").lower() == "true":
+            path.unlink()
+            with suppress(OSError):  # there are others
+                path.parent.rmdir()
+                path.parent.parent.rmdir()
+
+
 def _understood(words: Sequence[str], settings: Mapping[str, Any], *first: str) -> tuple[Namespace, list[str]]:
     """Return the flags of the command line that is meant, and what to record of it."""
+    flags, command, is_shorthand = _meant(words, settings, *first)
+    if is_shorthand:
+        print(f"means  dltrain {shlex.join(command)}")
+    return flags, command
+
+
+def _meant(words: Sequence[str], settings: Mapping[str, Any], *first: str) -> tuple[Namespace, list[str], bool]:
+    """Return the flags of the command line that is meant, that line, and whether it is another than what was given."""
     from trainer.cli.start import understood
 
     for word in words:
@@ -170,19 +217,12 @@ def _understood(words: Sequence[str], settings: Mapping[str, Any], *first: str) 
             raise ConfigError(f"{word!r:.80}: expected text such as 'model=mlp'; a DataFrame is passed as data=")
         if re.match(r"-\w|--", word) and not re.match(FLAGS, word):
             raise ConfigError(f"{word}: only --config-dir and --config-name are supported here")
-    flags, command, is_shorthand = understood([*first, *words, *_lines(settings, has_choices=bool(first))])
-    named = [line for line in flags.overrides if key_of(line) in ("data", "data.path")]
-    if hasattr(settings.get("data"), "columns") and len(named) > 2:
-        raise ConfigError(f"{named[0]}: the DataFrame in data= is already the run's data; leave one of the two out")
-    if is_shorthand:
-        print(f"means  dltrain {shlex.join(command)}")
-    return flags, command
+    return understood([*first, *words, *_lines(settings, has_choices=bool(first))])
 
 
 def _lines(settings: Mapping[str, Any], has_choices: bool) -> list[str]:
     """Return settings as overrides; with choices, the commas of a text separate them."""
-    given = {key: _saved(value) if hasattr(value, "columns") else value for key, value in settings.items()}
-    return [f"{key}={_text(key, value, has_choices)}" for key, value in flat(given).items()]
+    return [f"{key}={_text(key, value, has_choices)}" for key, value in flat({**settings}).items()]
 
 
 def _text(key: str, value: Any, has_choices: bool) -> str:
@@ -203,19 +243,28 @@ def _text(key: str, value: Any, has_choices: bool) -> str:
     )
 
 
-def _saved(frame: pd.DataFrame) -> str:
-    """Write a frame where resuming, evaluating and other processes find it, named by its content; return the path.
+def _saved(frame: pd.DataFrame, decimal: str) -> tuple[Path, bool]:
+    """Write a frame where resuming, evaluating and other processes find it; return the path, and whether it is new.
+
+    The file is named by its content; numbers are written with the decimal sign that its words have.
 
     Raises:
-        ConfigError: its columns have several levels of names.
+        ConfigError: a column has no name of its own, or there is only one.
     """
     if frame.columns.nlevels > 1:
         raise ConfigError("data: a DataFrame whose columns have several levels of names; give each column one name")
-    rows = frame.convert_dtypes().to_csv(index=False)  # whole numbers beside missing ones stay whole
+    if len(frame.columns) < 2:
+        raise ConfigError(f"data: a DataFrame with the columns {[*frame]}; expected a target and at least one feature")
+    if not frame.columns.is_unique:
+        twice = frame.columns[frame.columns.duplicated()][0]
+        cure = "frame.loc[:, ~frame.columns.duplicated()] keeps the first of each name"
+        raise ConfigError(f"data: a DataFrame with {[*frame].count(twice)} columns called {twice!r}; {cure}")
+    rows = frame.convert_dtypes().to_csv(index=False, decimal=decimal)  # whole numbers beside missing ones stay whole
     path = index.ROOT / "frames" / f"{hashlib.sha256(rows.encode()).hexdigest()[:12]}.csv"
-    if not path.exists():
+    is_new = not path.exists()
+    if is_new:
         with naming(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_text(path, rows)
     print(f"frame  {len(frame):,} rows, without their index, are in {path}")
-    return str(path)
+    return path, is_new

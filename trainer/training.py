@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,9 +12,10 @@ from torch import nn
 
 from trainer.build import training
 from trainer.build.training import TrainingParts
+from trainer.config.targets import LOADER_KEYS
 from trainer.config.user_modules import names_user_module
 from trainer.data import description
-from trainer.engine.baselines import baselines
+from trainer.engine.baselines import baselines, best_of
 from trainer.engine.calibration import Calibrated, decision
 from trainer.engine.intervals import of_test
 from trainer.engine.loop import evaluate, fit
@@ -28,12 +30,15 @@ from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
 from trainer.runs.index import is_sweep
 from trainer.runs.ledger import meaning_of
-from trainer.runs.resume import about_f1, check_data
+from trainer.runs.resume import about_f1, check_data, values_of
 from trainer.runs.saver import Saver
+from trainer.runs.shared import Measured, shared
 from trainer.runs.trust import signature
 from trainer.view import pictures
-from trainer.view.advice import advice
+from trainer.view.advice import advice, beaten
 from trainer.view.log import RunLog
+
+DECIDE_BASELINES = ("data.", "loss.", "metrics", "threshold")  # how settings start that make a difference to them
 
 
 def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
@@ -121,16 +126,19 @@ def conclude(
     """Test the weights that validation chose, the first use of the test split; write the summary, then draw."""
     train_s, best, update = saver.trained_s, parts.best, parts.update
     model = saver.load_best()
+    floor, notes = floor_of(cfg, run, parts)  # before the model's temperature and threshold are chosen
     parts, tested_model = _decided(cfg, parts, model, log, saver.store)
+    log.parts = parts
     meter = KeepingMeter(parts.meter)
     test = evaluate(tested_model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
     around = of_test(meter, parts.data.test, parts.loss)
     if meter.is_whole:
         tested.write(run.tested, tested.seen(meter, parts.data.test))
-    floor = baselines(parts.data.train, parts.data.test, parts.spec, parts.loss, parts.meter)
     explain = getattr(model, "learned", None)
     learned = explain(parts.spec) if explain else {}
     log.results(test, around, floor, learned)
+    notes += beaten(cfg, run.names, parts.spec.kind, best, test, around.intervals, floor, saver.position.epoch - 1)
+    log.say(*(f"baselines     {note}" for note in notes))
     summary = {
         "status": "finished",
         "names": dict(run.names),
@@ -138,7 +146,7 @@ def conclude(
         "test": test,
         "test_interval": around.intervals,
         **({"threshold": parts.spec.threshold} if parts.spec.task == "binary" else {}),
-        "baseline": floor[list(floor)[-1]],
+        "baseline": floor.get(best_of(floor, best), {}),
         "baselines": floor,
         "epochs": saver.position.epoch - 1,
         "steps": update.num_steps,
@@ -172,6 +180,22 @@ def _decided(
     log.say(*chosen.notes)
     spec = replace(parts.spec, threshold=chosen.threshold)
     store.describe_best(description.dumps(spec, parts.data.train.targets, chosen.temperature))
-    measured = copy.deepcopy(parts.meter)  # baselines keep theirs
+    measured = copy.deepcopy(parts.meter)
     cut_at(measured.metrics.values(), chosen.threshold)
     return replace(parts, spec=spec, meter=measured), Calibrated(model, chosen.temperature).eval()
+
+
+def floor_of(cfg: DictConfig, run: RunFolder, parts: TrainingParts) -> Measured:
+    """Return the test metrics of the baselines and notes on them; jobs of a sweep with the same data share them."""
+    if cfg.baselines in ("off", False):
+        return {}, []
+    train, _, test = parts.data
+    settings = {key: value for key, value in values_of(cfg).items() if key.startswith(DECIDE_BASELINES)}
+    key = {
+        "data": description.fingerprints(parts.data),
+        "settings": {name: value for name, value in settings.items() if name.removeprefix("data.") not in LOADER_KEYS},
+        "metrics": parts.meter.names,
+        "seed": cfg.seed,
+        "examples": test.num_examples,
+    }
+    return shared(run.path, key, partial(baselines, train, test, parts.spec, parts.loss, parts.meter, cfg.seed))

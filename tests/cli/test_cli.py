@@ -54,6 +54,8 @@ FAST = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=2")
         ("device=gpu", 2, "expected auto, cpu, cuda, cuda:1 or mps"),
         ("seed=-1", 2, "at least 0 and at most 2147483647"),
         ("optim.lr=inf", 2, "optim.lr must be a finite number"),
+        pytest.param(f"optim.lr=1{'0' * 400}", 2, "optim.lr must be a finite number", id="a number of 400 digits"),
+        pytest.param(f"max_steps=1{'0' * 400}", 2, "expected at most 2147483647", id="as many steps"),
         ("max_steps=1.5", 2, "a whole number of at least 1"),
         ("clip=0", 2, "a number above 0"),
         ("metrics=null", 2, "choose from accuracy, auc"),
@@ -128,7 +130,7 @@ def test_an_argument_missing_from_the_yaml_needs_no_plus(dltrain):
 
 
 def test_a_run_records_everything_in_its_folder(dltrain):
-    outcome = dltrain(*FAST, "seed=3")
+    outcome = dltrain(*FAST, "seed=3", "baselines=auto")
     assert outcome.code == 0, outcome.err
     found = {str(p.relative_to(outcome.folder)) for p in outcome.folder.rglob("*") if p.is_file()}
     assert {
@@ -150,7 +152,7 @@ def test_a_run_records_everything_in_its_folder(dltrain):
     assert OmegaConf.load(outcome.folder / "config.yaml").seed == 3
     environment = json.loads((outcome.folder / "environment.json").read_text())
     assert environment["packages"]["torch"] == version("torch")
-    assert environment["command"] == ["dltrain", *FAST, "seed=3", "plots=off", "tensorboard=basic"]
+    assert environment["command"] == ["dltrain", *FAST, "seed=3", "baselines=auto", "plots=off", "tensorboard=basic"]
     rows = read_rows(outcome)
     assert [(row["epoch"], row["step"]) for row in rows] == [("1", "80"), ("2", "160")]
     summary = outcome.summary
@@ -169,7 +171,7 @@ def test_a_run_records_everything_in_its_folder(dltrain):
 
 
 def test_the_terminal_shows_data_model_folder_and_results(dltrain):
-    out = dltrain("epochs=1", "limit_batches=3").out
+    out = dltrain("epochs=1", "limit_batches=3", "baselines=auto").out
     for expected in (
         "1,258 train, 180 validation, 359 test",
         "multiclass, 10 classes",
@@ -295,7 +297,7 @@ def test_a_run_stops_when_it_should(dltrain, arguments, steps, epochs):
     ],
 )
 def test_knobs_work_together(dltrain, arguments):
-    outcome = dltrain("epochs=4", *arguments)
+    outcome = dltrain("epochs=4", *arguments, "baselines=auto")
     assert outcome.code == 0, outcome.err
     assert outcome.summary["test"]["loss"] < 1.5 < outcome.summary["baselines"]["majority class"]["loss"]
 
@@ -319,7 +321,7 @@ def test_a_short_run_that_diverges_fails_or_reports_a_huge_loss(dltrain, argumen
 
 
 def test_classes_that_are_missing_from_training_do_not_break_the_baseline(dltrain):
-    outcome = dltrain("data.batch_size=4", "overfit_batches=1", "epochs=1")
+    outcome = dltrain("data.batch_size=4", "overfit_batches=1", "epochs=1", "baselines=auto")
     assert outcome.code == 0, outcome.err
     assert "logistic regression" in outcome.summary["baselines"]
 

@@ -62,7 +62,7 @@ def test_differing_packages_and_data_are_listed_unless_the_config_explains_them(
 
 
 def test_a_sweep_is_drawn_at_its_end_and_compared_by_its_folder(dltrain, tmp_path):
-    outcome = dltrain("-m", "model=linear,mlp", "optim.lr=0.001,0.01,0.1", "epochs=1", "plots=auto")
+    outcome = dltrain("-m", "model=linear,mlp", "optim.lr=0.001,0.01,0.1", "epochs=1", "plots=auto", "baselines=auto")
     (folder,) = {file.parent for file in tmp_path.glob("outputs/sweeps/*/*/sweep.jsonl")}
     for name in ("leaderboard.png", "compare.png"):
         assert (folder / name).is_file()
@@ -78,7 +78,7 @@ def test_a_sweep_is_drawn_at_its_end_and_compared_by_its_folder(dltrain, tmp_pat
     assert dltrain("eval", "run=best").code == 0
     assert find("best").resolve() == Path(found["groups"][0]["best"]).resolve()
     # Next to another run, its jobs are compared like any runs.
-    dltrain("model=linear", "epochs=1")
+    dltrain("model=linear", "epochs=1", "baselines=auto")
     rows = dltrain("compare", str(folder), "last", "output=x.png").out.splitlines()
     assert rows[0].split()[:2] == ["model", "optim.lr"]  # model.hidden differs only with the model
     assert [row.split()[:3] for row in rows[1:4]] == [

@@ -126,7 +126,7 @@ def test_the_command_prints_a_line_to_train_with_and_writes_picture_and_numbers(
         rows = list(csv.DictReader(file))
     assert f"{len(rows)} updates" in outcome.out
     assert float(rows[0]["lr"]) == pytest.approx(1e-7)
-    trained = dltrain(*command[1:], "epochs=5")
+    trained = dltrain(*command[1:], "epochs=5", "baselines=auto")
     assert trained.summary["test"]["rmse"] < trained.summary["baselines"]["mean"]["rmse"]
 
 

@@ -18,7 +18,15 @@ from trainer.errors import ConfigError
 from trainer.runs import hydra_files
 from trainer.runs.folder import RunFolder
 
-TINY = ("data=synthetic_linear", "model=linear", "optim=sgd", "epochs=1", "plots=off", "tensorboard=off")
+TINY = (
+    "data=synthetic_linear",
+    "model=linear",
+    "optim=sgd",
+    "epochs=1",
+    "plots=off",
+    "tensorboard=off",
+    "baselines=off",
+)
 MINE = """# @package _global_
 defaults:
   - override /model: linear
@@ -77,7 +85,7 @@ def test_sys_argv_is_left_alone(dltrain, monkeypatch):
     "arguments",
     [
         [*TINY, "+seed=3", "data.noise=0.5"],
-        ["--config-dir=conf", "experiment=mine", "augment={flip: 0.5}", "optim.amsgrad=true", *TINY[-2:]],
+        ["--config-dir=conf", "experiment=mine", "augment={flip: 0.5}", "optim.amsgrad=true", *TINY[-3:]],
     ],
 )
 def test_a_run_gets_the_same_config_and_files_as_from_hydra(dltrain, tmp_path, monkeypatch, conf, arguments):

@@ -1,8 +1,15 @@
 """Tables as people have them: the right value of each kind of trouble, and what is said about it."""
 
+import gzip
+import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -66,6 +73,17 @@ def said(made, words):
         (["\N{MINUS SIGN}5", "5"], Style(), [-5, 5]),
         (["True", "FALSE", "NA"], Style(), [1, 0, np.nan]),
         (["5", "?", "-", "None", "n/a", "NULL", "#NV"], Style(), [5, *[np.nan] * 6]),
+        (["4,297", "1,23,456", "12,34,567.50", "100"], Style(), [4297, 123456, 1234567.5, 100]),  # as in India
+        (["₹ 1,23,456", "-₹ 4,297"], Style(), [123456, -4297]),
+        (["1,234-", "12", "1,234.50-"], Style(), [-1234, 12, -1234.5]),  # as SAP exports
+        (["1.234,50- EUR", "0,5 EUR"], Style(decimal=","), [-1234.5, 0.5]),
+        (["12 -", "3"], Style(), [-12, 3]),
+        (["(1,234)", "56", "(7)"], Style(), [-1234, 56, -7]),  # as accountants write
+        (["0,25", "0.75", "12"], Style(), [0.25, 0.75, 12]),  # both decimal signs
+        (["0,25", "0.75"], Style(decimal=","), [0.25, 0.75]),
+        (["1.234,5", "1,234.5", "-0,5"], Style(), [1234.5, 1234.5, -0.5]),
+        (["1,142", "0.5", "1.066"], Style(thousands=""), [1.142, 0.5, 1.066]),
+        (["1,142", "0,5", "0.5"], Style(thousands=","), [1142, 0.5, 0.5]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(words, style, values):
@@ -81,7 +99,12 @@ def test_numbers_are_read_as_people_write_them(words, style, values):
         (["5 kg", "6 kg", "500 g"], [False, False, True]),
         (["$5", "$6", "€7"], [False, False, True]),
         (["1,500", "2,500", "3,50"], [False, False, True]),
-        (["4,297", "1,23,456"], [False, True]),
+        (["234,297", "1,23,456"], [False, True]),
+        (["1,234,297", "1,23,456"], [False, True]),
+        (["-5", "12-"], [False, True]),
+        (["12", "7-", "8+"], [False, True, True]),
+        (["3", "2-", "1-"], [False, True, True]),  # grades
+        (["12", "5-HT", "3-4", "-5-"], [False, True, True, True]),
         (["0,297", "1"], [True, False]),
         (["12:30", "2026-01-01", "A5", "1.2.3"], [True] * 4),
     ],
@@ -251,7 +274,17 @@ def test_a_first_line_of_data_is_no_header(table):
     assert sum(len(part.targets) for part in (splits.train, splits.val, splits.test)) == N + 1
 
 
-KEYS = ["id", "PassengerId", "index", "Unnamed: 0", "row_number", "CustomerNumber", "Kundennummer"]
+KEYS = [
+    "id",
+    "PassengerId",
+    "index",
+    "Unnamed: 0",
+    "row_number",
+    "CustomerNumber",
+    "Kundennummer",
+    "patient",
+    "zip code",
+]
 
 
 @pytest.mark.parametrize("name", KEYS)
@@ -262,6 +295,55 @@ def test_keys_are_left_out_unless_kept(table, name):
     assert said(made, f"left out: {name} (unique key; data.keep=[")
     assert table(content, keep=[name])[1].feature_names == (name, "a")
     assert table(content, features=[name])[1].feature_names == (name,)
+
+
+def test_whole_numbers_that_all_differ_may_be_a_key_and_are_said(table):
+    values = [1000 + n * 37 % N * 11 for n in range(N)]  # with gaps, in no order
+    for name in ("sample", "price"):  # no name tells a key from a measurement
+        made = table(lines(f"{name},a,y", [f"{value},{n % 7},{n % 2}" for n, value in enumerate(values)]))
+        assert made[1].feature_names == (name, "a")
+        assert said(made, f"maybe a key, as whole numbers that all differ: {name}; data.drop=[{name}] leaves it out")
+    made = table(lines("sample,a,y", [f"{value},{n % 7},{n % 2}" for n, value in enumerate(values)]), drop=["sample"])
+    assert made[1].feature_names == ("a",)
+    for odd in ([1000, *values[1:]], [value / 2 for value in values]):  # a number twice; fractions
+        odd[1] = odd[0]
+        assert not said(table(lines("sample,a,y", [f"{v},{n % 7},{n % 2}" for n, v in enumerate(odd)])), "maybe a key")
+    assert not said(table(lines("sample,y", [f"{value},{n % 2}" for n, value in enumerate(values)])), "maybe a key")
+
+
+DAYS = np.datetime64("2019-12-30T01:02:03") + np.arange(N) * np.timedelta64(185 * 3600, "s")
+
+
+@pytest.mark.parametrize(
+    ("layout", "write"),
+    [
+        ("yyyymmdd", lambda day: f"{day:%Y%m%d}"),
+        ("ddmmyyyy", lambda day: f"{day:%d%m%Y}"),
+        ("mmddyyyy", lambda day: f"{day:%m%d%Y}".lstrip("0")),
+        ("yyyymm", lambda day: f"{day:%Y%m}"),
+        ("yymmdd", lambda day: f"{day:%y%m%d}"),
+        ("yyyymmddHHMMSS", lambda day: f"{day:%Y%m%d%H%M%S}"),
+        ("Unix seconds", lambda day: f"{day.timestamp():.2f}"),
+        ("Unix milliseconds", lambda day: f"{1000 * day.timestamp():.0f}"),
+    ],
+)
+def test_times_that_are_read_as_one_number_are_said(table, layout, write):
+    words = [write(day) for day in DAYS.astype(object)]
+    made = table(lines("t,a,y", [f"{word},{n % 7},{n % 2}" for n, word in enumerate(words)]))
+    assert made[1].feature_names == ("t", "a")
+    assert said(made, f"times read as one number: t ({float(words[0]):.15g}, {layout}); data.drop=[t] leaves it out")
+    assert not said(made, "maybe a key")
+    words[7] = str(int(float(words[7])) * 3)  # one that is no time
+    assert not said(table(lines("t,a,y", [f"{w},{n % 7},{n % 2}" for n, w in enumerate(words)])), "times")
+
+
+def test_a_column_that_is_left_out_shows_what_looks_like_a_number(table):
+    made = table(lines("t,a,y", [f"{n % 24}:{n % 60:02},{n % 7},{n % 2}" for n in range(N)]))
+    assert said(made, "left out: t (not read as numbers, such as ")
+    made = table(lines("r,a,y", [f"{n % 3}-{n % 3 + 5},{n % 7},{n % 2}" for n in range(N)]))
+    assert said(made, "read as text: r (not read as numbers, such as ")
+    with pytest.raises(DataError, match=r"left out: t \(not read as numbers, such as .*; data.keep=\[t\] uses it$"):
+        table(lines("t,y", [f"{n % 24}:{n % 60:02},{n % 2}" for n in range(N)]))
 
 
 def test_a_number_that_counts_the_rows_is_said(table):
@@ -306,10 +388,40 @@ def test_a_word_for_many_labels_is_a_class(table):
 
 def test_one_point_among_decimal_commas_does_not_make_text(table):
     content = lines("a;y", [f"{n / 4:.2f};{n % 2}".replace(".", "," if n != 7 else ".") for n in range(N)])
-    with pytest.raises(DataError, match=r"line 2, column 'a': '0,00' is not a number; data.decimal=comma"):
-        table(content)
-    with pytest.raises(DataError, match=r"line 9, column 'a': '1.75' is not a number"):
-        table(content, decimal="comma")
+    for made in (table(content), table(content, decimal="comma")):
+        assert {round(value, 2) for value in column(made, "a")} <= {n / 4 for n in range(N)}
+        assert made[1].feature_names == ("a",)
+    assert said(table(content), "read as numbers: a (0,00 is 0)")
+
+
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_both_decimal_signs_in_a_column_are_read_where_each_cell_has_one_reading(table, separator):
+    values = [round(0.126 + n * 37 % 101 / 7, 3) for n in range(N)]
+
+    def content(*places):
+        words = [f"{value:.{places[n % len(places)]}f}" for n, value in enumerate(values)]
+        words = [word.replace(".", ",") if n % 2 else word for n, word in enumerate(words)]
+        return lines(separator.join("ay"), [f'"{word}"{separator}{n % 5}' for n, word in enumerate(words)])
+
+    made = table(content(2), task="regression")
+    assert {round(value, 2) for value in column(made, "a")} <= {round(value, 2) for value in values}
+    assert said(made, "read as numbers: a (")
+    with pytest.raises(DataError) as refusal:  # 1,142 is 1142 to some, and so is 1.142 to others
+        table(content(3), task="regression")
+    (cure,) = re.findall(r"(data.thousands=none)$", str(refusal.value))
+    assert re.search(
+        r"'\d+[.,]\d{3}' is \d{4,} with .*data.thousands=(comma|point), \d+\.\d+ with ", str(refusal.value)
+    )
+    made = table(content(3), task="regression", thousands=cure.split("=")[1])
+    assert {round(value, 3) for value in column(made, "a")} <= {*values}
+
+
+def test_a_column_of_which_no_cell_tells_thousands_from_fractions_is_not_guessed(table):
+    rows = [f'"{1 + n * 7 % 9}{",."[n % 2]}{100 + n * 37 % 899}",{n % 2}' for n in range(N)]
+    with pytest.raises(DataError, match=r"'1,100' is 1100 with data.thousands=comma, 1.1 with data.thousands=none$"):
+        table(lines("a,y", rows))
+    assert max(column(table(lines("a,y", rows), thousands="none"), "a")) < 10
+    assert max(column(table(lines("a,y", rows), thousands="comma"), "a")) > 1000
 
 
 def test_labels_that_differ_in_case_are_said(table):
@@ -361,6 +473,145 @@ def test_a_line_of_units_is_left_out(table):
     made = table(lines("a,y", ["[m],[-]", *rows]))
     assert torch.equal(made[0].train.inputs, table(lines("a,y", rows))[0].train.inputs)
     assert said(made, "units below it")
+
+
+ROWS = [f"{n + 0.5},{n % 7},{n % 2}" for n in range(N)]
+
+
+@pytest.mark.parametrize(
+    "above",
+    [
+        "Sales report 2026",
+        "Sales report 2026\n\nmade by me",
+        "Sales report 2026,,",
+        "Report,,\n,,\nof May,2026",
+        '"Sales\nof May"',
+        "# a\nSales",
+    ],
+)
+def test_a_title_above_the_header_is_left_out(table, above):
+    expected = table(lines("a,b,y", ROWS))
+    made = table(f"{above}\n{lines('a,b,y', ROWS)}")
+    assert torch.equal(made[0].train.inputs, expected[0].train.inputs)
+    assert said(made, f"lines left out: {above.count(chr(10)) + 1} above the header")
+    with pytest.raises(DataError, match=rf"line {N + 3 + above.count(chr(10))}, column 'a': 'high'"):
+        table(f"{above}\n{lines('a,b,y', [*ROWS, 'high,1,1'])}")
+
+
+def test_years_may_be_names_below_a_title(table):
+    rows = [f"c{n},X{n % 5},{n % 7}.5,{n % 5}.25,{n % 2},{n % 3}," for n in range(N)]
+    content = lines('Data Source,World\n\nLast Updated,2026-01-28\n\nCountry,Code,2001,2002,2003,"2004",', rows)
+    made = table(content, "2003", drop=["Country"])
+    assert made[1].feature_names[-3:] == ("2001", "2002", "2004")
+    assert said(made, "lines left out: 4 above the header")
+
+
+@pytest.mark.parametrize(
+    ("first", "rows", "message"),
+    [
+        ("a,y", [f"r{row}" for row in ROWS], "line 2 has 3 fields|no column"),  # as R writes row names
+        ("a", ["x,y", *(f"u{n % 5},{['no', 'yes'][n % 2]}" for n in range(N))], "line 1 has one column, 'a'"),
+        ("a,,", ["u,v,w", *(f"u{n % 5},v,{['no', 'yes'][n % 2]}" for n in range(N))], "no column 'y'"),
+    ],
+)
+def test_a_first_line_that_may_be_the_header_is_not_left_out(table, first, rows, message):
+    with pytest.raises(DataError, match=message):
+        table(lines(first, rows))
+
+
+def run(command, folder):
+    """Run the command that an error advises, in a folder."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(command, shell=True, check=True, cwd=folder, env={**os.environ, "PATH": path})
+
+
+def test_a_header_further_below_is_named_with_a_command_that_works(table, tmp_path):
+    rows = [f"u{n % 5},v{n % 3},{['no', 'yes'][n % 2]}" for n in range(N)]
+    with pytest.raises(DataError, match=r"no column 'y' in the first line, but in line 2; tail") as refusal:
+        table(lines("of May,by me,", ["a,b,y", *rows]))
+    run(str(refusal.value).partition("; ")[2].removesuffix(" makes that the first line"), tmp_path)
+    made = tabular.csv(path=str(tmp_path / "table-from-line-2.csv"), target="y")
+    assert torch.equal(made[0].train.inputs, table(lines("a,b,y", rows))[0].train.inputs)
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_columns_of_one_name_are_refused_with_a_command_that_numbers_them(table, tmp_path, separator):
+    content = lines("a, a,b c,y", [f"00{n % 5},{n % 7},NA,{n % 2}" for n in range(N)]).replace(",", separator)
+    with pytest.raises(DataError, match="line 1: 2 columns are called 'a', columns 1 and 2; python") as refusal:
+        table(content)
+    run(str(refusal.value).partition("; ")[2].partition(" numbers them")[0], tmp_path)
+    path = str(tmp_path / "table-renamed.csv")
+    made = tabular.csv(path=path, target="y", text=["a"], drop=["b c"])
+    assert made[1].feature_names == (*(f"a=00{n}" for n in range(5)), "a.1")
+
+
+@pytest.mark.parametrize("header", ["'a','b c','y'", "a,b c,y"])
+def test_cells_in_single_quotes_are_read(table, header):
+    made = table(lines(header, [f"'{n % 7 + 0.5}','{['its,', 'no'][n % 2]}',{n % 2}" for n in range(N)]))
+    assert made[1].feature_names == ("a", "b c=its,", "b c=no")
+    assert said(made, "cells are in single quotes")
+    words = [f"{n},'tis {n % 3},{n % 2}" for n in range(N)]
+    assert table(lines("a,b,y", words))[1].feature_names == ("a", *(f"b='tis {n}" for n in range(3)))
+
+
+ROWS_OF_JSON = [
+    {"a": n + 0.5, "b": {"c": "xyz"[n % 3], "d": n % 2 == 0}, "e": None if n % 9 else 3, "y": n % 2} for n in range(N)
+]
+PLAIN = [{"a": n + 0.5, "c": "xyz"[n % 3], "y": n % 2} for n in range(N)]
+
+
+@pytest.mark.parametrize(
+    "name", ["table.jsonl", "table.json", "wrapped.json", "deep.json", "pretty.json", "unnamed", "table.json.gz"]
+)
+def test_a_table_of_json_is_that_of_csv(table, tmp_path, name):
+    value = {
+        "wrapped.json": {"n": N, "data": ROWS_OF_JSON},
+        "deep.json": {"result": {"fields": [{"id": "a"}], "rows": ROWS_OF_JSON}},
+    }
+    value = value.get(name, ROWS_OF_JSON)
+    text = json.dumps(value, indent=1 if name == "pretty.json" else None)
+    if name == "table.jsonl":
+        text = "".join(f"{json.dumps(row)}\n" for row in ROWS_OF_JSON)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(text.encode()) if name.endswith(".gz") else text.encode())
+    made = tabular.csv(path=str(path), target="y", test_path=str(path))
+    rows = [f"{n + 0.5},{'xyz'[n % 3]},{str(n % 2 == 0).lower()},{'' if n % 9 else 3},{n % 2}" for n in range(N)]
+    (tmp_path / "test.csv").write_text(lines("a,b.c,b.d,e,y", rows))
+    expected = table(lines("a,b.c,b.d,e,y", rows), test_path=str(tmp_path / "test.csv"))
+    assert (
+        made[1].feature_names
+        == expected[1].feature_names
+        == ("a", "b.c=x", "b.c=y", "b.c=z", "b.d", "e", "e=(missing)")
+    )
+    for part in ("train", "val", "test"):
+        assert torch.equal(getattr(made[0], part).inputs, getattr(expected[0], part).inputs)
+
+
+@pytest.mark.parametrize("orient", ["records", "split", "columns", "index", "table", "list"])
+def test_what_pandas_writes_as_json_is_read(table, tmp_path, orient):
+    frame, path = pd.DataFrame(PLAIN), tmp_path / "table.json"
+    path.write_text(json.dumps(frame.to_dict("list")) if orient == "list" else frame.to_json(orient=orient))
+    made = tabular.csv(path=str(path), target="y", drop=["index"] if orient == "table" else [])
+    expected = table(frame.to_csv(index=False))
+    assert made[1].feature_names == ("a", "c=x", "c=y", "c=z")
+    assert torch.equal(made[0].train.inputs, expected[0].train.inputs)
+
+
+def test_a_table_of_json_is_refused_with_its_object_or_its_lists(tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text(json.dumps([*PLAIN, {"a": "high", "c": "x", "y": 1}]))
+    with pytest.raises(DataError, match=f"table.json: object {N + 1}, column 'a': 'high' is not a number"):
+        tabular.csv(path=str(path), target="y")
+    path.write_text(json.dumps({"splits": {"train": PLAIN, "test": PLAIN[:5]}}))
+    with pytest.raises(
+        DataError, match=r"which list holds the rows\? splits.train \(60\), splits.test \(5\); py"
+    ) as refusal:
+        tabular.csv(path=str(path), target="y")
+    run(str(refusal.value).partition("; ")[2].partition(" makes table-rows.json")[0], tmp_path)
+    assert json.loads((tmp_path / "table-rows.json").read_text()) == PLAIN
+    path.write_text('[{"a": 1},\n{"a": }]')
+    with pytest.raises(DataError, match="line 2: not JSON"):
+        tabular.csv(path=str(path), target="y")
 
 
 # Splits.

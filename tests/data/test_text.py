@@ -1,5 +1,7 @@
 import gzip
+import json
 import re
+import subprocess
 import time
 import unicodedata
 
@@ -320,3 +322,55 @@ def test_tokens_that_training_does_not_know_are_counted_or_refused(tmp_path):
     assert "more.csv: 1 of 5 characters are unknown in training: 'z'" in spec.notes
     with pytest.raises(DataError, match="1 of 5 characters are unknown in training: 'z'; unknown=note"):
         text.text(path=path, test_path=test_path, unknown="error")
+
+
+FORMS = {  # name of a file -> its content, of texts and labels
+    "plain.txt": lambda rows: "".join(f"__label__{label} {text}\n" for text, label in rows),
+    "tab.txt": lambda rows: "".join(f"__label__{label}\t{text}\n\n" for text, label in rows),
+    "comma.txt": lambda rows: "".join(f"__label__{label} , {text}\n" for text, label in rows),
+    "behind.train": lambda rows: "".join(f"{text} __label__{label}\n" for text, label in rows),
+    "data.json": lambda rows: json.dumps({"data": [{"text": text, "label": label} for text, label in rows]}),
+    "rows.json": lambda rows: json.dumps(
+        {"rows": [{"row_idx": 0, "row": {"text": text, "label": label}} for text, label in rows], "n": 3}, indent=2
+    ),
+    "columns.json": lambda rows: json.dumps({"text": [row[0] for row in rows], "label": [row[1] for row in rows]}),
+    "single.csv": lambda rows: "'text','label'\n" + "".join(f"'{text}','{label}'\n" for text, label in rows),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_texts_are_the_same_in_every_form(tmp_path, name):
+    rows = [(f"{'good, great' if i % 2 else 'bad; sad'} film {i % 7}", "pos" if i % 2 else "neg") for i in range(40)]
+    (tmp_path / name).write_text(FORMS[name](rows))
+    (tmp_path / "texts.csv").write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows))
+    splits, spec = text.text(path=str(tmp_path / name), test_path=str(tmp_path / name))
+    expected, its_spec = text.text(path=str(tmp_path / "texts.csv"), test_path=str(tmp_path / "texts.csv"))
+    assert spec.class_names == its_spec.class_names == ("neg", "pos")
+    for part in ("train", "test"):
+        assert torch.equal(getattr(splits, part).inputs, getattr(expected, part).inputs)
+        assert torch.equal(getattr(splits, part).targets, getattr(expected, part).targets)
+    assert any("labels follow __label__" in note for note in spec.notes) == (
+        "." in name and name[-3:] in ("txt", "ain")
+    )
+
+
+def test_lines_with_other_than_one_label_are_refused_with_a_command_that_works(tmp_path):
+    path = tmp_path / "my texts.txt"
+    path.write_text("__label__a __label__b first one\n__label__c second one\n" * 10)
+    with pytest.raises(DataError, match="line 1: another label, 'b'; expected one per text; sed -E") as refusal:
+        text.text(path=str(path))
+    command = str(refusal.value).rpartition("per text; ")[2].removesuffix(" keeps the first of each line")
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    _, spec = text.text(path=str(tmp_path / "my texts-one-label.txt"))
+    assert spec.class_names == ("a", "c")
+    path.write_text("__label__a one\n" * 60 + "no label\n")
+    with pytest.raises(DataError, match="line 61: no __label__ in 'no label'"):
+        text.text(path=str(path))
+
+
+def test_a_file_of_labelled_lines_is_predicted_for_without_its_labels(dltrain, tmp_path):
+    (tmp_path / "reviews.train").write_text(FORMS["plain.txt"]([(f"text {i % 5}", "ab"[i % 2]) for i in range(40)]))
+    assert dltrain("reviews.train", "model=gru", "epochs=1", "hydra.run.dir=run").code == 0
+    (tmp_path / "new.txt").write_text("__label__a text 1\n__label__b text 2\n")
+    out = dltrain("predict", "run=run", "input=new.txt").out
+    assert [line.split("  ")[0] for line in out.splitlines()] == ["text 1", "text 2"]

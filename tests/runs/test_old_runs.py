@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from resuming import different, end_of
 from safetensors.torch import load_file
 
@@ -208,3 +209,44 @@ def test_an_old_run_of_a_regression_goes_on_by_mse_and_so_does_a_new_job_of_an_o
         Ledger(tmp_path / folder).append("sweep", command=[], samples={}, jobs=1, **recorded)
     assert meaning_of(tmp_path / "new sweep" / "0") == Meaning()
     assert meaning_of(tmp_path / "old sweep" / "0") == Run(Path("old")).meaning == ("f1", OLDER, False)
+
+
+SETTINGS = {  # how an older version's settings of data=csv differ from today's, and whether that is said
+    "other settings": ({"missing": None, "header": None, "keep": []}, False),
+    "another default": ({"missing": "error"}, True),
+}
+
+
+@pytest.mark.parametrize("case", SETTINGS)
+def test_a_sweep_resumes_where_settings_came_went_or_changed_their_default_since(dltrain, case):
+    differ, is_said = SETTINGS[case]
+    Path("t.csv").write_text("x,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
+    command = ["data=csv", "data.path=t.csv", "data.target=y", "model=linear,mlp", "epochs=1", "tensorboard=off"]
+    assert dltrain("-m", *command, "hydra.sweep.dir=sweep").code == 0
+    before = [row | {"seconds": ""} for row in rows_of("sweep/leaderboard.csv")]
+    config, ledger = OmegaConf.load("sweep/0/config.yaml"), Path("sweep/sweep.jsonl")
+    config.data = {**config.data, **differ}
+    for name in [name for name, value in differ.items() if value is None]:
+        del config.data[name]
+    OmegaConf.save(config, "sweep/0/config.yaml")
+    events = [json.loads(line) for line in ledger.read_text().splitlines()]
+    for line in events[0]["samples"]:
+        cfg, _ = checked(line.split())
+        cfg.data = config.data
+        events[0]["samples"][line] = config_hash(cfg)
+    ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events if event.get("job") != 1))
+    shutil.rmtree("sweep/1")
+    leaderboard._run.cache_clear()  # of this process, which has not written that
+
+    resumed = dltrain("-m", "resume=sweep")
+    assert resumed.code == 0, resumed.err
+    assert ('kept     data.missing="error", which the sweep has' in resumed.out) == is_said
+    assert OmegaConf.load("sweep/1/config.yaml").data.missing == ("error" if is_said else "auto")
+    assert [row | {"seconds": ""} for row in rows_of("sweep/leaderboard.csv")] == before
+    assert "all 2 jobs have ended" in dltrain("-m", "resume=sweep").out
+
+    OmegaConf.update(cfg, "data.missing", "drop", force_add=True)  # of one of the two jobs alone: no default
+    events[0]["samples"][line] = config_hash(cfg)
+    ledger.write_text("".join(f"{json.dumps(event)}\n" for event in events if event.get("job") != 1))
+    refused = dltrain("-m", "resume=sweep")
+    assert (refused.code, "means something else now" in refused.err) == (4, True)

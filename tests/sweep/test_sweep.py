@@ -175,7 +175,7 @@ def test_a_sweep_may_end_with_its_first_failure_and_go_on_behind_it(sweep):
 
 
 def test_seeds_are_one_row_with_mean_and_deviation(sweep):
-    assert sweep("model=logistic", "optim.lr=1e-9,0.1", "seed=1,2,3", *QUICK).code == 0
+    assert sweep("model=logistic", "optim.lr=1e-9,0.1", "seed=1,2,3", "baselines=auto", *QUICK).code == 0
     rows = table(sweep.folder())
     assert [float(row["optim.lr"]) for row in rows] == [0.1, 1e-9]
     assert [row["seeds"] for row in rows] == ["3", "3"]
@@ -185,6 +185,10 @@ def test_seeds_are_one_row_with_mean_and_deviation(sweep):
     assert float(rows[0]["val_mean"]) == pytest.approx(mean)
     assert float(rows[0]["val_std"]) == pytest.approx((sum((b - mean) ** 2 for b in best) / 2) ** 0.5)
     assert leaderboard(folder).keys == ["optim.lr"]
+    baselines = [json.loads((folder / str(job) / "summary.json").read_text())["baselines"] for job in range(6)]
+    assert baselines[:3] == baselines[3:]  # a learning rate makes no difference to them
+    assert len([*(folder / ".baselines").iterdir()]) == 3
+    assert [*baselines[0]] == ["majority class", "logistic regression", "gradient boosting"]
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,10 @@ from trainer.engine.trace import Trace
 from trainer.errors import ConfigError
 from trainer.models.linear import Linear
 from trainer.view import pictures, style
+from trainer.view.errors import worst
 from trainer.view.outcome import Outcome
 from trainer.view.plots import classification, curves, surface, weights
-from trainer.view.plots.images import first_filters, mosaic, worst
+from trainer.view.plots.images import first_filters, mosaic
 
 LOSSES = {
     "regression": F.mse_loss,

@@ -59,7 +59,7 @@ def start(flags: Namespace, command: list[str]) -> Path | None:
     if cfg.resume and (found := resume.unfinished(cfg) if cfg.resume == "auto" else cfg.resume):
         return _resume(str(found), flags, cfg.trust)
     if cfg.dry_run:
-        cfg.epochs = cfg.limit_batches = 1
+        cfg.epochs, cfg.limit_batches, cfg.baselines = 1, 1, "off"
         with TemporaryDirectory() as temporary:
             run_in(Path(temporary), cfg, command)
         print("dry run: one batch went through everything; no files left behind")

@@ -6,6 +6,7 @@ that its yaml does not mention.
 
 import copy
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -149,7 +150,7 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     elif isinstance(present, (int, float)) and key in KNOBS:
         fits, kind = is_number and isinstance(value, (int, type(present))), _kind(KNOBS[key])
     elif isinstance(present, (int, float)):
-        fits, kind = is_number and math.isfinite(value), "a finite number"
+        fits, kind = is_number and _is_finite(value), "a finite number"
     elif isinstance(present, ListConfig):
         fits, kind = isinstance(value, list), "a list [...]"
     else:
@@ -178,7 +179,7 @@ def _check_knobs(cfg: DictConfig) -> None:
         if not isinstance(value, (int, float)):
             continue
         in_range = rule["least"] <= value <= rule["most"] and value not in rule["never"]
-        if not in_range or (rule["whole"] and math.isfinite(value) and value != int(value)):
+        if not in_range or (rule["whole"] and _is_finite(value) and value != int(value)):
             raise ConfigError(f"{name}={value}: expected {_kind(knob)} ({rule['about']})")
         if (rule["whole"] or isinstance(value, int)) and LARGEST < value < math.inf:
             raise ConfigError(f"{name}={value}: expected at most {LARGEST} ({rule['about']})")
@@ -196,6 +197,11 @@ def _check_knobs(cfg: DictConfig) -> None:
     jobs = OmegaConf.select(cfg, "sweep.jobs", default=1)
     if jobs != "auto" and type(jobs) is not int:
         raise ConfigError(f"sweep.jobs={jobs}: expected a whole number of at least 1, or auto")
+
+
+def _is_finite(number: float) -> bool:
+    """Whether a number, perhaps a whole one of a thousand digits, is a finite one in floating point."""
+    return abs(number) <= sys.float_info.max
 
 
 def _kind(knob: Any) -> str:

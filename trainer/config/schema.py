@@ -119,6 +119,7 @@ class Config:
     fold: int = knob(0, "with folds: train only this one, from 1; 0: all, as a sweep", least=0)
     deterministic: bool = knob(False, "use bit-reproducible algorithms only; slower on CUDA")
     plots: Any = knob("auto", "pictures to draw at the end: all, off or a list; auto: all, but none in a sweep")
+    baselines: Any = knob("auto", "models fitted in seconds to compare with at the end", choices=("auto", "off"))
     tensorboard: Any = knob("full", "what to write for TensorBoard", choices=("full", "basic", "off"))
     log_every: int = knob(50, "updates per point in TensorBoard", least=1)
     limit_batches: float = knob(math.inf, "batches of each split to use per epoch", least=1, whole=True)

@@ -107,6 +107,13 @@ def parameters_of(slot: str, target: Any) -> list[str]:
     return [*names, *LOADER_KEYS] if slot == "data" else names
 
 
+def default_of(slot: str, target: Any, name: str) -> Any:
+    """Return the default of a component's argument, a tuple as a list; Parameter.empty if there is none."""
+    parameter = inspect.signature(locate(slot, target)).parameters.get(name)
+    default = parameter.default if parameter else inspect.Parameter.empty
+    return list(default) if isinstance(default, tuple) else default
+
+
 def arguments_of(cfg: DictConfig, slot: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the slot's target and its arguments from the config.
 

@@ -4,8 +4,10 @@ import re
 from contextlib import suppress
 from typing import Any
 
+from trainer.data._fasttext import TOLD
+from trainer.data._json import is_json
 from trainer.data._textfile import listed, shown
-from trainer.data._texts import HEAD, LABEL_NAMES, TEXT_NAMES, TextTable, is_json, open_texts
+from trainer.data._texts import HEAD, LABEL_NAMES, TEXT_NAMES, TextTable, open_texts
 from trainer.errors import DataError
 
 LEAST_TEXT = 15  # bytes of a text, on average; labels and categories are shorter
@@ -17,9 +19,11 @@ def text_and_label(table: TextTable, text: str | None, label: str | None) -> tup
     Raises:
         DataError: they are not clear.
     """
-    lower = [name.lower() for name in table.names]
+    whole = [name.lower() for name in table.names]
+    parts = [name.rpartition(".")[2] for name in whole]  # of objects in objects
     by_name = [
-        next((lower.index(name) for name in names if name in lower), None) for names in (TEXT_NAMES, LABEL_NAMES)
+        next((lower.index(name) for lower in (whole, parts) for name in names if name in lower), None)
+        for names in (TEXT_NAMES, LABEL_NAMES)
     ]
     at, of = (table.place(given) if given else found for given, found in zip((text, label), by_name, strict=True))
     if len(table.names) == 2 and at is None and of is None:
@@ -29,7 +33,7 @@ def text_and_label(table: TextTable, text: str | None, label: str | None) -> tup
         at = 1 - of if at is None and of is not None else at
         of = 1 - at if of is None and at is not None else of
     if len(table.names) < 2:
-        cure = "" if is_json(str(table.path)) else "; data.separator= sets what separates them"
+        cure = "" if is_json(table.path) else "; data.separator= sets what separates them"
         raise DataError(f"{table.path}: line 1 has 1 field, expected 2: text and label{cure}")
     if at is None or of is None or at == of:
         raise DataError(
@@ -38,9 +42,20 @@ def text_and_label(table: TextTable, text: str | None, label: str | None) -> tup
         )
     chosen = [f"{what} {shown(table.names[place])}" for what, place in (("text", at), ("label", of))]
     if table.header or (at, of) != (0, 1):
-        how = "line 1 names the columns" if table.header else "no header"
-        return at, of, [f"columns: {' and '.join(chosen)} of {len(table.names)}; {how}"]
+        return at, of, [f"columns: {' and '.join(chosen)} of {len(table.names)}{table.told}"]
     return at, of, []
+
+
+def are_clear(path: str) -> bool:
+    """Return whether it is clear which columns of a file are text and label, or why it cannot be read."""
+    try:
+        table = open_texts(path, most=HEAD)
+    except DataError:
+        return True
+    with suppress(DataError):
+        text_and_label(table, None, None)
+        return True
+    return False
 
 
 def likely_texts(path: str, **written: Any) -> tuple[bool, str]:
@@ -50,6 +65,8 @@ def likely_texts(path: str, **written: Any) -> tuple[bool, str]:
     """
     with suppress(DataError):
         table = open_texts(path, most=HEAD, **written)
+        if table.told == TOLD:
+            return True, ""
         sizes = [sum(len(cell.encode()) for cell in table.column(place)) for place in range(len(table.names))]
         at = sizes.index(max(sizes))
         is_prose = any(" " in cell.strip() or not cell.isascii() for cell in table.column(at))

@@ -4,6 +4,7 @@ import codecs
 import gzip
 import io
 import re
+import shlex
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,8 @@ from typing import Any
 
 from trainer.errors import DataError
 
-HEAD = 1 << 16  # bytes that are inspected first
+HEAD, LINES = 1 << 16, 50  # bytes, and lines, that are inspected first
+SINGLE = re.compile(r"(?:^|[,;\t|]) *'(?:[^']|'')*' *(?=[,;\t|]|$)")  # a cell in single quotes
 SPREADSHEETS = (".xlsx", ".xlsm", ".xls", ".ods")
 BINARY = {  # first bytes -> what such a file is, and how to get what it holds
     b"PK\x03\x04": "a zip archive; unpack it first: unzip {name}",
@@ -103,6 +105,13 @@ def read_lines(path: Path, encoding: str) -> list[str]:
     return lines if lines[-1] else lines[:-1]
 
 
+def quote_of(text: str) -> str:
+    """Return what quotes cells, given the beginning of a file: `'` if most lines have such cells, and none others."""
+    lines = [line for line in text.splitlines() if line.strip()][:LINES]
+    are_single = 2 * sum(bool(SINGLE.search(line)) for line in lines) > len(lines)
+    return "'" if are_single and '"' not in "".join(lines) else '"'
+
+
 @contextmanager
 def data_errors(path: Path, encoding: str) -> Iterator[None]:
     """Turn whatever goes wrong while reading a file into a DataError of one line."""
@@ -158,6 +167,18 @@ def bracketed(items: Sequence[Any]) -> str:
     """Write a list as the command line reads it, with quotes where they are needed."""
     plain = re.compile(r"[A-Za-z_][\w-]*")
     return f"[{','.join(item if plain.fullmatch(item) else repr(item) for item in map(str, items))}]"
+
+
+def stem(path: Path) -> str:
+    """Return the name of a file without its suffixes, for that of a file that a user makes of it."""
+    return re.sub(r"(\.\w{1,7})?(\.gz)?$", "", path.name)
+
+
+def python_line(code: str) -> str:
+    """Write a command line that runs Python code, whose strings are in single quotes."""
+    is_special = re.search(r'[$`!"]|\\\\', code)
+    quoted = shlex.quote(code) if is_special else '"' + code + '"'
+    return f"python -c {quoted}"
 
 
 def rare(counts: Mapping[str, int], examples: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -12,12 +11,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from trainer.data._textfile import cleaned, data_errors, head, listed, open_text, shown
+from trainer.data._fasttext import NAMES, TOLD, is_fasttext, read_fasttext
+from trainer.data._json import SUFFIXES, is_json, read_objects
+from trainer.data._textfile import cleaned, data_errors, head, listed, open_text, quote_of, shown
 from trainer.errors import DataError, nearest
 
 CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-JSON = (".jsonl", ".ndjson", ".json")
-TABLES = (".csv", ".tsv", ".tab", *JSON)  # and these with .gz; other files hold a text per line
+TABLES = (".csv", ".tsv", ".tab", *SUFFIXES)  # and these with .gz; other files hold a text per line
 TEXT_NAMES = ("text", "sentence", "review", "message", "content", "comment", "tweet", "body", "document", "v2", "name")
 LABEL_NAMES = (
     "label",
@@ -51,6 +51,7 @@ class TextTable:
     names: tuple[str, ...]
     rows: list[Record]
     header: bool
+    told: str  # what names its columns
 
     def place(self, column: str) -> int:
         """Return the place of a column, given its name or its number from 1, or from -1 at the end."""
@@ -92,11 +93,6 @@ def holds_table(path: str, text: str, label: str, **written: Any) -> bool:
     return False
 
 
-def is_json(path: str) -> bool:
-    """Return whether a file with this name holds objects."""
-    return path.lower().removesuffix(".gz").endswith(JSON)
-
-
 def open_texts(
     path: str,
     *,
@@ -119,18 +115,23 @@ def open_texts(
         raise ValueError(f"header={header}: expected auto, true or false")
     file = Path(path).expanduser()
     start, encoding = head(file, encoding)
-    if is_json(path) or (not is_table(path) and start.lstrip().startswith('{"')):
-        return _of_json(file, encoding)
-    separator = _separator(start, file) if separator == "auto" else separator
+    if is_json(path, "" if is_table(path) else start):
+        objects = read_objects(file, encoding)
+        return TextTable(file, objects.names, [Record(*row) for row in objects.rows], True, "")
+    if is_fasttext(start):
+        found = [Record(*row) for row in read_fasttext(file, encoding)]
+        return TextTable(file, NAMES, found, True, TOLD)
+    quote = quote_of(start)
+    separator = _separator(start, file, quote) if separator == "auto" else separator
     try:
-        rows = [*islice(_records(file, encoding, separator, csv.QUOTE_MINIMAL), most)]
+        rows = [*islice(_records(file, encoding, separator, quote, csv.QUOTE_MINIMAL), most)]
         is_torn = separator == "\t" and any("\n" in cell and "\t" in cell for row in rows for cell in row.cells)
     except DataError:
         if separator != "\t":
             raise
         is_torn = True
     if is_torn:  # in many files with tabs, a quote is just a character
-        rows = [*islice(_records(file, encoding, separator, csv.QUOTE_NONE), most)]
+        rows = [*islice(_records(file, encoding, separator, quote, csv.QUOTE_NONE), most)]
     if not rows:
         raise DataError(f"{file}: no lines with a text")
     names = [cleaned(cell) or f"column {n}" for n, cell in enumerate(rows[0].cells, 1)]
@@ -138,8 +139,8 @@ def open_texts(
     if header == "auto":
         header = len({*names}) == len(names) and bool(wanted & {*names} or _looks_like_names(rows))
     if header:
-        return TextTable(file, tuple(names), rows[1:], True)
-    return TextTable(file, tuple(str(n) for n in range(1, len(names) + 1)), rows, False)
+        return TextTable(file, tuple(names), rows[1:], True, "; line 1 names the columns")
+    return TextTable(file, tuple(str(n) for n in range(1, len(names) + 1)), rows, False, "; no header")
 
 
 def _looks_like_names(rows: Sequence[Record]) -> bool:
@@ -155,13 +156,14 @@ def _looks_like_names(rows: Sequence[Record]) -> bool:
     return len(first) > 1 and bool(labels) and all(0 < len(cell.split()) < 3 for cell in first)
 
 
-def _separator(start: str, file: Path) -> str:
+def _separator(start: str, file: Path, quote: str) -> str:
     """Return the separator that gives all first records the same number of fields."""
     candidates = "\t,;|"
     for separator in candidates:
         widths = set()
         with suppress(csv.Error):
-            reader = csv.reader(io.StringIO(start, newline=""), delimiter=separator, skipinitialspace=True)
+            lines = io.StringIO(start, newline="")
+            reader = csv.reader(lines, delimiter=separator, quotechar=quote, skipinitialspace=True)
             records = [fields for fields in reader if fields]
             widths = {len(fields) for fields in records[:-1] or records}  # the last may be cut
         if len(widths) == 1 and max(widths) > 1:
@@ -169,14 +171,13 @@ def _separator(start: str, file: Path) -> str:
     return "\t" if ".tsv" in file.suffixes or (".csv" not in file.suffixes and "\t" in start) else ","
 
 
-def _records(file: Path, encoding: str, separator: str, quoting: Any) -> Iterator[Record]:
+def _records(file: Path, encoding: str, separator: str, quote: str, quoting: Any) -> Iterator[Record]:
     """Yield the rows of a file, except blank lines."""
     csv.field_size_limit(1 << 24)
     line, width = 1, 0
     with data_errors(file, encoding), open_text(file, encoding) as lines:
-        reader = csv.reader(
-            iter(lines.readline, ""), delimiter=separator, quoting=quoting, strict=True, skipinitialspace=True
-        )
+        how: dict[str, Any] = {"delimiter": separator, "quotechar": quote, "quoting": quoting}
+        reader = csv.reader(iter(lines.readline, ""), strict=True, skipinitialspace=True, **how)
         try:
             for fields in reader:
                 width = width or len(fields)
@@ -190,42 +191,3 @@ def _records(file: Path, encoding: str, separator: str, quoting: Any) -> Iterato
                 line = reader.line_num + 1
         except csv.Error as error:
             raise DataError(f"{file}: the row that starts in line {line} cannot be read: {error}") from error
-
-
-def _of_json(file: Path, encoding: str) -> TextTable:
-    """Read an object per line or, in a .json file, a list of objects; numbers stay as they are written."""
-    with data_errors(file, encoding), open_text(file, encoding) as lines:
-        content = lines.read()
-    if content.lstrip().startswith("["):
-        texts = [(content, 1)]
-    else:
-        texts = [(line, number) for number, line in enumerate(re.split(r"\r?\n", content), 1) if line.strip()]
-    found: list[tuple[dict[str, Any], int]] = []
-    for text, line in texts:
-        try:
-            made = json.loads(text, parse_int=str, parse_float=str)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{file}: line {line}: not JSON: {error}; expected an object per line") from error
-        found += [(item, line) for item in (made if isinstance(made, list) else [made])]
-    if not found:
-        raise DataError(f"{file}: no lines with a text")
-    if wrong := [line for item, line in found if not isinstance(item, dict)]:
-        raise DataError(f'{file}: line {wrong[0]}: expected an object, such as {{"text": "...", "label": "..."}}')
-    flat = [(dict(_flat(item)), line) for item, line in found]
-    names = tuple(dict.fromkeys(name for item, _ in flat for name in item))
-    return TextTable(file, names, [Record([_cell(item.get(n)) for n in names], line) for item, line in flat], True)
-
-
-def _flat(item: dict[str, Any], outer: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the values of an object, and of objects in it under names with dots, as pandas' json_normalize does."""
-    for name, value in item.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{outer}{name}.")
-        else:
-            yield f"{outer}{name}", value
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

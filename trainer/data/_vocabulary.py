@@ -51,6 +51,14 @@ class Vocabulary:
             row[: len(found)] = found
         return rows
 
+    def decode(self, numbers: Sequence[int]) -> str:
+        """Return a text of these tokens, without padding; unknown ones are �."""
+        return ("" if self.unit == "characters" else " ").join(self.pieces(numbers))
+
+    def pieces(self, numbers: Sequence[int]) -> list[str]:
+        """Return the tokens, without padding; unknown ones are �."""
+        return ["�" if n == UNKNOWN else self.tokens[n - UNKNOWN - 1] for n in numbers if n != PADDING]
+
     def unknown(self, texts: Sequence[str]) -> tuple[Counter[str], int]:
         """Count the tokens of texts that training does not know, and the number of all."""
         known, found, total = {*self.tokens}, Counter[str](), 0

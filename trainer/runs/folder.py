@@ -41,6 +41,7 @@ class RunFolder:
     summary = Inside("summary.json")
     draws = Inside("test_draws.json")
     tested = Inside("test.safetensors")
+    errors = Inside("errors.csv")
     checkpoints = Inside("checkpoints")
     weights = Inside("checkpoints/best/model.safetensors")
     tensorboard = Inside("tensorboard")
@@ -82,13 +83,13 @@ class RunFolder:
     def begin(self, config: str, environment: dict[str, Any], resumes: bool) -> None:
         """Record the config and environment of a run that starts; one that resumes adds its environment.
 
-        The summary is deleted, as the run is no longer at its end. The config is written last: a run that has one has
-        started, and can be resumed.
+        Summary and errors are deleted, as the run is no longer at its end. The config is written last: a run that has
+        one has started, and can be resumed.
         """
         self.has_begun = True
         if not resumes:
             remove(self.tensorboard, self.metrics)  # left by a run that ended before its first checkpoint
-        remove(self.summary, self.draws)
+        remove(self.summary, self.draws, self.errors)
         first = read_json(self.environment)
         if first:
             environment = first | {"resumed": [*first.get("resumed", []), environment]}
@@ -98,7 +99,7 @@ class RunFolder:
     def forget(self) -> None:
         """Delete a failed run's outputs so that it can start over. The log is kept."""
         remove(self.tensorboard, self.metrics, self.checkpoints, self.plots)
-        remove(self.config, self.environment, self.summary, self.draws, self.tested)
+        remove(self.config, self.environment, self.summary, self.draws, self.tested, self.errors)
 
 
 def create(folder: Path) -> Path:

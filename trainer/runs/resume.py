@@ -1,5 +1,6 @@
 """Resume a run: which one, its command line, and what may change. Nothing here imports torch."""
 
+import inspect
 import re
 from argparse import Namespace
 from collections.abc import Collection, Iterator, Mapping
@@ -32,6 +33,7 @@ FREE = {  # keys that may change on resume: how long a run trains and what it re
     "checkpoint.min_seconds",
     "checkpoint.keep",
     "plots",
+    "baselines",
     "tensorboard",
     "sweep.fail_fast",
     "sweep.jobs",
@@ -117,12 +119,47 @@ def check_data(folder: Path, found: Mapping[str, str], changed_data: str) -> Non
 
 def keep_defaults(cfg: DictConfig, run: Run, chosen: Collection[str]) -> list[str]:
     """Give our own components the values that the run has, where defaults have changed since; return what was kept."""
-    saved, kept = flat(run.config), []
-    for key, now in values_of(cfg).items():
-        if key in saved and saved[key] != now and key not in chosen and _is_ours(cfg, key):
-            OmegaConf.update(cfg, key, literals(saved[key]))
-            kept.append(f"{key}={saved[key]}, the run's own; the default is now {now}")
+    kept = []
+    for key, (was, now) in changed_defaults(cfg, flat(run.config), chosen).items():
+        OmegaConf.update(cfg, key, literals(was))
+        kept.append(f"{key}={was}, the run's own; the default is now {now}")
     return kept
+
+
+def changed_defaults(cfg: DictConfig, saved: Mapping[str, Any], chosen: Collection[str]) -> dict[str, tuple[Any, Any]]:
+    """Return the arguments of our own components, but those `chosen`, whose value differs from what was saved: both.
+
+    One that was not saved, because an older version did so, had the component's own default, which does nothing.
+    """
+    found = {}
+    for key, now in values_of(cfg).items():
+        if key not in chosen and _is_ours(cfg, key):
+            slot, _, name = key.partition(".")
+            was = saved.get(key, now)
+            if key not in saved and saved.get(f"{slot}._target_") == cfg[slot]["_target_"]:
+                was = _default_of(cfg, slot, name, now)
+            if was != now:
+                found[key] = was, now
+    return found
+
+
+def _default_of(cfg: DictConfig, slot: str, name: str, otherwise: Any) -> Any:
+    """Return the default of an argument of a component, `otherwise` if it has none."""
+    from trainer.config.targets import default_of  # imports torch
+
+    default = default_of(slot, cfg[slot]["_target_"], name)
+    return otherwise if default is inspect.Parameter.empty else default
+
+
+def has_default(cfg: DictConfig, key: str, value: Any) -> bool:
+    """Return whether a knob, or an argument of a component of ours, that a config may lack does nothing by this value.
+
+    It does nothing if it is the default of the schema, or of the component itself.
+    """
+    if key in KNOBS:
+        return bool(value == KNOBS[key].default)
+    slot, _, name = key.partition(".")
+    return _is_ours(cfg, key) and bool(value == _default_of(cfg, slot, name, inspect.Parameter.empty))
 
 
 def _is_ours(cfg: DictConfig, key: str) -> bool:
@@ -140,8 +177,8 @@ def about_f1(f1: str, cfg: DictConfig) -> list[str]:
 def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dict[str, str]:
     """Return key -> `key: saved -> now` for each difference between a run's config, read as plain data, and `cfg`.
 
-    A knob, or an argument of a component of ours, that the run's config lacks, because an older version wrote it, has
-    its default.
+    A knob, or an argument of a component of ours, that one of the two lacks, because another version wrote it, has its
+    default.
 
     Raises:
         CheckpointError: the config of the run cannot be read.
@@ -150,7 +187,9 @@ def differences(folder: Path, cfg: DictConfig, but: Collection[str] = ()) -> dic
     saved = {name: knob.default for name, knob in KNOBS.items()} | {k: v for k, v in now.items() if _is_ours(cfg, k)}
     saved |= flat(Run(folder).config)
     keys = [key for key in {**saved, **now} if key not in ("resume", "changed_data", *but)]
-    return {key: f"{key}: {saved.get(key)} -> {now.get(key)}" for key in keys if saved.get(key) != now.get(key)}
+    differ = [key for key in keys if saved.get(key) != now.get(key)]
+    differ = [key for key in differ if key in now or not has_default(cfg, key, saved[key])]
+    return {key: f"{key}: {saved.get(key)} -> {now.get(key)}" for key in differ}
 
 
 def values_of(cfg: DictConfig) -> dict[str, Any]:

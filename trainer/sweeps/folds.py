@@ -1,9 +1,11 @@
 """Cross-validation as a sweep: a job for each fold, and at its end the predictions of all of them."""
 
+from argparse import Namespace
 from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
+from trainer.config.command_line import checked_sweep
 from trainer.errors import CheckpointError, ConfigError
 from trainer.files import write_json
 from trainer.runs.folds import RECORD
@@ -11,8 +13,19 @@ from trainer.runs.leaderboard import Leaderboard
 from trainer.view.table import say
 from trainer.view.words import shown
 
+Jobs = tuple[Namespace, dict[str, DictConfig], list[str]]  # flags, configs by their overrides, the sweep's overrides
 
-def axis_of_folds(configs: Sequence[DictConfig]) -> str:
+
+def checked_jobs(flags: Namespace) -> Jobs:
+    """Return the flags of a sweep, with an axis of folds if there are any, and what `checked_sweep` does."""
+    configs, overrides = checked_sweep(flags)
+    if axis := _axis_of_folds([*configs.values()]):
+        flags = Namespace(**vars(flags) | {"overrides": [*flags.overrides, axis]})
+        configs, overrides = checked_sweep(flags)
+    return flags, configs, overrides
+
+
+def _axis_of_folds(configs: Sequence[DictConfig]) -> str:
     """Return the override that makes a job of each fold; empty if there are no folds, or some are chosen.
 
     Raises:

@@ -83,7 +83,7 @@ def _check_comparable(cfg: DictConfig, compared: Collection[tuple[str, str]]) ->
 
 def _shortened(cfg: DictConfig, drawn: bool) -> DictConfig:
     short = without_pictures(copy.deepcopy(cfg))
-    short.epochs, short.limit_batches = 1, min(NUM_BATCHES, cfg.limit_batches)
+    short.epochs, short.limit_batches, short.baselines = 1, min(NUM_BATCHES, cfg.limit_batches), "off"
     short.max_minutes, short.checkpoint.min_seconds = min(MINUTES, cfg.max_minutes), math.inf
     if not drawn:
         short.plots, short.tensorboard = "off", "off"

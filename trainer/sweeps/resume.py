@@ -4,20 +4,24 @@ import hashlib
 import json
 import os
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from omegaconf import DictConfig
 
 from trainer.config.axes import sweep_axes
 from trainer.config.command_line import parse
-from trainer.config.keys import bare, is_of_hydra, key_of, unquoted, value_of, without
+from trainer.config.keys import SLOTS, bare, flat, is_of_hydra, key_of, literal, unquoted, value_of, without
 from trainer.config.launchers import GONE, is_of_launcher, kept_of_launcher
-from trainer.errors import CheckpointError
+from trainer.errors import CheckpointError, ConfigError
 from trainer.runs import index
 from trainer.runs.folder import RunFolder
 from trainer.runs.ledger import Ledger
-from trainer.runs.resume import FREE_IN_SWEEP, ONCE, differences, values_of
+from trainer.runs.resume import FREE_IN_SWEEP, ONCE, changed_defaults, differences, has_default, values_of
+from trainer.sweeps.folds import Jobs, checked_jobs
 
 NOT_HASHED = {"resume", "dry_run", *FREE_IN_SWEEP}
 
@@ -66,9 +70,17 @@ def _is_swept(line: str, before: str, flags: Namespace) -> bool:
     return any(len(axis) > 1 for axis in sweep_axes([line, before], flags.config_dir))
 
 
-def config_hash(cfg: DictConfig) -> str:
-    """Hash every setting that affects results: two jobs with the same hash are the same job."""
-    text = json.dumps({k: v for k, v in values_of(cfg).items() if k not in NOT_HASHED}, sort_keys=True, default=str)
+def config_hash(cfg: DictConfig, saved: Mapping[str, Any] = MappingProxyType({})) -> str:
+    """Hash every setting that affects results: two jobs with the same hash are the same job.
+
+    Settings that only one of the config and what was `saved` has count where they do not have their default: with
+    those that an older version saved, the hash is the one that it recorded.
+    """
+    values = values_of(cfg)
+    if saved:
+        values = {k: v for k, v in values.items() if k in saved or not has_default(cfg, k, v)}
+        values |= {k: v for k, v in saved.items() if k not in values and has_default(cfg, k, v)}
+    text = json.dumps({k: v for k, v in values.items() if k not in NOT_HASHED}, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -77,20 +89,65 @@ def started_elsewhere(folder: Path) -> bool:
     return Ledger(folder).header().get("cwd") != os.getcwd()
 
 
-def check_unchanged(folder: Path, hashes: Mapping[str, str], configs: Mapping[str, DictConfig]) -> None:
-    """Compare what a sweep's values mean now with what they meant when it was started.
+def as_started(folder: Path, flags: Namespace) -> tuple[Jobs, list[str]]:
+    """Return the jobs of a sweep that resumes, and overrides among theirs that keep what it was started with.
+
+    There are some if defaults of ours have changed since.
 
     Raises:
-        CheckpointError: it is not the same, and what it was.
+        CheckpointError: its values mean something else now, and what they meant.
     """
     known = Ledger(folder).header()["samples"]
-    if len(known) != len(hashes):  # for example a glob() that matches another file now
+    jobs = checked_jobs(flags)
+    _, configs, overrides = jobs
+    if len(known) != len(configs):  # for example a glob() that matches another file now
         raise CheckpointError(
-            f"resume={folder}: the sweep now has {len(hashes)} combinations to check; it had {len(known)}"
+            f"resume={folder}: the sweep now has {len(configs)} combinations to check; it had {len(known)}"
         )
-    for (line, was), now, cfg in zip(known.items(), hashes.values(), configs.values(), strict=True):
-        if was != now:
-            raise CheckpointError(f"resume={folder}: {line} means something else now{_changes(folder, was, cfg)}")
+    saved = _saved(folder, configs.values())
+    changed = _changed(known, configs, saved)
+    if changed is None:
+        return jobs, []
+    kept: dict[str, str] = {}
+    for cfg, each in zip(configs.values(), saved, strict=True):
+        for key, (was, _) in changed_defaults(cfg, each, {*map(key_of, overrides)}).items():
+            kept[key] = f"{key}={literal(json.dumps(was))}"
+    with suppress(ConfigError):  # a component without such a setting
+        again = checked_jobs(Namespace(**vars(flags) | {"overrides": [*flags.overrides, *kept.values()]}))
+        if _changed(known, again[1], saved) is None:
+            return again, [*kept.values()]
+    line, was = [*known.items()][changed]
+    cfg = [*configs.values()][changed]
+    raise CheckpointError(f"resume={folder}: {line} means something else now{_changes(folder, was, cfg)}")
+
+
+def _changed(
+    known: Mapping[str, str], configs: Mapping[str, DictConfig], saved: Iterable[Mapping[str, Any]]
+) -> int | None:
+    """Return the place of the first combination that means something else than when the sweep was started."""
+    triples = enumerate(zip(known.values(), configs.values(), saved, strict=True))
+    return next((n for n, (was, cfg, s) in triples if was not in (config_hash(cfg), config_hash(cfg, s))), None)
+
+
+def _saved(folder: Path, configs: Iterable[DictConfig]) -> list[dict[str, Any]]:
+    """Return the settings that the first jobs with the components of each config saved; its own, where none has."""
+    now = [_by_part(values_of(cfg)) for cfg in configs]
+    found: dict[str, dict[str, Any]] = {}
+    for job in Ledger(folder).jobs().values():
+        if {part for parts in now for part in parts} <= found.keys():
+            break
+        with suppress(CheckpointError):  # a job that has not started
+            found = _by_part(flat(index.Run(folder / job["folder"]).config)) | found
+    return [{k: v for part in parts for k, v in found.get(part, parts[part]).items()} for parts in now]
+
+
+def _by_part(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Map the `_target_` of each component, and "" for the rest, to its settings."""
+    parts: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        slot = key.partition(".")[0]
+        parts.setdefault(str(values.get(f"{slot}._target_")) if slot in SLOTS else "", {})[key] = value
+    return parts
 
 
 def _changes(folder: Path, was: str, cfg: DictConfig) -> str:

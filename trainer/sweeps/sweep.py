@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 from omegaconf import DictConfig, OmegaConf
 
 from trainer.config.axes import check_jobs, sweep_axes
-from trainer.config.command_line import again, checked_sweep
+from trainer.config.command_line import again
 from trainer.config.keys import axis_values, is_of_hydra, key_of
 from trainer.config.launchers import BASIC
 from trainer.config.user_modules import chosen_by, names_user_module
@@ -27,14 +27,14 @@ from trainer.runs.ledger import ENDED, Ledger, Outlook
 from trainer.runs.lock import lock
 from trainer.runs.resume import about_f1
 from trainer.runs.trust import signature, stranger_sweep
-from trainer.sweeps.folds import axis_of_folds, out_of_fold
+from trainer.sweeps.folds import checked_jobs, out_of_fold
 from trainer.sweeps.job import Plan
 from trainer.sweeps.launch import launcher
 from trainer.sweeps.plan import FOLDER, Course, Grid, course
 from trainer.sweeps.pool import Workers
 from trainer.sweeps.preflight import preflight
 from trainer.sweeps.process import context
-from trainer.sweeps.resume import check_unchanged, config_hash, resumed, started_elsewhere
+from trainer.sweeps.resume import as_started, config_hash, resumed, started_elsewhere
 from trainer.sweeps.workers import in_words, workers
 from trainer.view.sweep.live import Screen
 from trainer.view.sweep.table import report
@@ -50,16 +50,14 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     """
     context()  # starts seconds of imports in the background
     trust = "trust=true" in flags.overrides
-    folder, flags, as_started = resumed(flags)
+    folder, flags, changed = resumed(flags)
     with chosen_by(stranger_sweep(folder) if folder and not trust else None):
-        configs, overrides = checked_sweep(flags)
-        if axis := axis_of_folds([*configs.values()]):
-            flags = Namespace(**vars(flags) | {"overrides": [*flags.overrides, axis]})
-            configs, overrides = checked_sweep(flags)
+        (flags, configs, overrides), kept = as_started(folder, flags) if folder else (checked_jobs(flags), [])
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
     if folder:
-        check_unchanged(folder, hashes, configs)
-        for line in about_f1(Ledger(folder).meaning.f1, cfg):
+        changed |= dict.fromkeys(map(key_of, kept), "")
+        told = [f"kept     {line}, which the sweep has" for line in kept]
+        for line in (*told, *about_f1(Ledger(folder).meaning.f1, cfg)):
             print(line, flush=True)
     given = [key_of(line) for line in overrides]
     axes = [axis for axis in sweep_axes(overrides, flags.config_dir) if not is_of_hydra(axis[0])]
@@ -90,7 +88,7 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
         cfg.sweep.retry,
         str(cfg.sweep.prune),
         cfg.sweep.factor,
-        as_started,
+        changed,
     )
     with lock(folder), _full_disk_in_a_line(folder):
         ledger = Ledger(folder)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from trainer.data._image.encoder import ImageEncoder
 from trainer.data._table.encoder import TableEncoder
+from trainer.data._textfile import listed
 from trainer.data._vocabulary import Vocabulary
 from trainer.engine.numerics import choose_precision, seed_everything
 from trainer.errors import DataError
@@ -47,11 +48,11 @@ def predict(model: Trained, inputs: Inputs) -> pd.DataFrame:
 
     Args:
         model: what to predict with.
-        inputs: for a table, a DataFrame with the columns of training, an array `(N, F)` of these columns in their
-            order, or a CSV file. For images, files, folders and patterns, or an array of integers `(N, H, W)` or
-            `(N, H, W, C)` as in training. For texts, a text, a sequence of them, or a Path to a file with
-            one per line; an empty text has no prediction. Rows are indexed like a DataFrame or Series, by path, or
-            from 0.
+        inputs: for a table, a DataFrame with the columns of training, a row of one, an array `(N, F)` of these columns
+            in their order, or a CSV file; for a single column, an array `(N,)`, a list or a Series, too. For images,
+            files, folders and patterns, or an array of integers `(N, H, W)` or `(N, H, W, C)` as in training. For
+            texts, a text, a sequence of them, or a Path to a file with one per line; an empty text has no prediction.
+            Rows are indexed like a DataFrame or Series, by path, or from 0.
 
     Raises:
         DataError: inputs that the model cannot read.
@@ -80,12 +81,16 @@ def _table(model: Trained, encoder: TableEncoder, inputs: Any) -> _Read:
         _, rows, notes = rows_like_training(str(Path(inputs).expanduser()), encoder, data)
         return _Read(rows.split(AT_ONCE), range(len(rows)), range(len(rows)), notes)
     names, header = list(encoder.names), bool(data.get("header", True))
+    inputs = _of_series(inputs, names) if isinstance(inputs, pd.Series) else inputs
     if not isinstance(inputs, pd.DataFrame):
         cells = np.asarray(inputs)
-        if cells.ndim != 2 or cells.shape[1] != len(names) or not header:
+        cells = cells[:, None] if cells.ndim == 1 == len(names) else cells
+        if cells.ndim != 2 or cells.shape[1] != len(names):
             expected = f"an array (N, {len(names)}) of the columns {', '.join(names[:10])}"
             raise DataError(f"expected {expected}, or a DataFrame with them; got {type(inputs).__name__} {cells.shape}")
         inputs = pd.DataFrame(cells, columns=names)
+        if not header:  # columns are found by their place in the file
+            inputs = inputs.reindex(columns=map(str, range(1, 1 + max(map(int, names)))))
     with TemporaryDirectory() as folder:
         path, decimal = Path(folder) / "frame.csv", "," if data.get("decimal") in (",", "comma") else "."
         inputs.convert_dtypes().to_csv(path, sep=";", index=False, header=header, decimal=decimal)
@@ -94,6 +99,16 @@ def _table(model: Trained, encoder: TableEncoder, inputs: Any) -> _Read:
         except DataError as error:
             raise DataError(str(error).replace(str(path), "the DataFrame as CSV")) from None
     return _Read(rows.split(AT_ONCE), inputs.index, range(len(rows)), notes)
+
+
+def _of_series(series: pd.Series, names: Sequence[str]) -> pd.DataFrame:
+    """Return a row whose index names the columns or, for a model of one column, that column."""
+    if {*names} <= {*map(str, series.index)}:
+        return series.to_frame().T
+    if len(names) > 1:
+        found = f"got a Series of {len(series):,} with {listed([*series.index], 3)}"
+        raise DataError(f"expected a DataFrame, or a row of one with the columns {listed(names, 10)}; {found}")
+    return series.to_frame(names[0] if series.name is None else series.name)
 
 
 def _images(model: Trained, encoder: ImageEncoder, inputs: Any) -> _Read:

@@ -22,6 +22,7 @@ from trainer.view import console as view
 from trainer.view import pictures
 from trainer.view.board import open_board
 from trainer.view.board.columns import hyper_parameters
+from trainer.view.errors import write_errors
 from trainer.view.layers import layers_of
 from trainer.view.outcome import Outcome
 from trainer.view.words import shown
@@ -147,11 +148,13 @@ class RunLog:
             self.board.end(self.parts.update.num_steps + 1, tagged(best=best.metrics, test=test), rows)
 
     def draw(self, model: nn.Module, meter: KeepingMeter) -> None:
-        """Draw the pictures of the run and of the tested model, and close the board."""
+        """List the worst errors of the tested model, draw the pictures of it and of the run, and close the board."""
         parts = self.parts
+        about = (self.run.names, parts.spec, parts.data, model, parts.loss)
+        outcome = Outcome(*about, self.rows.rows(), parts.best.epoch, self.trace, *meter.outputs())
+        with self._spared():
+            self.say(write_errors(outcome, self.run.errors))
         if self.looks_back:
-            about = (self.run.names, parts.spec, parts.data, model, parts.loss)
-            outcome = Outcome(*about, self.rows.rows(), parts.best.epoch, self.trace, *meter.outputs())
             with self._spared():
                 drawn = pictures.draw(self.plots, self.run.plots, outcome, self.say)
                 self.board.show(parts.update.num_steps + 1, outcome, drawn, self.say)

@@ -13,8 +13,8 @@ import numpy as np
 from trainer.data._table.encoder import LARGEST, is_number
 from trainer.data._table.features import SAMPLE
 from trainer.data._table.file import TableFile
-from trainer.data._table.numerals import COMMAS, MARKS, Reading, is_few, read_numbers
-from trainer.data._textfile import bracketed, listed
+from trainer.data._table.numerals import MARKS, Reading, is_few, read_numbers
+from trainer.data._textfile import bracketed, cleaned, listed
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
     name, counts = str(cells.name), cells.value_counts()
     words, number = [*map(str, counts.index)], counts.to_numpy()
     step = 1 if must else 1 + len(words) // SAMPLE
-    reading = read_numbers(words[::step], number[::step], file.style)
+    reading = read_numbers(words[::step], number[::step], file.style, known=must)
     if step > 1 and 2 * number[::step][reading.bad].sum() < number[::step].sum():
-        reading, step = read_numbers(words, number, file.style), 1
+        reading, step = read_numbers(words, number, file.style, known=must), 1
     number, bad = number[::step], reading.bad
     if bad.any() and not must:
         total = number.sum()
@@ -139,13 +139,18 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
                 found.words[name] = f"units differ: {listed(words, 3)}"
             elif not is_most:
                 found.words[name] = f"{number[bad].sum():,} of {total:,} cells are not numbers"
+            elif 2 * sum(map(_looks_like_a_number, words)) > len(words):
+                found.words[name] = f"not read as numbers, such as {cleaned(words[0], 20)}"
         if is_text:
             return cells
     if step > 1:
         return cells
     codes = pd.Index(words, dtype=object).get_indexer(cells.cat.categories.astype(object))
     codes = np.append(codes, -1)[cells.cat.codes]  # (N,) into words, -1 where missing
-    if bad.any():
+    if reading.unclear:  # a choice that nobody else can make
+        place, cure = reading.unclear
+        found.problems[name] = Problem(file.place(int((codes == place).argmax()), name, cure))
+    elif bad.any():
         row = int(np.append(bad, False)[codes].argmax())
         strays = [word for word, is_bad in zip(words, bad, strict=True) if is_bad]
         found.problems[name] = _stray(file, row, name, reading, strays)
@@ -157,13 +162,15 @@ def _as_numbers(cells: pd.Series, file: TableFile, found: Table, *, must: bool) 
     return pd.Series(np.append(reading.values, np.nan)[codes], cells.index, name=name)
 
 
+def _looks_like_a_number(word: str) -> bool:
+    return any(map(str.isdigit, word)) and not any(map(str.isalpha, word))
+
+
 def _stray(file: TableFile, row: int, name: str, reading: Reading, words: Sequence[str]) -> Problem:
     """Return the problem of words among numbers, the first of them in `row`."""
     if reading.cure:
-        place = file.place(row, name, f"is not a number; {reading.cure}")
-        if reading.cure == COMMAS:
-            return Problem(f"{place} reads such numbers", "decimal", "comma")
-        return Problem(place)  # a choice that nobody else can make
+        place = file.place(row, name, f"is not a number; {reading.cure} reads such numbers")
+        return Problem(place, "decimal", "comma")
     unit = f" in {reading.unit}" if reading.unit else ""
     more = f", nor {'is' if len(words) == 2 else 'are'} {len(words) - 1:,} other word{'s' * (len(words) > 2)}"
     message = f"is not a number{unit}{more if len(words) > 1 else ''}"

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trainer.data._table.encoder import is_number
-from trainer.data._textfile import bracketed
+from trainer.data._table.times import layout_of
+from trainer.data._textfile import bracketed, listed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAX_CATEGORIES = 100
 SAMPLE = 10_000  # distinct words that decide about a column
-KEY = re.compile(  # name of a column that tells rows apart
-    r"(^|[_\s.-])(ids?|idx|index|key|uuid|guid|nr|no|num|number|rows?|row_?n(um|umber|ames?)|serial|case|record|obs)\.?$"
+KEY = re.compile(  # name of a column that tells rows apart: of a number, a code, or of whom a row is about
+    r"(^|[_\s.-])(ids?|idx|index|key|uuid|guid|nr|no|num|number|rows?|row_?n(um|umber|ames?)|serial|case|record|obs"
+    r"|code|barcode|sku|ean|isbn|patient|subject|participant|respondent|proband|person|customer|client|kunde|user|member"
+    r"|employee|student|passenger)\.?$"
     r"|(?-i:[a-z](I[Dd]|Nr|No|Num|Number|Key|Index)$)|nummer$|^lfd|^unnamed:|^column \d+$|^#$",
     re.IGNORECASE,
 )
@@ -42,14 +46,38 @@ def flaw_of(cells: pd.Series, keep: bool) -> str:
 
 def _key(cells: pd.Series) -> str:
     """Return why numbers are no measurements: a column called id, index or so whose whole numbers all differ."""
-    if not KEY.search(str(cells.name)) or not cells.is_unique:
-        return ""
-    values = cells.to_numpy(np.float64)
-    is_whole = len(values) >= 10 and np.isfinite(values).all() and not (values % 1).any()
-    return f"unique key; data.keep={bracketed([cells.name])} uses it" if is_whole else ""
+    is_key = bool(KEY.search(str(cells.name))) and _all_differ(cells.to_numpy(np.float64))
+    return f"unique key; data.keep={bracketed([cells.name])} uses it" if is_key else ""
 
 
-def counts_rows(cells: pd.Series) -> bool:
-    """Return whether numbers count the rows of the file, from any number on, in any order."""
-    values = np.unique(cells.to_numpy(np.float64))
-    return len(values) == len(cells) >= 10 and values[-1] - values[0] == len(values) - 1 and not (values % 1).any()
+def suspicions(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
+    """Return notes on columns of numbers that may not be meant as features: counts of rows, keys, and times."""
+    counting, keys, times = list[str](), list[str](), dict[str, str]()
+    for name in names:
+        if not is_number(frame[name]):
+            continue
+        values = frame[name].to_numpy(np.float64)
+        if layout := layout_of(values):
+            times[name] = f"{name} ({values[~np.isnan(values)][0]:.15g}, {layout})"
+        elif _all_differ(values):
+            (counting if _counts_rows(values) else keys).append(name)
+    found = [
+        ("counts the rows", counting, counting),
+        ("maybe a key, as whole numbers that all differ", keys, keys),
+        ("times read as one number", [*times], [*times.values()]),
+    ]
+    return [
+        f"{what}: {listed(said)}; data.drop={bracketed(some[:5])} leaves it out" for what, some, said in found if some
+    ]
+
+
+def _counts_rows(values: np.ndarray) -> bool:
+    """Return whether numbers that all differ count the rows of the file, from any number on, in any order."""
+    return bool(values.max() - values.min() == len(values) - 1)
+
+
+def _all_differ(values: np.ndarray) -> bool:
+    """Return whether all of at least ten numbers are whole, and no two alike."""
+    if len(values) < 10 or not np.isfinite(values).all() or (values % 1).any():
+        return False
+    return all(len(np.unique(some)) == len(some) for some in (values[:1000], values))

@@ -6,8 +6,10 @@ Whatever is wrong with the file is a DataError that names the line; an invalid o
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
+import shlex
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,19 +17,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
 from trainer.data._table.encoder import is_number
 from trainer.data._table.numerals import MARKS, Style, written
-from trainer.data._textfile import data_errors, is_numeral, listed, open_text, shown
+from trainer.data._table.titles import are_names
+from trainer.data._textfile import cleaned, data_errors, is_numeral, listed, open_text, shown, stem
 from trainer.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SOME = 1000  # rows that show how cells are written
+SOME, NEAR = 1000, 20  # rows that show how cells are written, and those among which a header may lie
 LARGE, ROWS = 2**24, 2**17  # bytes from which a file is read in parts, and rows of a part
 
 
@@ -43,6 +46,8 @@ class TableFile:
     names: tuple[str, ...] = ()
     preamble: int = 0  # lines above the header
     has_units: bool = False  # whether a line of units follows the header
+    quote: str = '"'  # of cells
+    content: str = ""  # of a file of JSON, as CSV: a line for each object below the header
 
     @property
     def separator(self) -> str:
@@ -55,10 +60,11 @@ class TableFile:
         return self.style.decimal
 
     @property
-    def skipped(self) -> str:
-        """Return a note on lines that are neither header nor rows; empty if there is none."""
+    def notes(self) -> list[str]:
+        """Return notes on lines that are neither header nor rows, and on quotes, where they are not the usual ones."""
         lines = [f"{self.preamble} above the header"] * bool(self.preamble) + ["units below it"] * self.has_units
-        return f"lines left out: {' and '.join(lines)}" if lines else ""
+        quotes = ["cells are in single quotes"] if self.quote == "'" else []
+        return [*([f"lines left out: {' and '.join(lines)}"] if lines else []), *quotes]
 
     def read(self, text: Sequence[str] = ()) -> pd.DataFrame:
         """Read all rows, numbered from 0; missing cells are NaN.
@@ -96,11 +102,14 @@ class TableFile:
             counts.update(part[column].dropna().str.strip().value_counts().to_dict())
         return counts
 
+    def _opened(self) -> TextIO:
+        return io.StringIO(self.content, newline="") if self.content else open_text(self.path, self.encoding)
+
     def _parsed(self, text: Sequence[str], marks: Iterable[str] = (), **options: Any) -> Iterator[pd.DataFrame]:
         """Yield all rows at once or, given a `chunksize`, in parts."""
         import pandas as pd
 
-        with open_text(self.path, self.encoding) as file:
+        with self._opened() as file:
             for _ in range(self._above):
                 file.readline()
             read = pd.read_csv(
@@ -114,6 +123,7 @@ class TableFile:
                 keep_default_na=False,
                 na_values=["", *self.marks, *marks],
                 skipinitialspace=True,
+                quotechar=self.quote,
                 skip_blank_lines=len(self.names) > 1,
                 low_memory=False,
                 **options,
@@ -196,6 +206,11 @@ class TableFile:
         wanted = str(name)
         if not self.header and wanted.startswith("-") and wanted[1:] in self._places:
             return self.names[int(wanted)]
+        if self.header and wanted not in self._places and (line := self._line_of(wanted)):
+            source, new = (shlex.quote(str(path)) for path in (self.path, f"{stem(self.path)}-from-line-{line}.csv"))
+            cut = f"gzip -dc {source} | tail -n +{line}" if self.path.suffix == ".gz" else f"tail -n +{line} {source}"
+            where = f"no column {wanted!r} in the first line, but in line {line}"
+            raise DataError(f"{self.path}: {where}; {cut} > {new} makes that the first line")
         others = [is_numeral(name) for name in self.names if name != wanted] if self._is_data else []
         is_value = self._is_data and 2 * sum(others) >= len(others)  # a value of the first row, rather than a name
         if self.header and (is_value if wanted in self._places else self._share_of_numbers >= 0.5):
@@ -209,6 +224,12 @@ class TableFile:
             raise DataError(f"{self.path}: no column {wanted!r}; {near}columns: {listed(self.names, 20)}")
         return wanted
 
+    def _line_of(self, cell: str) -> int:
+        """Return the line, below the first one, that has this cell among what may be names; 0 if none of a few does."""
+        with data_errors(self.path, self.encoding):
+            rows = islice(self.records(), 1, NEAR)
+            return next((line for line, fields in rows if cell in map(cleaned, fields) and are_names(fields)), 0)
+
     def error(self, row: int, column: str, problem: str) -> DataError:
         """Return an error about a cell of a frame's row, with its line, column and content."""
         return DataError(f"{self.path}: {self.place(row, column, problem)}")
@@ -217,7 +238,8 @@ class TableFile:
         """Return what is wrong with a cell, with its line, column and content."""
         line, cell = self.cell(row, column)
         found = shown(cell) if cell.strip() else "an empty cell"
-        return f"line {line}, column {column!r}: {found} {problem}"
+        where = f"object {line - 1}" if self.content else f"line {line}"
+        return f"{where}, column {column!r}: {found} {problem}"
 
     def cell(self, row: int, column: str) -> tuple[int, str]:
         """Return the line of a frame's row, and its cell in the column as it is written."""
@@ -228,11 +250,11 @@ class TableFile:
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the first line, from 1, and the fields of each record: the header, if there is one, and the rows."""
         csv.field_size_limit(2**31 - 1)
-        with open_text(self.path, self.encoding) as file:
+        with self._opened() as file:
             for _ in range(self.preamble):
                 file.readline()
-            reader, line = csv.reader(file, delimiter=self.separator, skipinitialspace=True), self.preamble + 1
-            number = 0
+            reader = csv.reader(file, delimiter=self.separator, quotechar=self.quote, skipinitialspace=True)
+            line, number = self.preamble + 1, 0
             for fields in reader:
                 # pandas skips blank lines, but for those of a single column, which are cells.
                 if len(fields) > 1 or "".join(fields).strip() or (len(self.names) == 1 and number):

@@ -28,12 +28,18 @@ LETTERS = r"[^\W\d_]"
 UNIT = rf"(?:[%‰°]?{LETTERS}{{0,12}}\.?(?:[²³]|\^?[23](?!\d))?(?:/{LETTERS}{{1,8}}[²³]?)?|{CURRENCY})"
 NUMBER = re.compile(
     rf"(?P<open>\(?)(?P<sign>[-+]?) ?(?P<before>{CURRENCY}?) ?(?P<sign2>[-+]?)"
-    rf"(?P<body>\d[\d.,' ]*(?<! )|[.,]\d+)(?P<exponent>(?:[eE][-+]?\d+)?) ?(?P<after>{UNIT})(?P<close>\)?)"
+    rf"(?P<body>\d[\d.,' ]*(?<! )|[.,]\d+)(?P<exponent>(?:[eE][-+]?\d+)?)(?P<sign3>(?: ?-(?= |$))?)"
+    rf" ?(?P<after>{UNIT})(?P<close>\)?)"
 )
 GROUPS = {sign: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(sign)}\d{{3}})+") for sign in ",.' "}
+LAKHS = re.compile(r"[1-9]\d?(?:,\d\d)+,\d{3}")  # as in India: 12,34,567
+MILLIONS = re.compile(r"\d{3},\d{3}|\d+(?:,\d{3}){2,}")  # of groups of three, and not as in India
+EXCLUDE = (("lakhs", "millions"), ("minus behind", "minus in front"))  # of each pair, a column has one
 POINTS = re.compile(r"[^\d.]*[1-9]\d{0,2}(\.\d{3}){2,}[^\d.]*")  # 1.234.567, which makes 4.297 of its column 4297
 COMMA = re.compile(r"[^\d,]*\d*,\d+(?:[eE][-+]?\d+)?[^\d,]*")
 GROUPED = re.compile(r"[^\d,]*[1-9]\d{0,2},\d{3}[^\d,]*")
+LESS_THAN_ONE = re.compile(r"\D*0?[.,]")  # the sign is no thousands separator
+TWO_READINGS = re.compile(r"\D*[1-9]\d{0,2}[.,]\d{3}\D*")
 POINT = re.compile(r"\D*\d*\.(?:\d\d?|\d{4,})(?:[^\d,][^,]*)?")  # a decimal point
 STRAYS, SHARE = 3, 0.05  # distinct words, or the share of cells, up to which words among numbers look like mistakes
 
@@ -67,21 +73,24 @@ class Reading(NamedTuple):
     values: np.ndarray  # (W,), NaN where missing or no number
     bad: np.ndarray  # (W,), whether a word is not a number
     unit: str = ""  # sign or unit that all cells have
-    example: str = ""  # a word that is not written plainly, with its value; empty if there is none
+    example: str = ""  # words that are not written plainly, with their values; empty if there are none
     cure: str = ""  # setting that reads the words that are no numbers
     differ: bool = False  # whether most words are numbers, but in several units
+    unclear: tuple[int, str] | None = None  # a word that is one of two numbers, and settings that decide which
 
 
 class _Word(NamedTuple):
     unit: str
     group: str  # its thousands separator
     value: float
+    forms: frozenset[str]  # those of `EXCLUDE`, and brackets
 
 
-def read_numbers(words: Sequence[str], counts: np.ndarray, style: Style) -> Reading:
-    """Read a column's distinct words, `counts` cells of each.
+def read_numbers(words: Sequence[str], counts: np.ndarray, style: Style, *, known: bool = False) -> Reading:
+    """Read a column's distinct words, `counts` cells of each; it is `known` whether they are numbers at all.
 
-    Signs, separators and units are read where they agree; a word that differs from most is bad.
+    Signs, separators and units are read where they agree; a word that differs from most is bad. Both decimal signs may
+    occur if each word has one reading only.
     """
     import pandas as pd
 
@@ -100,6 +109,8 @@ def read_numbers(words: Sequence[str], counts: np.ndarray, style: Style) -> Read
     if not bad.any():
         return Reading(values, bad)
     found = [_parsed(word, style) for word in words]
+    are_joined, unclear = _join_the_others(found, words, counts, style)
+    _exclude(found, words, counts, known)
     shares: dict[str, int] = {}
     for one, count in zip(found, counts, strict=True):
         if one and (one.unit or one.value):  # zero needs no unit
@@ -109,20 +120,76 @@ def read_numbers(words: Sequence[str], counts: np.ndarray, style: Style) -> Read
     unit = max(shares, key=shares.__getitem__)
     read = [one if one and (one.unit == unit or one.value == 0) else None for one in found]
     bad = np.array([one is None for one in read], bool) & ~missing
-    if bad.any() and (cure := _decimal_cure(words, style)):
+    if bad.any() and not (are_joined or unclear) and (cure := _decimal_cure(words, style)):
         return Reading(values, np.isnan(values) & ~missing, cure=cure)
-    values = np.array([one.value if one else np.nan for one in read])
     differ = counts[bad].sum() > 0 and sum(shares.values()) > counts[~missing].sum() / 2 and len(shares) > 1
-    groups = [one.group for one in read if one]
-    if _is_ambiguous(groups, words, style):
-        first = next(word for word, one in zip(words, read, strict=True) if one and one.group)
-        cure = f"{first!r} is a whole number with data.thousands=comma, a fraction with data.decimal=comma"
-        return Reading(values, ~missing, cure=cure)
-    example = next((n for n, one in enumerate(read) if one and (one.unit or one.group)), None)
-    if example is None:
-        example = next((n for n, one in enumerate(read) if one and words[n].translate(SIGNS) != words[n]), None)
-    said = "" if example is None else f"{words[example]} is {values[example]:.12g}"
-    return Reading(values, bad, unit, said, differ=differ)
+    if not unclear and _is_ambiguous([one.group for one in read if one], words, style):
+        first = next(place for place, one in enumerate(read) if one and one.group)
+        unclear = first, "is a whole number with data.thousands=comma, a fraction with data.decimal=comma"
+    said = _examples(words, read, np.isnan(values))
+    values = np.array([one.value if one else np.nan for one in read])
+    return Reading(values, bad, unit, said, differ=differ, unclear=unclear)
+
+
+def _join_the_others(
+    found: list[_Word | None], words: Sequence[str], counts: np.ndarray, style: Style
+) -> tuple[bool, tuple[int, str] | None]:
+    """Add to those `found` the words that are numbers with the other decimal sign alone, if both signs occur.
+
+    Return whether some were added and, if another word has two readings, its place and the settings that decide.
+    """
+    other = Style("," if style.decimal == "." else ".", "auto" if style.thousands else "")
+    marked = [place for place, word in enumerate(words) if "," in word or "." in word]
+    added = {place: one for place in marked if not found[place] and (one := _parsed(words[place], other))}
+    own = [place for place in marked if found[place]]
+    unlike = [place for place in own if style.thousands and TWO_READINGS.fullmatch(words[place])]
+    signs = {sign for place in unlike for sign in words[place] if sign in ",."}
+    is_decided = len(unlike) < len(own) or style.decimal == ","
+    must_choose = style.thousands == "auto" and bool(unlike)
+    if not (added if is_decided else not added and len(signs) == 2):
+        return False, None
+    are_few = bool(added) and is_few(np.isin(np.arange(len(words)), [*added]), counts)
+    if must_choose and are_few and not any(LESS_THAN_ONE.match(words[place]) for place in added):
+        return False, None  # rather mistakes
+    for place, one in added.items():
+        found[place] = one
+    if not must_choose:
+        return bool(added), None
+    word = words[unlike[0]]
+    names = {",": ("comma", "point"), ".": ("point", "comma")}["," if "," in word else "."]
+    decimal = "" if (style.decimal == ".") == ("," in word) else f"data.decimal={names[1]} "
+    values = [one.value for one in (found[unlike[0]], _parsed(word, other)) if one]
+    broken, whole = sorted(values, key=abs)
+    cure = f"is {whole:.12g} with {decimal}data.thousands={names[0]}, {broken:.12g} with data.thousands=none"
+    return bool(added), (unlike[0], cure)
+
+
+def _exclude(found: list[_Word | None], words: Sequence[str], counts: np.ndarray, known: bool) -> None:
+    """Remove the rarer of two forms that exclude each other, and a minus behind what may be grades: 1, 1-, 2+."""
+
+    def remove(form: str) -> None:
+        found[:] = [None if one and form in one.forms else one for one in found]
+
+    for pair in EXCLUDE:
+        sums = {
+            form: sum(int(n) for one, n in zip(found, counts, strict=True) if one and form in one.forms)
+            for form in pair
+        }
+        if all(sums.values()):
+            remove(min(sums, key=sums.__getitem__))
+    behind = [word for word, one in zip(words, found, strict=True) if one and "minus behind" in one.forms]
+    are_grades = all(len(word) == 2 for word in behind) or any(re.fullmatch(r"\d+\+", word) for word in words)
+    if are_grades and not known:
+        remove("minus behind")
+
+
+def _examples(words: Sequence[str], read: Sequence[_Word | None], are_odd: np.ndarray) -> str:
+    """Return odd words with their values, one of each form, three at most."""
+    forms: dict[tuple[str, frozenset[str]], str] = {}
+    for word, one, is_odd in zip(words, read, are_odd, strict=True):
+        if one and is_odd:
+            forms.setdefault((one.group, one.forms - {"minus in front", "millions"}), f"{word} is {one.value:.12g}")
+    return ", ".join([*forms.values()][:3])
 
 
 def is_few(bad: np.ndarray, counts: np.ndarray) -> bool:
@@ -133,15 +200,20 @@ def is_few(bad: np.ndarray, counts: np.ndarray) -> bool:
 def _parsed(word: str, style: Style) -> _Word | None:
     """Read one word; None if it is not a number."""
     found = NUMBER.fullmatch(word.translate(SIGNS).strip())
-    if not found or bool(found["open"]) != bool(found["close"]) or (found["sign"] and found["sign2"]):
+    if not found or bool(found["open"]) != bool(found["close"]):
         return None
-    if found["open"] and (found["sign"] or found["sign2"] or found["exponent"]):
+    marks = [*filter(None, (found["open"], found["sign"], found["sign2"], found["sign3"].strip()))]
+    if len(marks) > 1 or (found["open"] and found["exponent"]):
         return None
     body, group = found["body"], ""
     whole, point, fraction = body.partition(style.decimal)
+    forms = {"brackets"} if found["open"] else {"minus behind"} if found["sign3"] else set()
+    forms |= {"minus in front"} if "-" in marks and not found["sign3"] else set()
     if not whole.isdigit():
+        is_lakhs = bool("," in style.groups and LAKHS.fullmatch(whole))
+        forms |= {"lakhs"} if is_lakhs else {"millions"} if MILLIONS.fullmatch(whole) else set()
         for sign in style.groups:
-            if GROUPS[sign].fullmatch(whole):
+            if GROUPS[sign].fullmatch(whole) or (sign == "," and is_lakhs):
                 whole, group = whole.replace(sign, ""), sign
     if (
         (whole and not whole.isdecimal())
@@ -150,10 +222,10 @@ def _parsed(word: str, style: Style) -> _Word | None:
         or (group and found["exponent"])
     ):
         return None
-    is_negative = "-" in (found["sign"], found["sign2"]) or found["open"]
+    is_negative = any(mark in "-(" for mark in marks)
     value = float(f"{'-' if is_negative else ''}{whole or 0}.{fraction or 0}{found['exponent']}")
     units = [unit for unit in (found["before"], found["after"]) if unit]
-    return _Word(" ".join(units), group, value)
+    return _Word(" ".join(units), group, value, frozenset(forms))
 
 
 def _decimal_cure(words: Sequence[str], style: Style) -> str:
@@ -162,7 +234,8 @@ def _decimal_cure(words: Sequence[str], style: Style) -> str:
     grouped = sum(bool(GROUPED.fullmatch(word)) for word in commas)
     if style.decimal == "," or len(commas) - grouped <= sum(bool(POINT.fullmatch(word)) for word in words):
         return ""
-    return COMMAS if style.separator != "," or 2 * grouped <= len(commas) else ""
+    is_sure = sum(map(bool, map(LESS_THAN_ONE.match, commas))) > STRAYS
+    return COMMAS if style.separator != "," or is_sure or 2 * grouped <= len(commas) else ""
 
 
 def _is_ambiguous(groups: Sequence[str], words: Sequence[str], style: Style) -> bool:

@@ -13,9 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from trainer.data._json import is_json, read_objects
 from trainer.data._table.file import TableFile
 from trainer.data._table.numerals import GROUPS, Style
-from trainer.data._textfile import cleaned, data_errors, head, is_numeral, shown
+from trainer.data._table.titles import lines_above
+from trainer.data._textfile import cleaned, data_errors, head, is_numeral, listed, python_line, quote_of, shown, stem
 from trainer.errors import DataError
 
 CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "point": ".", "apostrophe": "'"}
@@ -46,45 +48,69 @@ def open_table(
     if thousands not in ("auto", "", *GROUPS) or thousands == decimal:
         same = ", the decimal sign; set data.decimal, too" if thousands == decimal else ""
         raise ValueError(f"thousands={thousands!r}: expected auto, none, comma, point, apostrophe or space{same}")
-    file = Path(path).expanduser()
+    file, marks = Path(path).expanduser(), tuple(map(str, missing_marks))
     text, encoding = head(file, encoding)
     if not text.strip():
         raise DataError(f"{path}: the file is empty")
-    preamble, told = _preamble(text) if header else (0, "")
+    if is_json(path, text):
+        return _of_json(file, encoding, Style(decimal, thousands), marks)
+    quote = quote_of(text)
+    preamble, told = _preamble(text, quote) if header else (0, "")
     text = "".join(text.splitlines(keepends=True)[preamble:]) or text
     if separator == "auto":
-        separator = told or _sniffed(text, "\t,;|" if ".tsv" in file.suffixes else ",;\t|", decimal)
+        separator = told or _sniffed(text, "\t,;|" if ".tsv" in file.suffixes else ",;\t|", decimal, quote)
     style = Style(decimal, thousands, separator)
-    unnamed = TableFile(file, encoding, header, style, tuple(map(str, missing_marks)), preamble=preamble)
+    unnamed = TableFile(file, encoding, header, style, marks, preamble=preamble, quote=quote)
     with data_errors(file, encoding):
         line, fields = next(rows := unnamed.records())
         has_units = header and _are_units(next(rows, (0, []))[1])
     names = [cleaned(name, most=1000) or f"column {at}" if header else str(at) for at, name in enumerate(fields, 1)]
     name, count = Counter(names).most_common(1)[0]
     if count > 1:
-        places = " and ".join(str(at) for at, other in enumerate(names, 1) if other == name)
-        hint = "; if that is data, set data.header=false" if is_numeral(name) else ""
-        raise DataError(f"{path}: line {line}: {count} columns are called {name!r}, columns {places}{hint}")
+        numbers = [at for at, other in enumerate(names, 1) if other == name]
+        places = " and ".join(map(str, numbers)) if count < 4 else listed(numbers)
+        cure = "data.header=false" if is_numeral(name) else renamed(unnamed)
+        cure = f"if that is data, set {cure}" if is_numeral(name) else cure
+        raise DataError(f"{path}: line {line}: {count} columns are called {name!r}, columns {places}; {cure}")
     if len(names) == 1 and "\n" in fields[0]:
         raise DataError(f"{path}: line {line}: a quote opens here and is never closed")
     if len(names) == 1 and not single:
-        raise DataError(
-            f"{path}: line {line} has one column, {shown(fields[0])}; if {shown(separator)} is not the separator, "
-            "set data.separator=space, tab, ..."
-        )
+        what = f"if {shown(separator)} is not the separator, set data.separator=space, tab, ..."
+        raise DataError(f"{path}: line {line} has one column, {shown(fields[0])}; {what}")
     return replace(unnamed, names=tuple(names), has_units=has_units)
 
 
-def _preamble(text: str) -> tuple[int, str]:
+def renamed(file: TableFile) -> str:
+    """Return a command that makes a file in which each column has a name of its own."""
+    how = {"sep": file.separator, "quotechar": file.quote, "skiprows": file.preamble, "encoding": file.encoding}
+    usual = {"sep": ",", "quotechar": '"', "skiprows": 0, "encoding": "utf-8"}
+    options = "".join(f", {key}={value!r}" for key, value in how.items() if value != usual[key])
+    reads = f"pd.read_csv({str(file.path)!r}, dtype=str, keep_default_na=False, skipinitialspace=True{options})"
+    new = f"{stem(file.path)}-renamed.csv"
+    code = f"import pandas as pd; {reads}.to_csv({new!r}, index=False)"
+    return f"{python_line(code)} numbers them in {new}"
+
+
+def _of_json(file: Path, encoding: str, style: Style, marks: tuple[str, ...]) -> TableFile:
+    """Return the objects of a file as a table."""
+    names, rows = read_objects(file, encoding)
+    content = io.StringIO(newline="")
+    csv.writer(content, lineterminator="\n").writerows([names, *(cells for cells, _ in rows)])
+    return TableFile(file, encoding, True, style, marks, tuple(names), content=content.getvalue())
+
+
+def _preamble(text: str, quote: str) -> tuple[int, str]:
     """Return the number of lines above the header, and the separator if Excel's `sep=;` names it.
 
-    Lines that begin with # are left out unless numbers follow: then the last of them may be the header.
+    Lines that begin with # are left out unless numbers follow: then the last of them may be the header. So are titles.
     """
-    lines = text.splitlines()
-    if found := re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].strip("\ufeff"), re.IGNORECASE):
+    lines = text.splitlines(keepends=True)
+    if found := re.fullmatch(r'"?sep=(.)"?[,;\t]*', lines[0].strip("\ufeff\r\n"), re.IGNORECASE):
         return 1, found[1]
     number = next((n for n, line in enumerate(lines) if not line.startswith("#") and line.strip()), 0)
-    return (number, "") if number and not any(map(is_numeral, re.split(r"[,;\t|]", lines[number]))) else (0, "")
+    if number and any(map(is_numeral, re.split(r"[,;\t|]", lines[number].strip()))):
+        number = 0
+    return number + lines_above("".join(lines[number:]), ",;\t|", quote), ""
 
 
 def _are_units(fields: Sequence[str]) -> bool:
@@ -94,11 +120,11 @@ def _are_units(fields: Sequence[str]) -> bool:
     )
 
 
-def _sniffed(text: str, candidates: str, decimal: str) -> str:
+def _sniffed(text: str, candidates: str, decimal: str, quote: str) -> str:
     """Return the separator that splits each of the first records into most fields."""
 
     def score(separator: str) -> tuple[int, int, bool]:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, quotechar=quote, skipinitialspace=True)
         widths = [len(fields) for fields in islice(reader, 10) if fields]
         return min(widths), widths[0], separator != decimal
 

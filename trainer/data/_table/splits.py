@@ -17,7 +17,7 @@ from torch import Tensor
 from trainer.data._dividing import Divided, divided
 from trainer.data._table.columns import Problem, Table, read_table, refusal
 from trainer.data._table.encoder import TableEncoder, fit_column, is_number, moments
-from trainer.data._table.features import counts_rows, flaw_of
+from trainer.data._table.features import flaw_of, suspicions
 from trainer.data._table.file import TableFile
 from trainer.data._table.numerals import SHARE
 from trainer.data._table.target import FEW, infer_target, variants
@@ -70,11 +70,12 @@ def table(
         unusable = {name: why for name, why in unusable.items() if name not in features or not is_number(frame[name])}
     features = [name for name in features if name not in unusable]
     out = [f"left out: {listed([f'{name} ({why})' for name, why in unusable.items()])}"] if unusable else []
-    counting = [name for name in features if name not in keep and is_number(frame[name]) and counts_rows(frame[name])]
-    if counting and len(features) > 1:
-        out.append(f"counts the rows: {listed(counting)}; data.drop={bracketed(counting[:5])} leaves it out")
+    if len(features) > 1:
+        out += suspicions(frame, [name for name in features if name not in keep])
     if not features:
-        raise DataError(f"{where}no feature besides the target {target!r}{'; '.join(['', *out])}")
+        kept = [name for name, why in flaws.items() if why != "empty"][:5]
+        cure = [f"data.keep={bracketed(kept)} uses {'it' if len(kept) == 1 else 'them'}"] if kept else []
+        raise DataError(f"{where}no feature besides the target {target!r}{'; '.join(['', *out, *cure])}")
     frame, gaps, problems = _without_missing(frame[[*features, target]], target, missing, file)
     problems |= found.problems
     if target in problems and found.frame[target].isna().mean() > SHARE and found.frame[target].nunique() <= FEW:
@@ -91,7 +92,7 @@ def table(
         gaps.append(
             f"read as missing: {target} ({found.gaps[target]}); data.text={bracketed([target])} makes it a class"
         )
-    notes += [file.skipped] if file and file.skipped else []
+    notes += file.notes if file else []
     notes += [*found.notes([*features, target]), *out, *gaps]
     notes += [note for name in features if not is_number(frame[name]) for note in variants(frame[name])]
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor, nn
 
 from trainer.view import style
+from trainer.view.errors import places_of, worst
 from trainer.view.outcome import Outcome, probabilities
 
 FILTERS = 64  # at most
 ROWS, COLUMNS = 3, 8  # of mistakes, at most
+PLACE = 18  # characters of a file name
 
 
 def filters(outcome: Outcome) -> style.Figure | None:
@@ -65,28 +68,19 @@ def mistakes(outcome: Outcome) -> style.Figure | None:
     index, number = worst(outcome, ROWS * COLUMNS)
     text = f"{number:,} of {len(outcome.targets):,} test images wrong, the worst {len(index)}"
     head = outcome.title(text if number else "no test image wrong, the least certain")
-    legend = "below each image: the true class, the predicted class, and their probabilities"
+    legend = "below each: the true and the predicted class, their probabilities, place in the data"
     names, captions = outcome.class_names, []
-    for true, chance in zip(outcome.true_classes[index].tolist(), probabilities(outcome.outputs)[index], strict=True):
-        both = (f"{style.short(names[c], 11)}: {100 * chance[c]:.1f} %" for c in (true, int(chance.argmax())))
-        captions.append("\n".join(both))
+    chances, places = probabilities(outcome.outputs)[index], places_of(outcome.data.test, index)
+    for true, chance, place in zip(outcome.true_classes[index].tolist(), chances, places, strict=True):
+        both = (
+            f"{style.short(names[c], 11)}: {100 * chance[c]:.1f} %"
+            for c in (true, int(outcome.spec.chosen(chance[None])))
+        )
+        end = Path(place).stem[-PLACE:]  # of a file name, it tells more than the start
+        captions.append("\n".join([*both, end]))
     columns = min(COLUMNS, max(4, len(index)))
     images = coloured(outcome.data.test.stored(index))
-    return _sheet(head, legend, images, columns, width=1.15, captions=captions, text=0.42, fontsize=7)
-
-
-def worst(outcome: Outcome, most: int) -> tuple[Tensor, int]:
-    """Return at most `most` test examples, least probable true class first, and the number of wrong ones.
-
-    Right ones are included only if none are wrong.
-    """
-    chances, true = probabilities(outcome.outputs), outcome.true_classes
-    wrong = chances.argmax(1) != true
-    chance = chances.gather(1, true[:, None])[:, 0]
-    if wrong.any():
-        chance = chance.where(wrong, 2.0)
-    number = int(wrong.sum())
-    return chance.argsort(stable=True)[: min(most, number or most)], number
+    return _sheet(head, legend, images, columns, width=1.15, captions=captions, text=0.58, fontsize=7)
 
 
 def coloured(images: Tensor) -> np.ndarray:
