@@ -34,7 +34,7 @@ NUMBER = re.compile(
 GROUPS = {sign: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(sign)}\d{{3}})+") for sign in ",.' "}
 LAKHS = re.compile(r"[1-9]\d?(?:,\d\d)+,\d{3}")  # as in India: 12,34,567
 MILLIONS = re.compile(r"\d{3},\d{3}|\d+(?:,\d{3}){2,}")  # of groups of three, and not as in India
-EXCLUDE = (("lakhs", "millions"), ("minus behind", "minus in front"))  # of each pair, a column has one
+EXCLUDE = (("lakhs", "millions"), ("trailing minus", "leading minus"))  # of each pair, a column has one
 POINTS = re.compile(r"[^\d.]*[1-9]\d{0,2}(\.\d{3}){2,}[^\d.]*")  # 1.234.567, which makes 4.297 of its column 4297
 COMMA = re.compile(r"[^\d,]*\d*,\d+(?:[eE][-+]?\d+)?[^\d,]*")
 GROUPED = re.compile(r"[^\d,]*[1-9]\d{0,2},\d{3}[^\d,]*")
@@ -165,7 +165,7 @@ def _join_the_others(
 
 
 def _exclude(found: list[_Word | None], words: Sequence[str], counts: np.ndarray, known: bool) -> None:
-    """Remove the rarer of two forms that exclude each other, and a minus behind what may be grades: 1, 1-, 2+."""
+    """Remove the rarer of two forms that exclude each other, and a trailing minus of what may be grades: 1, 1-."""
 
     def remove(form: str) -> None:
         found[:] = [None if one and form in one.forms else one for one in found]
@@ -177,10 +177,10 @@ def _exclude(found: list[_Word | None], words: Sequence[str], counts: np.ndarray
         }
         if all(sums.values()):
             remove(min(sums, key=sums.__getitem__))
-    behind = [word for word, one in zip(words, found, strict=True) if one and "minus behind" in one.forms]
-    are_grades = all(len(word) == 2 for word in behind) or any(re.fullmatch(r"\d+\+", word) for word in words)
+    trailing = [word for word, one in zip(words, found, strict=True) if one and "trailing minus" in one.forms]
+    are_grades = all(len(word) == 2 for word in trailing) or any(re.fullmatch(r"\d+\+", word) for word in words)
     if are_grades and not known:
-        remove("minus behind")
+        remove("trailing minus")
 
 
 def _examples(words: Sequence[str], read: Sequence[_Word | None], are_odd: np.ndarray) -> str:
@@ -188,7 +188,7 @@ def _examples(words: Sequence[str], read: Sequence[_Word | None], are_odd: np.nd
     forms: dict[tuple[str, frozenset[str]], str] = {}
     for word, one, is_odd in zip(words, read, are_odd, strict=True):
         if one and is_odd:
-            forms.setdefault((one.group, one.forms - {"minus in front", "millions"}), f"{word} is {one.value:.12g}")
+            forms.setdefault((one.group, one.forms - {"leading minus", "millions"}), f"{word} is {one.value:.12g}")
     return ", ".join([*forms.values()][:3])
 
 
@@ -207,8 +207,8 @@ def _parsed(word: str, style: Style) -> _Word | None:
         return None
     body, group = found["body"], ""
     whole, point, fraction = body.partition(style.decimal)
-    forms = {"brackets"} if found["open"] else {"minus behind"} if found["sign3"] else set()
-    forms |= {"minus in front"} if "-" in marks and not found["sign3"] else set()
+    forms = {"brackets"} if found["open"] else {"trailing minus"} if found["sign3"] else set()
+    forms |= {"leading minus"} if "-" in marks and not found["sign3"] else set()
     if not whole.isdigit():
         is_lakhs = bool("," in style.groups and LAKHS.fullmatch(whole))
         forms |= {"lakhs"} if is_lakhs else {"millions"} if MILLIONS.fullmatch(whole) else set()
