@@ -549,8 +549,8 @@ def test_a_header_further_below_is_named_with_a_command_that_works(table, tmp_pa
 
 @pytest.mark.parametrize("separator", [",", "\t"])
 def test_columns_of_one_name_are_refused_with_a_command_that_numbers_them(table, tmp_path, separator):
-    content = lines("a, a,b c,y", [f"00{n % 5},{n % 7},NA,{n % 2}" for n in range(N)]).replace(",", separator)
-    with pytest.raises(DataError, match="line 1: 2 columns are called 'a', columns 1 and 2; python") as refusal:
+    content = lines("Report\na, a,b c,y", [f"00{n % 5},{n % 7},NA,{n % 2}" for n in range(N)]).replace(",", separator)
+    with pytest.raises(DataError, match="line 2: 2 columns are called 'a', columns 1 and 2; python") as refusal:
         table(content)
     run(str(refusal.value).partition("; ")[2].partition(" numbers them")[0], tmp_path)
     path = str(tmp_path / "table-renamed.csv")
