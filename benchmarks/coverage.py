@@ -1,10 +1,11 @@
 """How often a test metric's 95 % interval holds the true value, over made test splits of 30, 100 and 1,000 examples.
 
-    python benchmarks/coverage.py            # 1,000 splits of each size, about five minutes on a core
+    python benchmarks/coverage.py            # 1,000 splits of each size, about ten minutes on a core
     python benchmarks/coverage.py 200        # fewer
 
 The true value is that of two million examples. The errors of `heavy tails` follow Student's t with 5 degrees of
-freedom, and those of `groups` are half the group's, of 5 examples each. Prints a table for docs/guide/metrics.md.
+freedom, and those of `groups` are half the group's, of 5 examples each. A perfect score has no interval: then the share
+of splits that have one is added. Prints a table, of which docs/guide/numbers.md has the rows that matter most.
 """
 
 from __future__ import annotations
@@ -84,21 +85,19 @@ CASES = {
 }
 
 
-def coverage(case: Case, size: int, num_splits: int) -> dict[str, float]:
-    """Return for each metric the share of splits whose interval holds the true value; none counts as a miss."""
+def coverage(case: Case, size: int, num_splits: int) -> dict[str, tuple[float, float]]:
+    """Return for each metric the share of its intervals that hold the true value, and of splits that have one."""
     metrics = {name: METRICS[name]() for name in case.metrics}
     outputs, targets = case.make(MANY)
     for metric in metrics.values():
         metric.update(outputs, targets)
     true = {name: float(metric.compute()) for name, metric in metrics.items()}
-    hits = dict.fromkeys(metrics, 0)
+    held: dict[str, list[bool]] = {name: [] for name in metrics}
     for _ in range(num_splits):
         groups = torch.arange(size) // case.groups if case.groups else None
-        found = intervals(*case.make(size), metrics, groups=groups).intervals
-        for name in metrics:
-            low, high = found.get(name, (1, 0))
-            hits[name] += low <= true[name] <= high
-    return {name: count / num_splits for name, count in hits.items()}
+        for name, (low, high) in intervals(*case.make(size), metrics, groups=groups).intervals.items():
+            held[name].append(low <= true[name] <= high)
+    return {name: (sum(found) / max(1, len(found)), len(found) / num_splits) for name, found in held.items()}
 
 
 def main() -> None:
@@ -109,8 +108,9 @@ def main() -> None:
     for name, case in CASES.items():
         by_size = [coverage(case, size, num_splits) for size in SIZES]
         for metric in case.metrics:
-            cells = (f"{100 * found[metric]:.1f} %" for found in by_size)
-            print(f"| {name}: `{metric}` | {' | '.join(cells)} |", flush=True)
+            cells = [f"{100 * found[metric][0]:.1f} %" for found in by_size]
+            some = [f" (of {100 * found[metric][1]:.0f} %)" if found[metric][1] < 1 else "" for found in by_size]
+            print(f"| {name}: `{metric}` | {' | '.join(map(str.__add__, cells, some))} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -31,11 +31,11 @@ from trainer.config.check import checked
 
 PAGE = harness.Page(
     "CROSS_VALIDATION",
-    "Cross-validated",
+    "Cross-validation",
     """
-    Written by `python benchmarks/folds.py` (see its docstring) from `docs/cross_validation.json`. Five folds, of all
-    examples tested once; mean ± standard deviation over the folds. A network has its defaults but for what the table
-    says, and a tenth of the rows outside a fold picks its best epoch; scikit-learn's models are fitted to all of them.
+    Written by `python benchmarks/folds.py` (see its docstring) from `docs/cross_validation.json`. Five folds; mean and
+    standard deviation over the folds. A network has its defaults except where its command line below says otherwise,
+    and a tenth of the rows outside a fold picks its best epoch; scikit-learn's models are fitted to all of them.
     """,
     "folds.py",
 )

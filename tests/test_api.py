@@ -106,6 +106,7 @@ def test_weights_equal_those_of_the_command_line_and_the_process_is_as_it_was(he
     assert [weights(run.folder) for run in runs] == 2 * [weights(here / "cli")]
     summary = json.loads((here / "cli" / "summary.json").read_text())
     assert runs[0].metrics == {"val": summary["best"], "test": summary["test"], "baseline": summary["baseline"]}
+    assert runs[0].intervals == {name: tuple(bounds) for name, bounds in summary["test_interval"].items()} != {}
     written = pd.read_csv(here / "cli" / "metrics.csv").drop(columns="seconds")
     pd.testing.assert_frame_equal(runs[0].history.drop(columns="seconds"), written)
     command = json.loads((runs[0].folder / "environment.json").read_text())["command"]

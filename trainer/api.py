@@ -48,6 +48,12 @@ class Run:
         return {"val": run.metrics("best"), "test": run.metrics("test"), "baseline": run.metrics("baseline")}
 
     @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        """The 95 % interval of each test metric that has one."""
+        found = index.Run(self.folder).summary.get("test_interval", {})
+        return {name: (float(low), float(high)) for name, (low, high) in found.items()}
+
+    @property
     def history(self) -> pd.DataFrame:
         """A row per epoch: epoch, step, seconds, lr, and each metric of `train/` and `val/`."""
         import pandas as pd

@@ -70,6 +70,7 @@ ANSWERED = {  # typed -> exit code, part of the answer, a command that works
     "nowhere/": (3, "no such file or folder", None),
     "data.path=my.csv": (2, "unknown key data.path", "data=csv data.path=my.csv data.target=y model=mlp"),
     "my.csv": (2, "add target=COLUMN; choose from x, y", None),
+    "rows.json": (2, "add target=COLUMN; choose from x, y, z", "data=csv data.path=rows.json data.target=y model=mlp"),
     "my.csv target=Y": (3, "no column 'Y'; did you mean y?", None),
     "a.zip": (3, "unpack it first", None),
     "a.xlsx": (3, "save it as .csv first", None),
@@ -81,7 +82,7 @@ ANSWERED = {  # typed -> exit code, part of the answer, a command that works
     "augment.flip=50": (2, "expected a number of at least 0 and at most 1", "augment.flip=0.5"),
     "model=mlp model.hidden=64": (2, "model.hidden must be a list [...], got 64", "model=mlp model.hidden=[64]"),
     "plots=[foo]": (2, "no such picture", "plots=[curves]"),
-    "metrics=[foo]": (2, "choose from accuracy, f1_macro", "metrics=[accuracy]"),
+    "metrics=[foo]": (2, "choose from accuracy, auc", "metrics=[accuracy]"),
     "model=mlp,foo -m": (2, "no such model", None),
     "-m seed=1 2 3": (2, "'2': expected key=value", None),
     "-m seed=1-3": (2, "seed must be a whole number", None),
@@ -105,6 +106,7 @@ def place(tmp_path, monkeypatch):
         (tmp_path / name).write_text("y,x\n" + "1,20\n2.5,30\n" * 20)
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "mynet.yaml").write_text("_target_: mynet.Net\n")
+    (tmp_path / "rows.json").write_text('{"rows": [{"x": 1, "y": 2, "z": 3}, {"x": 2, "y": 3, "z": 4}]}')
     for name in ("a.zip", "a.xlsx"):
         (tmp_path / name).write_bytes(b"PK\x03\x04")
 

@@ -168,7 +168,7 @@ BOMB += [f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefgh", 
         ([f"metrics: {'[' * 100}"], "hers.yaml: nested more than 32 deep"),
         (BOMB, "hers.yaml: expands to more than 2,000 values"),
         (["# " + "x" * 2**18], "hers.yaml: has 262,1"),
-        (["metrics: ['${metrics}']"], "metrics[0]: Interpolation to parent node"),
+        (["metrics: ['${metrics}']"], "Interpolation to parent node detected; full_key: metrics[0]"),
     ],
 )
 def test_a_mistake_in_a_yaml_gets_one_line(written, lines, message):

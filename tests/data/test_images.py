@@ -26,7 +26,7 @@ from trainer.data._image import cifar
 from trainer.data._image.file import pixels_of, printable
 from trainer.data.tensors import Examples, TensorLoader
 from trainer.errors import ConfigError, DataError
-from trainer.trained.predictions import image_paths
+from trainer.trained.inputs import image_paths, images_like_training
 
 NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
@@ -804,7 +804,7 @@ def test_a_folder_of_images_trains_from_the_command_line(dltrain, tmp_path):
 def test_an_image_found_broken_during_training_is_one_line(dltrain, tmp_path, workers):
     path = tmp_path / "images"
     draw(path / "train")
-    cut(path / "test")
+    damaged(path / "test")
     end = dltrain("data=image_folder", f"data.path={path}", "data.size=8", "epochs=1", f"data.workers={workers}")
     assert end.code == 3
     assert end.err.startswith(f"dltrain: error[3]: {path}/test/dog/3.png: this image cannot be read:")
@@ -991,11 +991,66 @@ def test_splits_inside_classes_are_refused_with_where_they_belong(tmp_path):
 
 def test_all_broken_images_are_named_at_once(tmp_path):
     draw(tmp_path)
-    for number in (2, 3, 5):
-        (tmp_path / "dog" / f"{number}.png").write_text("<html>404</html>")
-    such = rf"dog/2.png: not a .*; also broken: {tmp_path}/dog/3.png, {tmp_path}/dog/5.png; replace or remove them$"
+    files = [tmp_path / "dog" / f"{number}.png" for number in (2, 3, 5)]
+    for file in files:
+        file.write_text("<html>404</html>")
+    such = rf"dog/2.png: not a .*; and 2 others; replace or remove them: rm {' '.join(map(str, files))}$"
     with pytest.raises(DataError, match=such):
         folder.image_folder(path=str(tmp_path))
+
+
+def is_read(path):
+    try:
+        pixels_of(str(path), None, grey=False)
+    except DataError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "gif", "bmp", "webp", "tif", "ppm"])
+def test_all_images_that_end_early_are_named_before_any_pixel_is_read(tmp_path, monkeypatch, kind):
+    draw(tmp_path, count=14, size=(40, 40))
+    for file in sorted(tmp_path.glob("*/*.png")):
+        Image.open(file).save(file.with_suffix(f".{kind}"))
+        if kind != "png":
+            file.unlink()
+    folder.image_folder(path=str(tmp_path))  # whole ones are read
+    files = sorted(tmp_path.glob(f"*/*.{kind}"))
+    for share in (0.97, 0.6):
+        for file in files[2:14]:
+            file.write_bytes(file.read_bytes()[: int(share * file.stat().st_size)])
+    broken = [file for file in files if not is_read(file)]
+    assert len(broken) == 12
+    monkeypatch.setattr("trainer.data.folder.pixels_of", None)
+    named = " ".join(map(str, broken[:10]))
+    with pytest.raises(DataError, match=rf"and 11 others; replace or remove them, 10 of 12: rm {named}$") as refusal:
+        folder.image_folder(path=str(tmp_path))
+    subprocess.run(str(refusal.value).rpartition(": ")[2], shell=True, check=True)
+    assert not any(file.exists() for file in broken[:10])
+
+
+def test_broken_images_among_new_ones_are_named_at_once(tmp_path):
+    draw(tmp_path / "train", size=(30, 30))
+    encoder = folder.image_folder(path=str(tmp_path / "train"))[1].encoder
+    for name in ("cat", "dog"):
+        cut(tmp_path / "test" / name)
+    broken = sorted(map(str, tmp_path.glob("test/*/dog/3.png")))
+    such = f"{broken[0]}: this image cannot be read: .*; and another; replace or remove them: rm {' '.join(broken)}$"
+    with pytest.raises(DataError, match=such):
+        [*images_like_training(image_paths([str(tmp_path / "test")])[0], encoder, [])]
+    with pytest.raises(DataError, match=such):
+        folder.other_folder(str(tmp_path / "test"), encoder, ["cat", "dog"])
+
+
+def test_damaged_images_whose_files_are_whole_are_named_at_once(tmp_path):
+    draw(tmp_path, count=70, size=(30, 30))
+    files = sorted(tmp_path.glob("dog/*.png"))
+    for file in (files[1], files[60]):
+        content = bytearray(file.read_bytes())
+        content[1000] ^= 255
+        file.write_bytes(content)
+    with pytest.raises(DataError, match=rf"and another; replace or remove them: rm {files[1]} {files[60]}$"):
+        folder.image_folder(path=str(tmp_path), val_fraction=0, test_fraction=0)
 
 
 def test_images_that_are_not_read_are_said(tmp_path):

@@ -79,6 +79,7 @@ def said(made, words):
         (["1.234,50- EUR", "0,5 EUR"], Style(decimal=","), [-1234.5, 0.5]),
         (["12 -", "3"], Style(), [-12, 3]),
         (["(1,234)", "56", "(7)"], Style(), [-1234, 56, -7]),  # as accountants write
+        (["$ (1,234.00)", "$56", "($7)", "$(8)"], Style(), [-1234, 56, -7, -8]),
         (["0,25", "0.75", "12"], Style(), [0.25, 0.75, 12]),  # both decimal signs
         (["0,25", "0.75"], Style(decimal=","), [0.25, 0.75]),
         (["1.234,5", "1,234.5", "-0,5"], Style(), [1234.5, 1234.5, -0.5]),
@@ -320,6 +321,7 @@ DAYS = np.datetime64("2019-12-30T01:02:03") + np.arange(N) * np.timedelta64(185 
         ("yyyymmdd", lambda day: f"{day:%Y%m%d}"),
         ("ddmmyyyy", lambda day: f"{day:%d%m%Y}"),
         ("mmddyyyy", lambda day: f"{day:%m%d%Y}".lstrip("0")),
+        ("yyyymmdd", lambda day: "0" if day.day == 4 else "99991231" if day.day == 5 else f"{day:%Y%m%d}"),
         ("yyyymm", lambda day: f"{day:%Y%m}"),
         ("yymmdd", lambda day: f"{day:%y%m%d}"),
         ("yyyymmddHHMMSS", lambda day: f"{day:%Y%m%d%H%M%S}"),
@@ -392,6 +394,17 @@ def test_one_point_among_decimal_commas_does_not_make_text(table):
         assert {round(value, 2) for value in column(made, "a")} <= {n / 4 for n in range(N)}
         assert made[1].feature_names == ("a",)
     assert said(table(content), "read as numbers: a (0,00 is 0)")
+
+
+def test_no_cure_makes_thousands_of_fractions(table):
+    rows = [f"{n % 9 + 1}.{n * 7 % 899 + 100};{n % 2}" for n in range(N)]
+    with pytest.raises(DataError) as refusal:
+        table(lines("a;y", [*rows, "0,5;1"]))
+    assert "line 62, column 'a': '0,5' is not a number; data.missing_marks" in str(refusal.value)
+    rows = [row.replace(".", " ").replace(";", ",5;") for row in rows]
+    with pytest.raises(DataError, match=r"line 2, column 'a': '1 100,5' is not a number; data.decimal=comma"):
+        table(lines("a;y", rows))
+    assert min(column(table(lines("a;y", rows), decimal="comma"), "a")) > 1000
 
 
 @pytest.mark.parametrize("separator", [",", ";"])
@@ -536,8 +549,8 @@ def test_a_header_further_below_is_named_with_a_command_that_works(table, tmp_pa
 
 @pytest.mark.parametrize("separator", [",", "\t"])
 def test_columns_of_one_name_are_refused_with_a_command_that_numbers_them(table, tmp_path, separator):
-    content = lines("a, a,b c,y", [f"00{n % 5},{n % 7},NA,{n % 2}" for n in range(N)]).replace(",", separator)
-    with pytest.raises(DataError, match="line 1: 2 columns are called 'a', columns 1 and 2; python") as refusal:
+    content = lines("Report\na, a,b c,y", [f"00{n % 5},{n % 7},NA,{n % 2}" for n in range(N)]).replace(",", separator)
+    with pytest.raises(DataError, match="line 2: 2 columns are called 'a', columns 1 and 2; python") as refusal:
         table(content)
     run(str(refusal.value).partition("; ")[2].partition(" numbers them")[0], tmp_path)
     path = str(tmp_path / "table-renamed.csv")

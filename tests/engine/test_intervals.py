@@ -125,10 +125,12 @@ def test_of_three_classes_each_metric_lies_within_its_interval():
 
 def test_many_examples_get_fewer_draws_and_slow_metrics_none(monkeypatch):
     metrics = [METRICS["accuracy"](), METRICS["f1_macro"]()]
-    assert resampling.affordable(seconds_of(metrics, 10_000, 10)) == 1000
-    assert resampling.affordable(seconds_of(metrics, 100_000, 10)) == 100
-    assert resampling.affordable(seconds_of(metrics, 10_000_000, 10)) == 0
-    assert resampling.affordable(seconds_of([METRICS["auc"]()], 10_000, 1)) == 1000
+    for num, expected in ((10_000, 1000), (100_000, 100), (1_000_000, 0)):
+        assert resampling.affordable(seconds_of(metrics, torch.arange(num), 10)) == expected
+    assert resampling.affordable(seconds_of([METRICS["auc"]()], torch.arange(10_000), 1)) == 1000
+    few = torch.tensor([-1, 10**15])  # of a table with many rows
+    assert resampling.affordable(seconds_of(metrics, few, 10)) >= 100
+    assert next(weights(few, 20)).shape == (20, 2)
     outputs, targets = regression(50)
     monkeypatch.setattr(resampling, "affordable", lambda seconds: 100)
     found = intervals(outputs, targets, made("rmse"))
@@ -136,8 +138,9 @@ def test_many_examples_get_fewer_draws_and_slow_metrics_none(monkeypatch):
     assert found.notes == ("95 % intervals of rmse are from 100 draws",)
     monkeypatch.setattr(resampling, "affordable", lambda seconds: 0)
     own = Own("mymetrics.bias", lambda outputs, targets: (outputs - targets).mean())
-    found = intervals(outputs, targets, {"bias": own})
-    assert not found.intervals
+    share = METRICS["accuracy"]()  # needs no draws
+    found = intervals(outputs, (targets > 0).float(), {"bias": own, "accuracy": share})
+    assert found.intervals.keys() == {"accuracy"}
     assert found.notes == ("no 95 % intervals of bias: they would take more than 0.5 s",)
 
 
@@ -146,6 +149,17 @@ def test_ones_own_metric_is_computed_of_the_examples_drawn():
     own = Own("mymetrics.squared", lambda outputs, targets: (outputs - targets).square().mean())
     found = intervals(outputs, targets, {"own": own, **made("mse")})
     assert found.draws["own"] == pytest.approx(found.draws["mse"], rel=1e-4)
+
+
+def test_a_draw_for_which_ones_own_metric_fails_does_not_count():
+    targets = (torch.arange(40) < 3).float()[:, None]
+    outputs = targets + torch.randn(40, 1, generator=torch.Generator().manual_seed(0))
+    own = Own("mymetrics.recall", lambda outputs, targets: int((outputs > 0)[targets > 0].sum()) / int(targets.sum()))
+    found = intervals(outputs, targets, {"own": own, **made("auc")})
+    failed = [math.isnan(value) for value in found.draws["own"]]
+    assert failed == [math.isnan(value) for value in found.draws["auc"]]
+    assert 0.02 < sum(failed) / 1000 < 0.1  # exp(-3) of the draws have no positive example
+    assert found.intervals.keys() == {"own", "auc"}
 
 
 @pytest.mark.parametrize(

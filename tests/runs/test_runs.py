@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from trainer.config.keys import SLOTS
 from trainer.errors import RunFolderError
 from trainer.files import write_json
 from trainer.runs import index
@@ -63,7 +64,8 @@ def test_the_states_of_runs(dltrain, tmp_path):
     make(tmp_path, "c-damaged", 2)
     (tmp_path / "outputs" / "2026-01-02" / "c-damaged" / "summary.json").write_text('{"status": "fini')
     in_progress = make(tmp_path, "d-running", 3, **reached("accuracy", 0.5, True))
-    (in_progress / "config.yaml").write_text("epochs: 7\n")
+    parts = [f"{slot}: {{_target_: x}}\n" for slot in SLOTS]
+    (in_progress / "config.yaml").write_text("".join(["epochs: 7\n", *parts]))
     (in_progress / "metrics.csv").write_text("epoch,step\n1,10\n2,20\n")
     make(tmp_path, "e-finished", 4, **reached("accuracy", 0.9, True))
     odd = make(tmp_path, "f-odd", 5, best=3, test=None, monitor=["x"], train_s="soon")

@@ -222,7 +222,7 @@ def test_a_sweep_resumes_as_it_was_started(sweep, tmp_path, monkeypatch):
     # The order is that of the jobs, however it is said now; a path may need quotes.
     assert sweep("resume='a sweep'", *reversed(given[1:5]), "++model=bad", "device=cpu").code == 0
     assert number_of(folder, "started") == 5
-    assert [event["overrides"][: len(given) - 1] for event in Ledger(folder).jobs().values()] == before
+    assert [event["overrides"][: len(before[0])] for event in Ledger(folder).jobs().values()] == before
     assert leaderboard(folder).keys == ["log_every"]
     assert "all 4 jobs have ended" in sweep("resume=a sweep").out
     for other in ("seed=1,2,3", "seed=2,1", "log_every=7,8", "log_every=7", "epochs=2", "optim.lr=1"):
@@ -273,7 +273,7 @@ def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, dltrain, tmp_path):
     assert sweep(*jobs).code == 0
     unbroken, broken = sweep.folder(), tmp_path / "broken"
     command = [sys.executable, "-m", "trainer.cli", "--config-dir", "conf", "-m", *jobs, "hydra.sweep.dir=broken"]
-    command.append("sweep.jobs=2")
+    command += ["sweep.jobs=2", "baselines=off"]
     with subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "OMP_NUM_THREADS": "1"}) as process:
         until(lambda: list(broken.glob("1/checkpoints/last")))
         process.kill()
@@ -284,7 +284,6 @@ def test_a_killed_sweep_ends_as_the_unbroken_one(sweep, dltrain, tmp_path):
     (broken / ".preflight-0").mkdir()
     with lock(broken):
         assert sweep("resume=broken").code == 7
-    assert "dltrain -m resume=broken" in dltrain("resume=broken").err
     started = number_of(broken, "started")
     left = 3 - [*states(broken).values()].count("finished")
     done = sweep("resume=broken", "sweep.jobs=1")

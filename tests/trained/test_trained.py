@@ -74,6 +74,7 @@ def test_the_test_metrics_come_again_to_the_last_digit(dltrain, tmp_path, monkey
     found = evaluated(dltrain, f"run={trained.folder}")
     assert found["equal"] is True
     assert found["metrics"] == trained.summary["test"]
+    assert found["intervals"] == trained.summary["test_interval"]
     assert "PASS  equal to the run's" in dltrain("eval", f"run={trained.folder}").out
 
 

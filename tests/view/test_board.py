@@ -112,6 +112,10 @@ def test_scalars_graph_text_and_hyper_parameters_of_a_run(dltrain, serve):
     assert f"<td>packages.torch</td>\n<td>{version('torch')}</td>" in environment["text"]
     (layers,) = get("plugin/text/text", tag="model/text_summary", run=run)
     assert "<td>Linear</td>\n<td>(16,)</td>\n<td>1,040</td>" in layers["text"]
+    (results,) = get("plugin/text/text", tag="results/text_summary", run=run)
+    low, _ = outcome.summary["test_interval"]["accuracy"]
+    assert f"<td>{outcome.summary['test']['accuracy']:.4f}</td>" in results["text"]
+    assert f"<td>{low:.4f}</td>" in results["text"]
 
     names, (hparams,), (metrics,) = sessions(get)
     assert {"model", "optim.lr", "seed", "data.batch_size", "epochs"} <= set(names)
@@ -131,7 +135,10 @@ def test_basic_has_scalars_hyper_parameters_and_the_config(dltrain, serve, tmp_p
         assert not any(
             dict(get(f"plugin/{plugin}/tags")).values() if plugin != "projector" else get("plugin/projector/runs")
         )
-    assert {tag for tags in get("plugin/text/tags").values() for tag in tags} == {"config/text_summary"}
+    assert {tag for tags in get("plugin/text/tags").values() for tag in tags} == {
+        "config/text_summary",
+        "results/text_summary",
+    }
 
 
 def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered(dltrain, serve, tmp_path):
@@ -168,7 +175,7 @@ def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered
             assert reached.keys() <= set(tags[f"{job}/tensorboard"])
 
     by_loss = [
-        metrics_of(g).get("best/mse") for g in session_groups(get, metric={"tag": "best/mse"}, order="ORDER_ASC")
+        metrics_of(g).get("best/rmse") for g in session_groups(get, metric={"tag": "best/rmse"}, order="ORDER_ASC")
     ]
     measured = [value for value in by_loss if value is not None]
     assert by_loss == [*sorted(measured), *[None] * (12 - len(measured))]
@@ -185,8 +192,8 @@ def test_a_sweep_over_data_and_models_is_a_table_that_can_be_sorted_and_filtered
 
     (category,) = get("plugin/custom_scalars/layout")["category"]
     charts = {chart["title"]: chart["multiline"]["tag"] for chart in category["chart"]}
-    assert {"loss", "accuracy", "mse"} <= charts.keys()
-    for run, title in (("1/tensorboard", "accuracy"), ("6/tensorboard", "mse")):
+    assert {"loss", "accuracy", "rmse"} <= charts.keys()
+    for run, title in (("1/tensorboard", "accuracy"), ("6/tensorboard", "rmse")):
         shown = [tag for tag in tags[run] if any(re.search(pattern, tag) for pattern in charts[title])]
         assert sorted(shown) == [f"train/{title}", f"val/{title}"]
 

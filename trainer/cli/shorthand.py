@@ -33,6 +33,7 @@ TABLES, TEXTS, IMAGES = (
     (".txt", ".jsonl", ".ndjson", ".json"),
     (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif"),
 )
+JSON = (".jsonl", ".ndjson", ".json")  # of texts, or a table
 OTHERS = (".zip", ".tar", ".tgz", ".7z", ".xlsx", ".xls", ".ods", ".parquet", ".feather", ".npz")  # not read
 KINDS = {
     "tabular": "features",
@@ -135,7 +136,10 @@ def _kind(path: Path, given: dict[str, str]) -> str:
         return "image_folder"
     if "data.target" in given:
         return "csv"
-    if _suffix(path) in TEXTS or "data.text" in given or "data.label" in given:
+    from trainer.data._text_columns import are_clear
+
+    is_clear = _suffix(path) in TEXTS and (_suffix(path) not in JSON or are_clear(str(path)))
+    if is_clear or "data.text" in given or "data.label" in given:
         return "text"
     try:
         return _kind_of_table(path, given)

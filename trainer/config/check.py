@@ -148,7 +148,8 @@ def _check_kind(line: str, key: str, value: Any, present: Any) -> None:
     if isinstance(present, bool):
         fits, kind = isinstance(value, bool), "true or false"
     elif isinstance(present, (int, float)) and key in KNOBS:
-        fits, kind = is_number and isinstance(value, (int, type(present))), _kind(KNOBS[key])
+        fits = is_number and isinstance(value, (int, type(present))) and (_is_finite(value) or value == math.inf)
+        kind = _kind(KNOBS[key])
     elif isinstance(present, (int, float)):
         fits, kind = is_number and _is_finite(value), "a finite number"
     elif isinstance(present, ListConfig):

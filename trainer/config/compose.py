@@ -39,7 +39,14 @@ from trainer.files import read, read_yaml
 KEYS = (*KNOBS, *SLOTS)
 VERSION = "1.3"  # of Hydra's behaviour
 BYTES, VALUES = 2**18, 2000  # at most, in a yaml of the user's; Hydra and OmegaConf take a millisecond for each value
-MISREAD = (AssertionError, AttributeError, LookupError, TypeError, ValueError)  # by Hydra, of what it does not expect
+MISREAD = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    TypeError,
+    ValueError,
+)  # by Hydra, of what it does not expect
 ConfigStore.instance().store("schema", Config)
 
 

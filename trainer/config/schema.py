@@ -99,7 +99,7 @@ class Config:
         never=(0, 1),
     )
     miss_cost: float = knob(
-        0.0, "with threshold=auto: cost of a missed second class, a false alarm being 1; 0: the highest f1", least=0
+        0.0, "with threshold=auto: cost of a missed second class relative to a false alarm; 0: the best f1", least=0
     )
     patience: float = knob(math.inf, "stop after this many epochs without improvement", least=1, whole=True)
     precision: str = knob("fp32", "number format of the forward pass", choices=("fp64", "fp32", "tf32", "bf16", "fp16"))

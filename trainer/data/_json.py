@@ -86,6 +86,8 @@ def _items(value: Any, file: Path) -> list[Any]:
             return [{name: cells[row] for name, cells in value.items()} for row in values[0]]
         if all(map(str.isdecimal, value)):  # orient="index"
             return values
+    if values and all(each == [] for each in values if isinstance(each, list)) and [] in values:
+        return []
     found = dict(_lists(value))
     found = {keys: rows for keys, rows in found.items() if not ABOUT & {*keys}} or found
     if len(found) > 1:

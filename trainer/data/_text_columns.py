@@ -46,6 +46,18 @@ def text_and_label(table: TextTable, text: str | None, label: str | None) -> tup
     return at, of, []
 
 
+def are_clear(path: str) -> bool:
+    """Return whether it is clear which columns of a file are text and label, or why it cannot be read."""
+    try:
+        table = open_texts(path, most=HEAD)
+    except DataError:
+        return True
+    with suppress(DataError):
+        text_and_label(table, None, None)
+        return True
+    return False
+
+
 def likely_texts(path: str, **written: Any) -> tuple[bool, str]:
     """Return whether a table surely is of texts and labels, and the settings that read it so; none if it is not.
 

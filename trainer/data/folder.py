@@ -16,7 +16,7 @@ from torch import Tensor
 from trainer.data._dividing import numbered
 from trainer.data._image.contents import notes_on
 from trainer.data._image.encoder import ALL_16, LEAST_STD, ImageEncoder, fit_images
-from trainer.data._image.file import depth_of, headers_of, like_training, pixels_of, printable
+from trainer.data._image.file import depth_of, header_of, like_training, of_all, pixels_of, printable
 from trainer.data._image.folders import classes_of, existing, found, roots_of
 from trainer.data.division import Division, Fold
 from trainer.data.stream import StreamLoader
@@ -44,8 +44,8 @@ class ImageFiles:
         return replace(self, paths=self.paths[index if isinstance(index, slice) else index.numpy()])
 
     def read(self, index: Sequence[int]) -> Tensor:
-        """Read those at `B` places: `(B, C, H, W)` uint8; a file that cannot be read is a DataError."""
-        return torch.from_numpy(np.stack([self.read_one(self.paths[i]) for i in index]))
+        """Read those at `B` places: `(B, C, H, W)` uint8; files that cannot be read are a DataError."""
+        return torch.from_numpy(np.stack(of_all(self.read_one, (self.paths[i] for i in index))))
 
 
 def files_like_training(paths: Sequence[str], encoder: ImageEncoder) -> ImageFiles:
@@ -69,6 +69,7 @@ def other_folder(path: str, encoder: ImageEncoder, class_names: Sequence[str]) -
         raise DataError(f"{folder}: contains no folders; {cure}")
     if unknown := sorted({*map(printable, images)} - {*class_names}):
         raise DataError(f"{folder}: class {unknown[0]!r} is unknown in training; {nearest(unknown[0], class_names)}")
+    of_all(header_of, [file for files in images.values() for file in files])
     notes = [*([f"read from {printable(folder.name)}/"] if has_test else []), *notes_on(rest)]
     return _examples(images, class_names, partial(like_training, encoder=encoder)), notes
 
@@ -124,7 +125,7 @@ def image_folder(
 
     listed, notes = found(str(path))
     files = [file for classes in listed.values() for class_files in classes.values() for file in class_files]
-    headers = headers_of(files[:: len(files) // HEADERS + 1])
+    headers = of_all(header_of, files[:: len(files) // HEADERS + 1])
     seen = {header.size for header in headers}
     one = next(iter(seen)) if len(seen) == 1 else None
     shape = (sides[0], sides[1]) if sides else one if one and max(one) <= LARGE else OTHERWISE
@@ -155,7 +156,11 @@ def image_folder(
 
     plain: list[int] = []
     read = (images.read(index.tolist()) for index in sample.split(50))
-    encoder = fit_images(_watched(read, plain), are_files=True, depth=depth)
+    try:
+        encoder = fit_images(_watched(read, plain), are_files=True, depth=depth)
+    except DataError:
+        of_all(images.read_one, images[sample].paths)  # names the others, too
+        raise
     if max(encoder.std) <= LEAST_STD:
         raise DataError(f"{path}: all training images have the same single shade: nothing to learn")
     if plain:

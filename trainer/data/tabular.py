@@ -62,13 +62,15 @@ def csv(
     seed: int = 0,
     fold: Fold | None = None,
 ) -> tuple[Splits, DataSpec]:
-    """Load a table from a text file (.csv, .tsv, with or without .gz); `target` is the column to predict.
+    """Load a table from a file (.csv, .tsv, .json or .jsonl, also .gz); `target` is the column to predict.
 
     Numbers are standardised by the training rows. Text becomes one input, 1 or 0, for each category in them; other
-    categories are zero in all. Text with more than 100 categories or mostly distinct cells is left out, with a note,
-    as are numbers that count the rows, or a key such as id. True and false are 1 and 0. Percent, currencies, units and
-    thousands separators are read where all cells of a column agree. A column of numbers with more than a few words is
-    text. Rows without a target are left out.
+    categories are zero in all. Text with more than 100 categories or mostly distinct cells is left out, with a note, as
+    is a key such as id: whole numbers that all differ. Under other names these are noted only, as are times that are
+    one number. True and false are 1 and 0. Percent, currencies, units, thousands separators, x are read where the cells
+    of a column agree; what may be two numbers is refused. A column of numbers with more than a few words is text. Rows
+    without a target are left out, and so are titles above the header. Cells may be in single quotes. JSON holds an
+    object per row, or a list per column.
 
     Args:
         path: The file.

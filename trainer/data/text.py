@@ -64,7 +64,9 @@ def text(
     seed: int = 0,
     fold: Fold | None = None,
 ) -> tuple[Splits, DataSpec]:
-    """Load a table of texts and labels (.csv, .tsv, .jsonl, also .gz): inputs `(N, L)` int32.
+    """Load a table of texts and labels (.csv, .tsv, .jsonl, .json, also .gz): inputs `(N, L)` int32.
+
+    A line may also be a text with its label behind `__label__`, as for fastText.
 
     L is at most `max_length` tokens. A token is a character, or a word in lower case; in scripts without spaces between
     words, each character is one. Tokens with fewer than `min_count` occurrences in the training split count as unknown,

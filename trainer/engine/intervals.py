@@ -72,22 +72,23 @@ def intervals(
     statistics: dict[str, Statistic] = {name: m.statistic(outputs, targets) for name, m in known.items()}
     if losses is not None:
         statistics["loss"] = lambda weights: weights @ losses.to(weights.dtype) / weights.sum(1)
-    num_draws = resampling.affordable(resampling.seconds_of([*known.values()], *outputs.shape))
+    num_draws = resampling.affordable(resampling.seconds_of([*known.values()], keys, outputs.shape[1]))
     draws = resampling.draw(statistics, keys, num_draws)
     own = {name: metric for name, metric in metrics.items() if isinstance(metric, Own)}
     draws |= {name: resampling.draw_own(metric, outputs, targets, keys) for name, metric in own.items()}
     found = {name: percentiles(values, num) for name, values in draws.items()}
-    if num == len(targets):
-        shares = {name: m.counted(outputs, targets) for name, m in known.items() if isinstance(m, Share)}
-        found |= {name: wilson(*counted) if counted[1] else None for name, counted in shares.items()}
-    bounds = {name: bound for name, bound in found.items() if bound}
-    return Uncertainty(bounds, draws, num, examples, (*_notes(bounds, draws),))
+    shares = {name: m for name, m in known.items() if isinstance(m, Share) and num == len(targets)}
+    for name, metric in shares.items():
+        share, count = metric.counted(outputs, targets)
+        found[name] = wilson(share, count) if count else None
+    notes = _notes({name: len(values) for name, values in draws.items() if name not in shares})
+    return Uncertainty({name: bound for name, bound in found.items() if bound}, draws, num, examples, (*notes,))
 
 
-def _notes(bounds: Mapping[str, Interval], draws: Mapping[str, list[float]]) -> Iterator[str]:
+def _notes(num_draws: Mapping[str, int]) -> Iterator[str]:
     """Yield a line for each smaller number of draws, with the metrics that have it."""
     for number in (*resampling.STEPS[1:], 0):
-        names = ", ".join(name for name, values in draws.items() if len(values) == number)
+        names = ", ".join(name for name, found in num_draws.items() if found == number)
         if names and number:
             yield f"95 % intervals of {names} are from {number} draws"
         elif names:

@@ -136,7 +136,7 @@ def _saved(folder: Path, configs: Iterable[DictConfig]) -> list[dict[str, Any]]:
     for job in Ledger(folder).jobs().values():
         if {part for parts in now for part in parts} <= found.keys():
             break
-        with suppress(CheckpointError):  # a job that has not begun
+        with suppress(CheckpointError):  # a job that has not started
             found = _by_part(flat(index.Run(folder / job["folder"]).config)) | found
     return [{k: v for part in parts for k, v in found.get(part, parts[part]).items()} for parts in now]
 

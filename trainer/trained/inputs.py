@@ -15,7 +15,7 @@ from torch import Tensor
 
 from trainer.data._image.contents import contents, notes_on
 from trainer.data._image.encoder import ImageEncoder
-from trainer.data._image.file import SUFFIXES, printable
+from trainer.data._image.file import SUFFIXES, header_of, of_all, printable
 from trainer.data._table.encoder import TableEncoder
 from trainer.data._table.file import TableFile
 from trainer.data._table.opening import open_table
@@ -69,6 +69,7 @@ def image_paths(inputs: list[str]) -> tuple[list[str], list[str]]:
 
 def images_like_training(paths: Sequence[str], encoder: ImageEncoder, notes: list[str]) -> Iterator[Tensor]:
     """Yield the images in batches `(B, C, H, W)`; the last one adds what there is to say to the notes."""
+    of_all(header_of, paths)
     files, plain = files_like_training(paths, encoder), list[str]()
     for places in parts(range(len(paths))):
         batch = files.read(places)

@@ -4,12 +4,13 @@ An image that cannot be read, or is too large, is a DataError.
 """
 
 import os
+import shlex
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -23,7 +24,14 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", "
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")  # whatever the suffix; others may start programs
 LONGEST = 512  # pixels a side, at most, of an image that keeps its proportions
 DEPTHS = (8, 10, 12, 14, 16, 24, 32)  # bits that devices measure with
+NAMED = 10  # broken images at once
+TAIL = 1 << 14  # bytes in which a whole file has the mark of its end, behind which phones add data of their own
+END = {"PNG": b"IEND\xaeB`\x82", "JPEG": b"\xff\xd9", "MPO": b"\xff\xd9"}
+STRIPS = ((273, 279), (324, 325))  # TIFF's tags of where its strips or tiles start, and of their sizes
 ORIENTATION, LYING = 0x0112, (5, 6, 7, 8)  # EXIF's tag, and its values for images that are stored on their side
+
+
+T = TypeVar("T")
 
 
 class Header(NamedTuple):
@@ -33,22 +41,52 @@ class Header(NamedTuple):
     is_deep: bool
 
 
-def headers_of(paths: Iterable[str]) -> list[Header]:
-    """Read no pixels; raise a DataError that names the first ten images that cannot be read."""
-    headers, broken = [], dict[str, DataError]()
+def of_all(read: Callable[[str], T], paths: Iterable[str]) -> list[T]:
+    """Return what is read of each image.
+
+    Raises:
+        DataError: some cannot be read; names ten of them, and counts the others.
+    """
+    found, broken = list[T](), dict[str, DataError]()
     for path in paths:
         try:
-            with _opened(path) as image:
-                headers.append(_header(image))
+            found.append(read(path))
         except DataError as error:
             broken[path] = error
-            if len(broken) == 10:
-                break
-    if broken:
-        others = [*map(printable, broken)][1:]
-        more = f"; also broken: {', '.join(others)}" if others else ""
-        raise DataError(f"{next(iter(broken.values()))}{more}; replace or remove {'them' if others else 'it'}")
-    return headers
+    if not broken:
+        return found
+    removed = f"rm {shlex.join([*map(printable, broken)][:NAMED])}"
+    others = {1: "", 2: "; and another"}.get(len(broken), f"; and {len(broken) - 1:,} others")
+    which = "it" if not others else "them" if len(broken) <= NAMED else f"them, {NAMED} of {len(broken):,}"
+    raise DataError(f"{next(iter(broken.values()))}{others}; replace or remove {which}: {removed}")
+
+
+def header_of(path: str) -> Header:
+    """Read what a file says of its image; pixels only if it seems to end early."""
+    with _opened(path) as image:
+        header = _header(image)
+        if not _is_whole(path, image):
+            image.load()
+    return header
+
+
+def _is_whole(path: str, image: Image.Image) -> bool:
+    """Return whether a file surely does not end early, without reading its pixels."""
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        if image.format == "WEBP":
+            return size >= 8 + int.from_bytes(file.read(8)[4:], "little")
+        file.seek(max(0, size - TAIL))
+        tail = file.read()
+    if image.format == "TIFF":
+        tags: Any = image.tag_v2  # type: ignore[attr-defined]
+        places = [zip(tags.get(start, ()), tags.get(count, ()), strict=False) for start, count in STRIPS]
+        ends = [start + count for pairs in places for start, count in pairs]
+        return bool(ends) and max(ends) <= size
+    if image.format == "GIF":
+        return tail.endswith(b"\x00;")
+    mark = END.get(str(image.format))
+    return mark is not None and mark in tail
 
 
 def depth_of(paths: Iterable[str]) -> tuple[int, int] | None:

@@ -175,7 +175,7 @@ def _stray(file: TableFile, row: int, name: str, reading: Reading, words: Sequen
     more = f", nor {'is' if len(words) == 2 else 'are'} {len(words) - 1:,} other word{'s' * (len(words) > 2)}"
     message = f"is not a number{unit}{more if len(words) > 1 else ''}"
     text = f"data.text={bracketed([name])}"
-    if len(words) <= 3 and all(re.fullmatch(r"[^\W_][\w .-]{0,19}|\D{1,20}", word) for word in words):
+    if len(words) <= 3 and all(re.fullmatch(r"[^\W_][\w .,-]{0,19}|\D{1,20}", word) for word in words):
         cure = f"; data.missing_marks={bracketed(words)} reads it as missing; if the column is text, set {text}"
         return Problem(file.place(row, name, message + cure), "missing_marks", tuple(words))
     return Problem(file.place(row, name, f"{message}; if the column is text, set {text}"), "text", (name,))

@@ -58,7 +58,7 @@ def suspicions(frame: pd.DataFrame, names: Sequence[str]) -> list[str]:
             continue
         values = frame[name].to_numpy(np.float64)
         if layout := layout_of(values):
-            times[name] = f"{name} ({values[~np.isnan(values)][0]:.15g}, {layout})"
+            times[name] = f"{name} ({values[values > 0][0]:.15g}, {layout})"
         elif _all_differ(values):
             (counting if _counts_rows(values) else keys).append(name)
     found = [

@@ -207,10 +207,8 @@ class TableFile:
         if not self.header and wanted.startswith("-") and wanted[1:] in self._places:
             return self.names[int(wanted)]
         if self.header and wanted not in self._places and (line := self._line_of(wanted)):
-            source, new = (shlex.quote(str(path)) for path in (self.path, f"{stem(self.path)}-from-line-{line}.csv"))
-            cut = f"gzip -dc {source} | tail -n +{line}" if self.path.suffix == ".gz" else f"tail -n +{line} {source}"
             where = f"no column {wanted!r} in the first line, but in line {line}"
-            raise DataError(f"{self.path}: {where}; {cut} > {new} makes that the first line")
+            raise DataError(f"{self.path}: {where}; {self.cut_from(line)}")
         others = [is_numeral(name) for name in self.names if name != wanted] if self._is_data else []
         is_value = self._is_data and 2 * sum(others) >= len(others)  # a value of the first row, rather than a name
         if self.header and (is_value if wanted in self._places else self._share_of_numbers >= 0.5):
@@ -223,6 +221,12 @@ class TableFile:
             near = f"{near} " if near.startswith("did") else ""
             raise DataError(f"{self.path}: no column {wanted!r}; {near}columns: {listed(self.names, 20)}")
         return wanted
+
+    def cut_from(self, line: int) -> str:
+        """Return a command that makes a file in which a line is the first."""
+        source, new = (shlex.quote(str(path)) for path in (self.path, f"{stem(self.path)}-from-line-{line}.csv"))
+        cut = f"gzip -dc {source} | tail -n +{line}" if self.path.suffix == ".gz" else f"tail -n +{line} {source}"
+        return f"{cut} > {new} makes that the first line"
 
     def _line_of(self, cell: str) -> int:
         """Return the line, below the first one, that has this cell among what may be names; 0 if none of a few does."""

@@ -27,20 +27,17 @@ CURRENCY = (
 LETTERS = r"[^\W\d_]"
 UNIT = rf"(?:[%‰°]?{LETTERS}{{0,12}}\.?(?:[²³]|\^?[23](?!\d))?(?:/{LETTERS}{{1,8}}[²³]?)?|{CURRENCY})"
 NUMBER = re.compile(
-    rf"(?P<open>\(?)(?P<sign>[-+]?) ?(?P<before>{CURRENCY}?) ?(?P<sign2>[-+]?)"
+    rf"(?P<outer>(?:{CURRENCY}(?= ?\())?) ?(?P<open>\(?)(?P<sign>[-+]?) ?(?P<before>{CURRENCY}?) ?(?P<sign2>[-+]?)"
     rf"(?P<body>\d[\d.,' ]*(?<! )|[.,]\d+)(?P<exponent>(?:[eE][-+]?\d+)?)(?P<sign3>(?: ?-(?= |$))?)"
     rf" ?(?P<after>{UNIT})(?P<close>\)?)"
 )
 GROUPS = {sign: re.compile(rf"[1-9]\d{{0,2}}(?:{re.escape(sign)}\d{{3}})+") for sign in ",.' "}
 LAKHS = re.compile(r"[1-9]\d?(?:,\d\d)+,\d{3}")  # as in India: 12,34,567
 MILLIONS = re.compile(r"\d{3},\d{3}|\d+(?:,\d{3}){2,}")  # of groups of three, and not as in India
-EXCLUDE = (("lakhs", "millions"), ("minus behind", "minus in front"))  # of each pair, a column has one
+EXCLUDE = (("lakhs", "millions"), ("trailing minus", "leading minus"))  # of each pair, a column has one
 POINTS = re.compile(r"[^\d.]*[1-9]\d{0,2}(\.\d{3}){2,}[^\d.]*")  # 1.234.567, which makes 4.297 of its column 4297
-COMMA = re.compile(r"[^\d,]*\d*,\d+(?:[eE][-+]?\d+)?[^\d,]*")
-GROUPED = re.compile(r"[^\d,]*[1-9]\d{0,2},\d{3}[^\d,]*")
 LESS_THAN_ONE = re.compile(r"\D*0?[.,]")  # the sign is no thousands separator
 TWO_READINGS = re.compile(r"\D*[1-9]\d{0,2}[.,]\d{3}\D*")
-POINT = re.compile(r"\D*\d*\.(?:\d\d?|\d{4,})(?:[^\d,][^,]*)?")  # a decimal point
 STRAYS, SHARE = 3, 0.05  # distinct words, or the share of cells, up to which words among numbers look like mistakes
 
 
@@ -86,6 +83,13 @@ class _Word(NamedTuple):
     forms: frozenset[str]  # those of `EXCLUDE`, and brackets
 
 
+class _Signs(NamedTuple):
+    own: list[int]  # places of words that are numbers with the decimal sign of the style alone
+    unlike: list[int]  # of those that are two different numbers: 1,234 or 1.234
+    others: dict[int, _Word]  # of those that are numbers with the other sign alone
+    other: Style
+
+
 def read_numbers(words: Sequence[str], counts: np.ndarray, style: Style, *, known: bool = False) -> Reading:
     """Read a column's distinct words, `counts` cells of each; it is `known` whether they are numbers at all.
 
@@ -109,18 +113,19 @@ def read_numbers(words: Sequence[str], counts: np.ndarray, style: Style, *, know
     if not bad.any():
         return Reading(values, bad)
     found = [_parsed(word, style) for word in words]
-    are_joined, unclear = _join_the_others(found, words, counts, style)
+    signs = _signs(found, words, style)
+    are_joined, unclear = _join_the_others(found, signs, words, counts, style)
     _exclude(found, words, counts, known)
     shares: dict[str, int] = {}
     for one, count in zip(found, counts, strict=True):
         if one and (one.unit or one.value):  # zero needs no unit
             shares[one.unit] = shares.get(one.unit, 0) + int(count)
     if not shares:
-        return Reading(values, bad, cure=_decimal_cure(words, style))
+        return Reading(values, bad, cure=_decimal_cure(signs, words, counts, style))
     unit = max(shares, key=shares.__getitem__)
     read = [one if one and (one.unit == unit or one.value == 0) else None for one in found]
     bad = np.array([one is None for one in read], bool) & ~missing
-    if bad.any() and not (are_joined or unclear) and (cure := _decimal_cure(words, style)):
+    if bad.any() and not (are_joined or unclear) and (cure := _decimal_cure(signs, words, counts, style)):
         return Reading(values, np.isnan(values) & ~missing, cure=cure)
     differ = counts[bad].sum() > 0 and sum(shares.values()) > counts[~missing].sum() / 2 and len(shares) > 1
     if not unclear and _is_ambiguous([one.group for one in read if one], words, style):
@@ -131,22 +136,27 @@ def read_numbers(words: Sequence[str], counts: np.ndarray, style: Style, *, know
     return Reading(values, bad, unit, said, differ=differ, unclear=unclear)
 
 
+def _signs(found: Sequence[_Word | None], words: Sequence[str], style: Style) -> _Signs:
+    """Find out which words have commas or points, and which decimal sign they can have."""
+    other = Style("," if style.decimal == "." else ".", "auto" if style.thousands else "")
+    marked = [place for place, word in enumerate(words) if "," in word or "." in word]
+    own = [place for place in marked if found[place]]
+    unlike = [place for place in own if style.thousands and TWO_READINGS.fullmatch(words[place])]
+    others = {place: one for place in marked if not found[place] and (one := _parsed(words[place], other))}
+    return _Signs([place for place in own if place not in {*unlike}], unlike, others, other)
+
+
 def _join_the_others(
-    found: list[_Word | None], words: Sequence[str], counts: np.ndarray, style: Style
+    found: list[_Word | None], signs: _Signs, words: Sequence[str], counts: np.ndarray, style: Style
 ) -> tuple[bool, tuple[int, str] | None]:
     """Add to those `found` the words that are numbers with the other decimal sign alone, if both signs occur.
 
     Return whether some were added and, if another word has two readings, its place and the settings that decide.
     """
-    other = Style("," if style.decimal == "." else ".", "auto" if style.thousands else "")
-    marked = [place for place, word in enumerate(words) if "," in word or "." in word]
-    added = {place: one for place in marked if not found[place] and (one := _parsed(words[place], other))}
-    own = [place for place in marked if found[place]]
-    unlike = [place for place in own if style.thousands and TWO_READINGS.fullmatch(words[place])]
-    signs = {sign for place in unlike for sign in words[place] if sign in ",."}
-    is_decided = len(unlike) < len(own) or style.decimal == ","
+    added, unlike = signs.others, signs.unlike
+    are_both = {",", "."} <= {sign for place in unlike for sign in words[place]}
     must_choose = style.thousands == "auto" and bool(unlike)
-    if not (added if is_decided else not added and len(signs) == 2):
+    if not (added if signs.own or style.decimal == "," else not added and are_both):
         return False, None
     are_few = bool(added) and is_few(np.isin(np.arange(len(words)), [*added]), counts)
     if must_choose and are_few and not any(LESS_THAN_ONE.match(words[place]) for place in added):
@@ -158,14 +168,14 @@ def _join_the_others(
     word = words[unlike[0]]
     names = {",": ("comma", "point"), ".": ("point", "comma")}["," if "," in word else "."]
     decimal = "" if (style.decimal == ".") == ("," in word) else f"data.decimal={names[1]} "
-    values = [one.value for one in (found[unlike[0]], _parsed(word, other)) if one]
+    values = [one.value for one in (found[unlike[0]], _parsed(word, signs.other)) if one]
     broken, whole = sorted(values, key=abs)
     cure = f"is {whole:.12g} with {decimal}data.thousands={names[0]}, {broken:.12g} with data.thousands=none"
     return bool(added), (unlike[0], cure)
 
 
 def _exclude(found: list[_Word | None], words: Sequence[str], counts: np.ndarray, known: bool) -> None:
-    """Remove the rarer of two forms that exclude each other, and a minus behind what may be grades: 1, 1-, 2+."""
+    """Remove the rarer of two forms that exclude each other, and a trailing minus of what may be grades: 1, 1-."""
 
     def remove(form: str) -> None:
         found[:] = [None if one and form in one.forms else one for one in found]
@@ -177,10 +187,10 @@ def _exclude(found: list[_Word | None], words: Sequence[str], counts: np.ndarray
         }
         if all(sums.values()):
             remove(min(sums, key=sums.__getitem__))
-    behind = [word for word, one in zip(words, found, strict=True) if one and "minus behind" in one.forms]
-    are_grades = all(len(word) == 2 for word in behind) or any(re.fullmatch(r"\d+\+", word) for word in words)
+    trailing = [word for word, one in zip(words, found, strict=True) if one and "trailing minus" in one.forms]
+    are_grades = all(len(word) == 2 for word in trailing) or any(re.fullmatch(r"\d+\+", word) for word in words)
     if are_grades and not known:
-        remove("minus behind")
+        remove("trailing minus")
 
 
 def _examples(words: Sequence[str], read: Sequence[_Word | None], are_odd: np.ndarray) -> str:
@@ -188,7 +198,7 @@ def _examples(words: Sequence[str], read: Sequence[_Word | None], are_odd: np.nd
     forms: dict[tuple[str, frozenset[str]], str] = {}
     for word, one, is_odd in zip(words, read, are_odd, strict=True):
         if one and is_odd:
-            forms.setdefault((one.group, one.forms - {"minus in front", "millions"}), f"{word} is {one.value:.12g}")
+            forms.setdefault((one.group, one.forms - {"leading minus", "millions"}), f"{word} is {one.value:.12g}")
     return ", ".join([*forms.values()][:3])
 
 
@@ -207,8 +217,8 @@ def _parsed(word: str, style: Style) -> _Word | None:
         return None
     body, group = found["body"], ""
     whole, point, fraction = body.partition(style.decimal)
-    forms = {"brackets"} if found["open"] else {"minus behind"} if found["sign3"] else set()
-    forms |= {"minus in front"} if "-" in marks and not found["sign3"] else set()
+    forms = {"brackets"} if found["open"] else {"trailing minus"} if found["sign3"] else set()
+    forms |= {"leading minus"} if "-" in marks and not found["sign3"] else set()
     if not whole.isdigit():
         is_lakhs = bool("," in style.groups and LAKHS.fullmatch(whole))
         forms |= {"lakhs"} if is_lakhs else {"millions"} if MILLIONS.fullmatch(whole) else set()
@@ -224,18 +234,20 @@ def _parsed(word: str, style: Style) -> _Word | None:
         return None
     is_negative = any(mark in "-(" for mark in marks)
     value = float(f"{'-' if is_negative else ''}{whole or 0}.{fraction or 0}{found['exponent']}")
-    units = [unit for unit in (found["before"], found["after"]) if unit]
+    units = [unit for unit in (found["outer"], found["before"], found["after"]) if unit]
     return _Word(" ".join(units), group, value, frozenset(forms))
 
 
-def _decimal_cure(words: Sequence[str], style: Style) -> str:
-    """Return the setting that reads a comma as the decimal sign, if three digits do not follow nearly every one."""
-    commas = [word for word in words if COMMA.fullmatch(word)]
-    grouped = sum(bool(GROUPED.fullmatch(word)) for word in commas)
-    if style.decimal == "," or len(commas) - grouped <= sum(bool(POINT.fullmatch(word)) for word in words):
+def _decimal_cure(signs: _Signs, words: Sequence[str], counts: np.ndarray, style: Style) -> str:
+    """Return the setting that reads a comma as the decimal sign, unless words look like mistakes among others."""
+    if style.decimal == "," or len(signs.others) <= len(signs.own):
         return ""
-    is_sure = sum(map(bool, map(LESS_THAN_ONE.match, commas))) > STRAYS
-    return COMMAS if style.separator != "," or is_sure or 2 * grouped <= len(commas) else ""
+    is_rare = sum(counts[place] for place in signs.others) <= SHARE * counts.sum()
+    if is_rare and any("." in words[place] for place in signs.unlike):  # that would make thousands of them
+        return ""
+    is_sure = sum(bool(LESS_THAN_ONE.match(words[place])) for place in signs.others) > STRAYS
+    grouped = sum("," in words[place] for place in signs.unlike)
+    return COMMAS if style.separator != "," or is_sure or grouped <= len(signs.others) else ""
 
 
 def _is_ambiguous(groups: Sequence[str], words: Sequence[str], style: Style) -> bool:

@@ -20,6 +20,7 @@ from trainer.data._table.titles import lines_above
 from trainer.data._textfile import cleaned, data_errors, head, is_numeral, listed, python_line, quote_of, shown, stem
 from trainer.errors import DataError
 
+SOME = 30  # lines that are looked at
 CHARACTERS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " ", "point": ".", "apostrophe": "'"}
 
 
@@ -76,6 +77,8 @@ def open_table(
         raise DataError(f"{path}: line {line}: a quote opens here and is never closed")
     if len(names) == 1 and not single:
         what = f"if {shown(separator)} is not the separator, set data.separator=space, tab, ..."
+        if below := _first_of_several(text):
+            what = f"line {preamble + below} has several; {unnamed.cut_from(preamble + below)}"
         raise DataError(f"{path}: line {line} has one column, {shown(fields[0])}; {what}")
     return replace(unnamed, names=tuple(names), has_units=has_units)
 
@@ -111,6 +114,17 @@ def _preamble(text: str, quote: str) -> tuple[int, str]:
     if number and any(map(is_numeral, re.split(r"[,;\t|]", lines[number].strip()))):
         number = 0
     return number + lines_above("".join(lines[number:]), ",;\t|", quote), ""
+
+
+def _first_of_several(text: str) -> int:
+    """Return the first line, from 1, from which on all lines have equally many separators; 0 if that is the first."""
+    lines = text.splitlines()[:SOME]
+    for separator in ",;\t|":
+        counts = [line.count(separator) for line in lines]
+        first = next((n for n in range(1, len(lines) - 1) if len({*counts[n:]}) == 1), 0)
+        if first and counts[first]:
+            return first + 1
+    return 0
 
 
 def _are_units(fields: Sequence[str]) -> bool:

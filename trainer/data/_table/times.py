@@ -12,15 +12,19 @@ YEARS = {2: (0, 99), 4: (1900, 2100)}  # by the number of digits
 DAYS = np.array([31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31])
 UNIX = {"seconds": 1.0, "milliseconds": 1e3, "microseconds": 1e6, "nanoseconds": 1e9}
 UNIX_FROM, UNIX_TO = 631_152_000.0, 2_240_611_200.0  # 1990 and 2041, in seconds
+NEVER = 9999  # the year of a day that is not known yet
 LEAST, SAMPLE = 5, 1000  # different values, as a few may look like times by chance; values that are tried first
 
 
 def layout_of(values: np.ndarray) -> str:
     """Return how all numbers `(N,)` write times, such as `yyyymmdd` or `Unix seconds`; empty if they do not.
 
-    Unix times count from 1970, and are taken for such from 1990 to 2041.
+    Unix times count from 1970, and are taken for such from 1990 to 2041. Zeros and 99991231 may be among them.
     """
-    values = values[~np.isnan(values)]
+    values = values[~np.isnan(values) & (values != 0)]
+    if np.isinf(values).any():
+        return ""
+    values = values[values // 10_000 != NEVER]
     if len(np.unique(values[:SAMPLE])) < LEAST:
         return ""
     low, high = values.min(), values.max()

@@ -38,14 +38,14 @@ def _titles(text: str, separator: str, quote: str) -> int:
     if any(widths[n] == width and 2 * filled[n] > width for n in range(first)):
         return 0
     rows = [fields for _, fields in records[first + 1 :] if len(fields) == width]
-    is_certain = width > 2 and max(widths[:first]) == 1 and are_names(records[first][1])
-    return records[first][0] if is_certain or _is_header(records[first][1], rows) else 0
+    names = records[first][1]
+    is_certain = width > 2 and max(widths[:first]) == 1 and are_names(names) and len({*names}) == width
+    return records[first][0] if is_certain or _is_header(names, rows) else 0
 
 
 def are_names(fields: Sequence[str]) -> bool:
-    """Return whether fields may name columns: all differ, and none is a number or missing; they may be empty."""
-    names = [*filter(None, fields)]
-    return len({*names}) == len(names) and not any(is_numeral(name) or name.casefold() in MARKS for name in names)
+    """Return whether fields may name columns: none is a number, or marks a missing cell; they may be empty."""
+    return not any(is_numeral(name) or name.casefold() in MARKS for name in fields if name)
 
 
 def _is_header(fields: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:

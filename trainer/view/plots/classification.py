@@ -192,10 +192,12 @@ def reliability(outcome: Outcome) -> style.Figure | None:
     picture, panels = style.figure(head, 2, width=3.6, height=3.2)
     middles = (torch.arange(BINS) + 0.5) / BINS
     panels[0].plot([0, 1], [0, 1], color=style.GREY, linestyle="--", linewidth=1, label="as they should be")
-    panels[0].plot(said[full], seen[full], "o-", color=style.BLUE, markersize=4, label="on the test split")
+    panels[0].plot(
+        said[full].numpy(), seen[full].numpy(), "o-", color=style.BLUE, markersize=4, label="on the test split"
+    )
     who = f"of being {style.short(outcome.class_names[1])}" if is_binary else "of the predicted class"
     panels[0].set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=f"probability {who}", ylabel="how often it is so")
     panels[0].legend(loc="upper left")
-    panels[1].bar(middles, count, 0.9 / BINS, color=style.BLUE)
+    panels[1].bar(middles.numpy(), count.numpy(), 0.9 / BINS, color=style.BLUE)
     panels[1].set(xlim=(-0.02, 1.02), xlabel=f"probability {who}", ylabel="test examples")
     return picture
