@@ -221,7 +221,7 @@ def test_a_class_without_or_with_all_examples_has_no_curve():
 
 def test_the_worst_mistakes_come_first():
     outcome = outcome_of(*images(), lr=1e-4)
-    index, number = worst(outcome, 5)
+    index, number = worst(outcome.spec, outcome.outputs, outcome.targets, 5)
     chance = outcome.outputs.double().softmax(1)[range(80), outcome.targets]
     wrong = outcome.outputs.argmax(1) != outcome.targets
     assert number == int(wrong.sum())
@@ -437,7 +437,7 @@ def test_every_picture_is_drawn_without_a_warning_or_does_not_apply(run, tmp_pat
 def test_a_run_prints_where_its_pictures_are(dltrain):
     outcome = dltrain("model=linear", "data=diabetes", "epochs=2", "plots=auto")
     names = {file.stem for file in (outcome.folder / "plots").glob("*.png")}
-    assert names == {"curves", "schedule", "predictions", "residuals", "weights", "distances", "surface"}
+    assert names == {"curves", "schedule", "predictions", "residuals", "weights", "distances", "surface", "importance"}
     assert f"pictures      {outcome.folder.relative_to(outcome.folder.parents[2])}/plots ({len(names)})" in outcome.out
 
 

@@ -13,23 +13,23 @@ from trainer.data._table.encoder import TableEncoder
 from trainer.data._vocabulary import Vocabulary
 from trainer.data.tensors import BatchLoader, DataSpec
 from trainer.files import replacing
-from trainer.view.outcome import Outcome, probabilities
+from trainer.view.outcome import Outcome, labels, probabilities
 from trainer.view.words import shown
 
 MOST = 100  # rows
 
 
-def worst(outcome: Outcome, most: int) -> tuple[Tensor, int]:
+def worst(spec: DataSpec, outputs: Tensor, targets: Tensor, most: int) -> tuple[Tensor, int]:
     """Return at most `most` test examples and the number of wrong ones.
 
     Classes: least probable true class first, and right ones only if none are wrong. Values: largest error first, and
     all count as wrong.
     """
-    if not outcome.has_classes:
-        error = (outcome.outputs.double() - outcome.targets.double()).abs().flatten()
+    if spec.task == "regression":
+        error = (outputs.double() - targets.double()).abs().flatten()
         return error.argsort(descending=True, stable=True)[:most], len(error)
-    chances, true = probabilities(outcome.outputs), outcome.true_classes
-    wrong = outcome.spec.chosen(chances) != true
+    chances, true = probabilities(outputs), labels(spec, targets)
+    wrong = spec.chosen(chances) != true
     chance = chances.gather(1, true[:, None])[:, 0]
     if wrong.any():
         chance = chance.where(wrong, 2.0)
@@ -43,7 +43,7 @@ def write_errors(outcome: Outcome, path: Path) -> str:
     Each has its file, or its row in the data as it is stored, from 0; the truth and the prediction, probabilities and
     the cross-entropy or the error; then the cells or the text, as the model reads them.
     """
-    index, number = worst(outcome, MOST)
+    index, number = worst(outcome.spec, outcome.outputs, outcome.targets, MOST)
     judged, titles = _judged(outcome, index)
     content, names = contents(outcome.spec, outcome.data.test, index)
     named = _is_named(outcome.data.test)

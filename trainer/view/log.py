@@ -12,6 +12,7 @@ from torch import nn
 
 from trainer.build.training import TrainingParts
 from trainer.engine.clock import Clock
+from trainer.engine.importance import Judge
 from trainer.engine.intervals import Uncertainty
 from trainer.engine.loop import Position, Report
 from trainer.engine.trace import KeepingMeter, Trace
@@ -151,7 +152,8 @@ class RunLog:
         """List the worst errors of the tested model, draw the pictures of it and of the run, and close the board."""
         parts = self.parts
         about = (self.run.names, parts.spec, parts.data, model, parts.loss)
-        outcome = Outcome(*about, self.rows.rows(), parts.best.epoch, self.trace, *meter.outputs())
+        judge = Judge(model, parts.loss, parts.meter, parts.autocast, parts.best.monitor, parts.best.sign)
+        outcome = Outcome(*about, self.rows.rows(), parts.best.epoch, self.trace, *meter.outputs(), judge)
         with self._spared():
             self.say(write_errors(outcome, self.run.errors))
         if self.looks_back:

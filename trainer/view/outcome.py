@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.data.tensors import DataSpec, Loaders
+from trainer.engine.importance import Judge
 from trainer.engine.loop import Loss
 from trainer.engine.trace import Trace
 
@@ -29,6 +30,7 @@ class Outcome:
     recorder: Trace  # losses and weights of the updates
     outputs: Tensor  # (N, K) on the test split, on the CPU: standardised values, or logits
     targets: Tensor  # (N, 1) float or (N,) int64, likewise
+    judge: Judge | None = None  # measures the model by the monitored metric
 
     def title(self, text: str) -> str:
         """Put the model and the data before `text`."""
@@ -48,7 +50,7 @@ class Outcome:
     @property
     def true_classes(self) -> Tensor:
         """The class numbers `(N,)` of the test split."""
-        return (self.targets > 0.5).flatten().long() if self.spec.out_features == 1 else self.targets
+        return labels(self.spec, self.targets)
 
     def eager(self) -> nn.Module:
         """Copy the model for evaluation, without its compiled graph, which would recompile for every new shape."""
@@ -70,6 +72,11 @@ class Outcome:
             model(read(1)[0])  # the first call is slower
             affordable = int(few * seconds / cpu_seconds(lambda: model(read(few)[0])))
         return read(max(1, min(most, affordable)))
+
+
+def labels(spec: DataSpec, targets: Tensor) -> Tensor:
+    """Return the class numbers `(N,)` of targets `(N, 1)` or `(N,)`."""
+    return (targets > 0.5).flatten().long() if spec.out_features == 1 else targets
 
 
 def probabilities(logits: Tensor) -> Tensor:

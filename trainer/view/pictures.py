@@ -13,12 +13,13 @@ from trainer.view.outcome import Outcome
 from trainer.view.plots.classification import classes, confusion, reliability, roc_pr
 from trainer.view.plots.curves import curves, schedule
 from trainer.view.plots.images import filters, mistakes
+from trainer.view.plots.importance import importance
 from trainer.view.plots.predictions import fit, predictions, residuals
 from trainer.view.plots.surface import surface
 from trainer.view.plots.weights import distances, weights
 
 log = logging.getLogger("dltrain")
-OF_TASK = (fit, predictions, residuals, confusion, classes, roc_pr, reliability, mistakes)
+OF_TASK = (fit, predictions, residuals, confusion, classes, roc_pr, reliability, mistakes, importance)
 # Each returns None if it does not apply to the run, and imports matplotlib only to draw.
 PICTURES: dict[str, Callable[[Outcome], style.Figure | None]] = {
     function.__name__: function for function in (curves, schedule, *OF_TASK, filters, weights, distances, surface)

@@ -25,6 +25,7 @@ BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "
 COLOURS = (BLUE, VERMILION, GREEN, ORANGE, PURPLE, SKY)
 DARK, GREY, LIGHT = "#333333", "#999999", "#DDDDDD"
 FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "PingFang SC", "Hiragino Sans", "Microsoft YaHei")
+MONOSPACED = ("DejaVu Sans Mono", *FONTS[1:])
 LOOK = {
     "font.size": 9,
     "axes.titlesize": 9,

@@ -13,6 +13,7 @@ COMMANDS = {  # name -> module, help
     "reproduce": ("reproduce", "repeat a run, and check that its results are the same"),
     "find-lr": ("find_lr", "train with a rising learning rate, and suggest the best one"),
     "explain": ("explain", "trace one batch forward and backward: each node, its value and its gradient"),
+    "importance": ("importance", "show which columns, pixels or words decide what a trained model predicts"),
     "init": ("init", "write a small project with a model, a dataset, a loss and a metric of your own"),
     "completion": ("completion", "print a script that completes command lines in bash, zsh or fish"),
     "schema": ("schema", "print a JSON schema, so that editors check and complete configs"),

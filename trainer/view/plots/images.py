@@ -27,17 +27,17 @@ def filters(outcome: Outcome) -> style.Figure | None:
     shown = weights.flatten(1).norm(dim=1).argsort(descending=True)[:FILTERS].sort().values
     images = coloured_weights(weights[shown])
     legend = (
-        "weights of red, green and blue; grey: 0" if channels == 3 else "purple: positive weights, orange: negative"
+        "weights of red, green and blue; grey: 0" if channels == 3 else "orange: positive weights, purple: negative"
     )
     legend += "; each scaled by its largest"
     columns = min(len(shown), 5 if number <= 10 else 8 if number <= 32 else 16)
     if number == outcome.spec.out_features:
         names = [style.short(outcome.class_names[index]) for index in shown.tolist()]
         head = outcome.title("weights for each class")
-        return _sheet(head, legend, images, columns, width=0.7, captions=names, text=0.2)
+        return sheet(head, legend, images, columns, width=0.7, captions=names, text=0.2)
     text = f"{number} filters of {height} x {width} in the first layer"
     text += f", the strongest {FILTERS}" if number > FILTERS else ""
-    return _sheet(outcome.title(text), legend, images, columns, width=0.45)
+    return sheet(outcome.title(text), legend, images, columns, width=0.45)
 
 
 def first_filters(model: nn.Module, in_shape: tuple[int, ...]) -> Tensor | None:
@@ -65,7 +65,7 @@ def mistakes(outcome: Outcome) -> style.Figure | None:
     """Draw the worst as images, with the true and the predicted class and their probabilities."""
     if not outcome.has_classes or outcome.spec.kind != "image":
         return None
-    index, number = worst(outcome, ROWS * COLUMNS)
+    index, number = worst(outcome.spec, outcome.outputs, outcome.targets, ROWS * COLUMNS)
     text = f"{number:,} of {len(outcome.targets):,} test images wrong, the worst {len(index)}"
     head = outcome.title(text if number else "no test image wrong, the least certain")
     legend = "below each: the true and the predicted class, their probabilities, place in the data"
@@ -80,7 +80,7 @@ def mistakes(outcome: Outcome) -> style.Figure | None:
         captions.append("\n".join([*both, end]))
     columns = min(COLUMNS, max(4, len(index)))
     images = coloured(outcome.data.test.stored(index))
-    return _sheet(head, legend, images, columns, width=1.15, captions=captions, text=0.58, fontsize=7)
+    return sheet(head, legend, images, columns, width=1.15, captions=captions, text=0.58, fontsize=7)
 
 
 def coloured(images: Tensor) -> np.ndarray:
@@ -92,7 +92,7 @@ def coloured(images: Tensor) -> np.ndarray:
     return pixels.numpy()
 
 
-def _sheet(
+def sheet(
     head: str,
     legend: str,
     images: np.ndarray,
