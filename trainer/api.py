@@ -78,7 +78,7 @@ class Model:
     @property
     def class_names(self) -> tuple[str, ...]:
         """The classes, in the order of the logits; empty for a regression."""
-        return () if self.trained.spec.task == "regression" else self.trained.class_names
+        return self.trained.spec.classes
 
     def predict(self, inputs: Inputs) -> pd.DataFrame:
         """Return a row per input: `prediction` and, for classes, the `probability` of each; see `frames.predict`.

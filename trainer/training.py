@@ -13,8 +13,10 @@ from trainer.data import description
 from trainer.engine.baselines import baselines
 from trainer.engine.loop import evaluate, fit
 from trainer.engine.stopping import Ending
+from trainer.engine.trace import KeepingMeter
 from trainer.errors import Halt, Halted, Stopped, never
 from trainer.files import write_json
+from trainer.runs import tested
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
@@ -22,6 +24,7 @@ from trainer.runs.ledger import f1_of
 from trainer.runs.records import POSITIVE
 from trainer.runs.resume import about_f1, check_data
 from trainer.runs.saver import Saver
+from trainer.runs.tested import Tested
 from trainer.runs.trust import signature
 from trainer.view import pictures
 from trainer.view.advice import advice
@@ -112,8 +115,11 @@ def conclude(
 ) -> float:
     """Test the weights that validation chose, the first use of the test split; write the summary, then draw."""
     train_s, best, update = saver.trained_s, parts.best, parts.update
-    model, meter = saver.load_best(), log.test_meter()
+    model, meter = saver.load_best(), KeepingMeter(parts.meter)
     test = evaluate(model, parts.loss, parts.data.test, meter, autocast=parts.autocast)
+    if meter.is_whole:
+        outputs, targets = meter.outputs()
+        tested.write(run.tested, Tested(outputs, targets, parts.data.test.rows[: len(targets)]))
     floor = baselines(parts.data.train, parts.data.test, parts.spec, parts.loss, parts.meter)
     explain = getattr(model, "learned", None)
     learned = explain(parts.spec) if explain else {}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -438,3 +439,12 @@ def test_errors_from_outside_have_codes():
     }
     assert {error: errors.known(error).code for error in codes} == codes
     assert errors.known(ValueError("other")) is None
+
+
+def test_a_config_whose_component_is_a_word_is_one_line(dltrain, run):
+    config = run.path / "config.yaml"
+    config.write_text(re.sub(r"(?m)^optim:\n(  .*\n)+", "optim: adam\n", config.read_text()))
+    for line in (["eval"], ["predict", "input=x.png"], ["explain"], ["export", "format=safetensors"], []):
+        outcome = dltrain(*line, f"{'run' if line else 'resume'}={run.path}")
+        assert (outcome.code, outcome.err.count("\n")) == (4, 1), outcome.err
+        assert "optim: expected settings" in outcome.err

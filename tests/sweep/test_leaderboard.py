@@ -183,10 +183,10 @@ def test_a_lead_smaller_than_the_deviation_over_seeds_is_reported(sweep):
         sweep.finish(f"model=b seed={seed}", b)
         sweep.finish(f"model=c seed={seed}", c)
     (group,) = sweep.board.groups
-    assert "differ by 0.01, less than the standard deviation over seeds (0.0141)" in lead(group)
-    assert lead(group) in lines(sweep.board)
-    assert not lead(group._replace(rows=[group.rows[0], group.rows[2]]))
-    assert not lead(group._replace(rows=group.rows[:1]))
+    assert "differ by 0.01, less than the standard deviation over seeds (0.0141)" in lead(sweep.board, group)
+    assert lead(sweep.board, group) in lines(sweep.board)
+    assert not lead(sweep.board, group._replace(rows=[group.rows[0], group.rows[2]]))
+    assert not lead(sweep.board, group._replace(rows=group.rows[:1]))
 
 
 def test_files_hold_all_rows_and_markdown_is_escaped(sweep):

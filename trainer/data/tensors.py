@@ -77,7 +77,8 @@ class BatchLoader:
     ) -> None:
         targets = examples.targets
         self.targets, self.augment = targets.to(device), augment
-        self.rows, self.groups = examples.rows, examples.groups
+        self.rows = torch.arange(len(targets)) if examples.rows is None else examples.rows
+        self.groups = examples.groups
         self.prepare, self.shuffle, self.balance, self.seed, self.epoch = prepare, shuffle, balance, seed, 0
         ends = [*range(batch_size, len(targets), batch_size), len(targets)]
         if shuffle and len(ends) > 1 and ends[-1] - ends[-2] == 1:
@@ -210,9 +211,22 @@ class DataSpec:
         """Return what an example is: `features`, `image` or `tokens`."""
         return "tokens" if self.vocab_size else "image" if len(self.in_shape) == 3 else "features"
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of all classes, or their numbers if the data has no names; none for a regression."""
+        num_classes = {"regression": 0, "binary": 2}.get(self.task, self.out_features)
+        return self.class_names or tuple(map(str, range(num_classes)))
+
     def in_units(self, values: Tensor) -> Tensor:
         """Convert outputs or targets of a regression to the units of the file."""
         return values * self.target_std + self.target_mean
+
+    def predicted(self, outputs: Tensor) -> Tensor:
+        """Convert a model's outputs `(N, K)` to probabilities `(N, K)` of all classes, or values `(N,)` in units."""
+        outputs = outputs.double()
+        if self.task == "regression":
+            return self.in_units(outputs)[:, 0]
+        return torch.cat([-outputs, outputs], 1).sigmoid() if self.task == "binary" else outputs.softmax(1)
 
 
 def shaped(labels: Tensor, task: str) -> Tensor:

@@ -94,6 +94,11 @@ class KeepingMeter(Meter):
         if self.numbers <= OUTPUTS or not self.seen:
             self.seen.append((outputs.detach().cpu(), targets.cpu()))
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether the outputs of all examples are kept."""
+        return self.numbers <= OUTPUTS
+
     def outputs(self) -> tuple[Tensor, Tensor]:
         """Return outputs `(N, K)` and targets of the first examples, or of all if they are below the limit."""
         outputs, targets = zip(*self.seen, strict=True)

@@ -39,6 +39,7 @@ class RunFolder:
     config = Inside("config.yaml")
     metrics = Inside("metrics.csv")
     summary = Inside("summary.json")
+    tested = Inside("test.safetensors")
     checkpoints = Inside("checkpoints")
     weights = Inside("checkpoints/best/model.safetensors")
     tensorboard = Inside("tensorboard")
@@ -96,7 +97,7 @@ class RunFolder:
     def forget(self) -> None:
         """Delete a failed run's outputs so that it can start over. The log is kept."""
         remove(self.tensorboard, self.metrics, self.checkpoints, self.plots)
-        remove(self.config, self.environment, self.summary)
+        remove(self.config, self.environment, self.summary, self.tested)
 
 
 def create(folder: Path) -> Path:

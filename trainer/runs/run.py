@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trainer.config.keys import SLOTS
 from trainer.errors import CheckpointError
 from trainer.files import read_json, read_yaml
 from trainer.runs import records
@@ -51,12 +52,17 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The whole config, read as plain data.
+        """The whole config, read as plain data; each component in it has settings and a target.
 
         Raises:
             CheckpointError: it cannot be read.
         """
-        return _yaml(self.files.config, dict)
+        config = _yaml(self.files.config, dict)
+        for slot in SLOTS:
+            node = config.get(slot)
+            if not (isinstance(node, dict) and isinstance(node.get("_target_"), str)):
+                raise CheckpointError(f"{self.files.config}: {slot}: expected settings such as {{_target_: ...}}")
+        return config
 
     @property
     def overrides(self) -> list[str]:

@@ -5,7 +5,7 @@ import shlex
 import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,14 +18,16 @@ from trainer.config.command_line import again, checked_sweep
 from trainer.config.keys import axis_values, is_of_hydra, key_of
 from trainer.config.launchers import BASIC
 from trainer.config.user_modules import chosen_by, names_user_module
-from trainer.errors import ConfigError, FileSystemError, SweepError
+from trainer.errors import FileSystemError, SweepError
 from trainer.runs import folder as run_folder
+from trainer.runs.folds import has_folds
 from trainer.runs.leaderboard import Leaderboard
 from trainer.runs.ledger import ENDED, Ledger, Outlook
 from trainer.runs.lock import lock
 from trainer.runs.records import POSITIVE
 from trainer.runs.resume import about_f1
 from trainer.runs.trust import signature, stranger_sweep
+from trainer.sweeps.folds import axis_of_folds, out_of_fold
 from trainer.sweeps.job import Plan
 from trainer.sweeps.launch import launcher
 from trainer.sweeps.plan import FOLDER, Course, Grid, course
@@ -51,7 +53,7 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     folder, flags, as_started = resumed(flags)
     with chosen_by(stranger_sweep(folder) if folder and not trust else None):
         configs, overrides = checked_sweep(flags)
-        if axis := _folds([*configs.values()]):
+        if axis := axis_of_folds([*configs.values()]):
             flags = Namespace(**vars(flags) | {"overrides": [*flags.overrides, axis]})
             configs, overrides = checked_sweep(flags)
     cfg, hashes = next(iter(configs.values())), {line: config_hash(each) for line, each in configs.items()}
@@ -103,19 +105,6 @@ def sweep(flags: Namespace, command: list[str]) -> Path | None:
     return folder
 
 
-def _folds(configs: Sequence[DictConfig]) -> str:
-    """Return the override that makes a job of each fold, if there are folds and none is chosen.
-
-    Raises:
-        ConfigError: jobs differ in the number of folds.
-    """
-    counts = {(cfg.folds, cfg.repeats) for cfg in configs}
-    if len(counts) > 1:
-        raise ConfigError("folds and repeats apply to the whole sweep; give each one value")
-    [(folds, repeats)] = counts
-    return f"fold=range(1,{folds * repeats + 1})" if folds > 1 and not any(cfg.fold for cfg in configs) else ""
-
-
 def _look_ahead(folder: Path, trial: Callable[[Path], Outlook], way: Course, at_once: int) -> None:
     """Try every kind of job for a few seconds; if that fails before any job started, delete the folder."""
     try:
@@ -133,6 +122,8 @@ def _end(folder: Path, plan: Plan, cfg: DictConfig) -> None:
     """Print and save the leaderboard and its pictures."""
     with _full_disk_in_a_line(folder):
         board = report(folder)
+        if has_folds(folder):
+            out_of_fold(board)
     if cfg.plots not in ("off", False):
         _draw(folder)
     say(f"board        tensorboard --logdir {shown(folder)}")

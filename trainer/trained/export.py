@@ -19,6 +19,7 @@ from trainer.data._vocabulary import Vocabulary
 from trainer.errors import CheckpointError, ConfigError, DltrainError
 from trainer.models.rnn import PADDING, Recurrent
 from trainer.models.scratch import Scratch, Sigmoid
+from trainer.trained.ensemble import Mean, with_portable
 from trainer.trained.model import Trained
 
 SUFFIXES = {"torch": ".pt2", "onnx": ".onnx", "safetensors": ".safetensors"}
@@ -46,6 +47,8 @@ HOW = {  # how inputs are encoded
 
 def portable(model: nn.Module) -> nn.Module:
     """Return a copy in single precision on the CPU, in evaluation mode, that can be traced."""
+    if isinstance(model, Mean):
+        return with_portable(model, portable)
     made = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format).eval()
     if isinstance(made, Scratch):
         return _by_torch(made)

@@ -67,8 +67,8 @@ def predict(model: Trained, inputs: Inputs) -> pd.DataFrame:
     say(read.notes)
     found = [outputs]
     if model.spec.task != "regression":
-        found = [np.array(model.class_names, dtype=object)[outputs.argmax(1)], *outputs.T]
-    frame = pd.DataFrame(dict(zip(titles_of(model, None), found, strict=True)), index=read.places)
+        found = [np.array(model.spec.classes, dtype=object)[outputs.argmax(1)], *outputs.T]
+    frame = pd.DataFrame(dict(zip(titles_of(model.spec), found, strict=True)), index=read.places)
     return frame.reindex(range(len(read.index))).set_axis(read.index)
 
 

@@ -26,6 +26,7 @@ from trainer.engine.numerics import choose_precision, seed_everything, settle_me
 from trainer.errors import CheckpointError, ConfigError
 from trainer.files import expanded
 from trainer.runs import checkpoints
+from trainer.runs.folds import folds_of
 from trainer.runs.index import Run, find
 from trainer.runs.resume import from_elsewhere
 from trainer.runs.trust import stranger
@@ -46,6 +47,7 @@ class Trained:
     device: torch.device
     autocast: AbstractContextManager
     description: bytes
+    class_counts: tuple[int, ...]
     summary: dict[str, Any]
     notes: list[str]
 
@@ -75,32 +77,30 @@ class Trained:
         for batch in batches:
             with self.autocast:
                 outputs = self.model(prepare(batch.to(self.device)))
-            outputs = full(outputs).cpu().double()
-            if self.spec.task == "regression":
-                yield self.spec.in_units(outputs)[:, 0]
-            elif self.spec.task == "binary":
-                yield torch.cat([torch.sigmoid(-outputs), torch.sigmoid(outputs)], 1)
-            else:
-                yield outputs.softmax(1)
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of all classes, or their numbers if the data has no names."""
-        num_classes = 2 if self.spec.task == "binary" else self.spec.out_features
-        return self.spec.class_names or tuple(map(str, range(num_classes)))
+            yield self.spec.predicted(full(outputs).cpu())
 
 
 def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
     """Load the best weights of a run: a folder, `last`, or `best` of a sweep. `device` defaults to the run's own.
 
-    `trust` allows a stranger's run to name modules of the working folder.
+    Of cross-validation, the model is the mean of those of all folds. `trust` allows a stranger's run to name modules of
+    the working folder.
 
     Raises:
         CheckpointError: there is no such run, or its files are missing, damaged or from another version.
         ConfigError: its model cannot be built here, or the device does not exist.
     """
     settle_memory()
-    found = Run(find(run))
+    if folds := folds_of(run):
+        from trainer.trained.ensemble import joined
+
+        return joined([load_one(job.folder, device, trust=trust) for job in folds.jobs], folds.folder)
+    return load_one(find(run), device, trust=trust)
+
+
+def load_one(folder: Path, device: str = "", *, trust: bool = False) -> Trained:
+    """Load the best weights of the run in a folder; see `load`."""
+    found = Run(folder)
     cfg = config_of(found.folder)
     with chosen_by(None if trust else stranger(found.folder)):
         allow_all(cfg)
@@ -135,7 +135,7 @@ def load(run: str, device: str = "", *, trust: bool = False) -> Trained:
     _, meter, _ = metrics(cfg, spec, found.f1)
     built = model.eval(), loss, meter, where, autocast
     now = description.written(described)  # of an older run, with what was added since
-    return Trained(found.folder, cfg, spec, *built, now, found.summary, notes)
+    return Trained(found.folder, cfg, spec, *built, now, described.class_counts, found.summary, notes)
 
 
 def config_of(folder: Path) -> DictConfig:

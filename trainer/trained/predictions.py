@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from trainer.data._image.file import printable
+from trainer.data.tensors import DataSpec
 from trainer.errors import ConfigError, DataError, check_new, naming
 from trainer.files import replacing
 from trainer.trained.inputs import (
@@ -87,7 +88,7 @@ def of_table(model: Trained, wanted: Wanted) -> None:
         _write(model, wanted, given, output, path, file.separator, file.decimal, file.header)
     say(notes)
     if output != "-":
-        titles = titles_of(model, wanted.top)
+        titles = titles_of(model.spec, wanted.top)
         print(f"{len(rows):,} rows with {', '.join(titles[:4])}{', ...' if len(titles) > 4 else ''} in {output}")
 
 
@@ -155,7 +156,7 @@ def _write(
     """Write a row or an object per input: what was given, the prediction and the probabilities of classes."""
     suffix = Path(output).suffix.lower()
     is_json = wanted.as_json or suffix in (*LINES, ARRAY)
-    titles = titles_of(model, wanted.top)
+    titles = titles_of(model.spec, wanted.top)
     names = [*rows.names]
     if taken := [title for title in (["prediction", "probabilities"] if is_json else titles) if title in names]:
         raise DataError(f"{source}: already has a column {taken[0]!r}; drop or rename it")
@@ -183,7 +184,7 @@ def _write(
 
 def _found(model: Trained, outputs: Iterable[Tensor], top: int | None) -> Iterator[Chances | float]:
     """Yield for each example its value, or its `top` likeliest classes, all by default, from the likeliest on."""
-    names = model.class_names
+    names = model.spec.classes
     for batch in outputs:
         if model.spec.task == "regression":
             yield from batch.tolist()
@@ -196,23 +197,23 @@ def _found(model: Trained, outputs: Iterable[Tensor], top: int | None) -> Iterat
 def _sorted(model: Trained, found: Chances, top: int | None) -> Chances:
     """Return the likeliest classes first if only some are wanted, or else all in their order."""
     chances = dict(found)
-    return found if top else [(name, chances[name]) for name in model.class_names]
+    return found if top else [(name, chances[name]) for name in model.spec.classes]
 
 
-def titles_of(model: Trained, top: int | None) -> list[str]:
+def titles_of(spec: DataSpec, top: int | None = None) -> list[str]:
     """Return the names of the columns of a prediction: all classes or, likeliest first, the `top` ones."""
-    if model.spec.task == "regression":
+    if spec.task == "regression":
         return ["prediction"]
     if not top:
-        return ["prediction", *(f"probability {name}" for name in model.class_names)]
-    numbers = ["", *(f" {n}" for n in range(2, 1 + min(top, len(model.class_names))))]
+        return ["prediction", *(f"probability {name}" for name in spec.classes)]
+    numbers = ["", *(f" {n}" for n in range(2, 1 + min(top, len(spec.classes))))]
     return [f"{what}{number}" for number in numbers for what in ("prediction", "probability")]
 
 
 def _cells(model: Trained, found: Chances | float | None, top: int | None, decimal: str) -> list[str]:
     """Return the cells below the titles."""
     if found is None:
-        return [""] * len(titles_of(model, top))
+        return [""] * len(titles_of(model.spec, top))
     if isinstance(found, float):
         return [f"{found:.7g}".replace(".", decimal)]
     chances = [(name, f"{chance:.6f}".replace(".", decimal)) for name, chance in _sorted(model, found, top)]

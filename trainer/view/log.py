@@ -13,7 +13,6 @@ from torch import nn
 from trainer.build.training import TrainingParts
 from trainer.engine.clock import Clock
 from trainer.engine.loop import Position, Report
-from trainer.engine.meter import Meter
 from trainer.engine.trace import KeepingMeter, Trace
 from trainer.engine.update import Update
 from trainer.errors import Halted, NumericalError, Stopped
@@ -131,10 +130,6 @@ class RunLog:
         with self._spared():
             self.board.scalars(num_steps + 1, tagged(best=self.parts.best.metrics))
 
-    def test_meter(self) -> Meter:
-        """Return the meter for the test split; it keeps the outputs if pictures need them."""
-        return KeepingMeter(self.parts.meter) if self.looks_back else self.parts.meter
-
     def results(
         self, test: Mapping[str, float], floor: Mapping[str, Mapping[str, float]], learned: Mapping[str, list[float]]
     ) -> None:
@@ -146,10 +141,10 @@ class RunLog:
         with self._spared():  # one step on, so that resuming replaces it
             self.board.end(self.parts.update.num_steps + 1, tagged(best=best.metrics, test=test))
 
-    def draw(self, model: nn.Module, meter: Meter) -> None:
+    def draw(self, model: nn.Module, meter: KeepingMeter) -> None:
         """Draw the pictures of the run and of the tested model, and close the board."""
         parts = self.parts
-        if isinstance(meter, KeepingMeter):
+        if self.looks_back:
             about = (self.run.names, parts.spec, parts.data, model, parts.loss)
             outcome = Outcome(*about, self.rows.rows(), parts.best.epoch, self.trace, *meter.outputs())
             with self._spared():

@@ -37,31 +37,45 @@ def main(given: Settings) -> None:
         raise ConfigError(f"dltrain eval: {others[0]}: only the data of the run's config can be changed; {hint}")
 
     from trainer.engine.loop import evaluate
+    from trainer.runs.folds import folds_of
     from trainer.trained import model as trained
     from trainer.trained.new_data import other_data, own_test
     from trainer.view.console import Terminal, results_table, shown
 
-    model = trained.load(given.values["run"], given.values["device"], trust=given.values["trust"] == "true")
+    run, device, trust = given.values["run"], given.values["device"], given.values["trust"] == "true"
+    model = trained.load(run, device, trust=trust)
     is_own = not any(line.startswith(("data=", "data.path=")) for line in given.overrides)
-    if is_own:
-        title, (batches, notes) = "test", own_test(model, given.overrides)
+    folds = folds_of(run) if is_own else None
+    before = {}
+    if folds:
+        from trainer.trained.out_of_fold import again, measured, part_of
+
+        title = "all folds"
+        before = measured([part_of(job) for job in folds.jobs])
+        parts, notes = again(folds.jobs, given.overrides, device, trust)
+        found, num_examples = measured(parts), sum(len(part.tested.rows) for part in parts)
+        model.notes.clear()  # no mean: each example is evaluated by the fold that has not seen it
     else:
-        title = " ".join(re.sub(r"^data[=.]", "", line) for line in given.overrides)
-        batches, notes = other_data(model, given.overrides, given.config_dir)
-    found = evaluate(model.model, model.loss, batches, model.meter, autocast=model.autocast)
-    before = {name: float(value) for name, value in model.summary.get("test", {}).items()} if is_own else {}
+        if is_own:
+            title, (batches, notes) = "test", own_test(model, given.overrides)
+            before = {name: float(value) for name, value in model.summary.get("test", {}).items()}
+        else:
+            title = " ".join(re.sub(r"^data[=.]", "", line) for line in given.overrides)
+            batches, notes = other_data(model, given.overrides, given.config_dir)
+        found = evaluate(model.model, model.loss, batches, model.meter, autocast=model.autocast)
+        num_examples = batches.num_examples
     different = [name for name in found if name in before and repr(before[name]) != repr(found[name])]  # nan equals nan
     if given.values["json"] == "true":
-        content = {"run": str(model.folder), "data": title, "num_examples": batches.num_examples, "metrics": found}
+        content = {"run": str(model.folder), "data": title, "num_examples": num_examples, "metrics": found}
         if is_own:
             content |= {"metrics_of_run": before, "equal": not different}
         print(json.dumps(finite(content)))
         return
     print(f"run    {shown(model.folder)} ({model.name}), weights of the best epoch, on {model.device}")
-    print(f"data   {title}: {batches.num_examples:,} examples")
+    print(f"data   {title}: {num_examples:,} examples")
     for note in (*model.notes, *notes):
         print(f"       {note}")
-    rows = {"test, in the run": before, title: found} if before else {title: found}
+    rows = {f"{title}, in the run": before, title: found} if before else {title: found}
     Terminal().print(results_table(rows))
     for name in different:
         old, new = before[name], found[name]

@@ -116,7 +116,7 @@ def table(
         splits, notes = replace(splits, test=examples), [*notes, *more]
     constant = _constant(encoder, splits.train.inputs)
     notes += [f"constant in training: {listed(constant)}"] if constant else []
-    return splits, _spec(encoder, tuple(notes))
+    return splits, spec_of(encoder, tuple(notes))
 
 
 def _divided(
@@ -168,7 +168,8 @@ def _constant(encoder: TableEncoder, inputs: Tensor) -> list[str]:
     return found
 
 
-def _spec(encoder: TableEncoder, notes: tuple[str, ...]) -> DataSpec:
+def spec_of(encoder: TableEncoder, notes: tuple[str, ...]) -> DataSpec:
+    """Describe rows that this encoder encodes."""
     columns, target = encoder.columns, encoder.target
     scales = [(c.mean, c.std) if c.categories is None else (0.0, 1.0) for c in columns for _ in c.inputs]
     mean, std = torch.tensor(scales, dtype=torch.float64).unbind(1)
