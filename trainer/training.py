@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainer.build import training
 from trainer.build.training import TrainingParts
+from trainer.checks.check import in_short
 from trainer.config.user_modules import names_user_module
 from trainer.data import description
 from trainer.engine.baselines import baselines
@@ -20,6 +21,7 @@ from trainer.runs import tested
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
+from trainer.runs.index import is_later_job
 from trainer.runs.ledger import f1_of
 from trainer.runs.records import POSITIVE
 from trainer.runs.resume import about_f1, check_data
@@ -47,7 +49,8 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
     store = Store(run.checkpoints, cfg.checkpoint.keep)
     checkpoint = store.newest(say=warnings.append)
 
-    parts = training.assemble(cfg, f1)
+    is_checked = checkpoint or is_later_job(run.path)
+    parts = training.assemble(cfg, f1, None if is_checked else in_short)
     store.data = description.dumps(parts.spec, parts.data.train.targets)
     where = begin(cfg, run, parts, resumes=checkpoint is not None)
     log = RunLog(cfg, run, parts, where, resumes_at=checkpoint.about["step"] + 1 if checkpoint else None)

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
 from trainer.build import parts
-from trainer.build.parts import Parts
+from trainer.build.parts import Look, Parts
 from trainer.build.update import update, warnings
 from trainer.data.tensors import DataSpec
 from trainer.engine.clock import Clock
@@ -45,13 +45,15 @@ class TrainingParts(Parts):
         return self.model, self.loss, self.data.train, watched(self.data.val), self.update, meters
 
 
-def assemble(cfg: DictConfig, f1: str = "f1") -> TrainingParts:
+def assemble(cfg: DictConfig, f1: str = "f1", look: Look | None = None) -> TrainingParts:
     """Build all parts of a config; `f1` is today's name of what `f1` was when the run started.
+
+    `look` may add notes on the data.
 
     Raises:
         DltrainError: anything the user can fix.
     """
-    base = parts.assemble(cfg)
+    base = parts.assemble(cfg, look)
     train_meter, meter, best = metrics(cfg, base.spec, f1)
     steps_per_epoch = math.ceil(len(base.data.train) / cfg.accumulate)
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))

@@ -19,6 +19,7 @@ import torch
 MOST = 60  # columns whose probabilities are multiplied, the most telling: fewer only make the estimate larger
 NEAREST = 8  # columns in which most pairs of rows differ alone
 FEW = 20  # rows of each value, on average, from which a column may stand for others
+COMMON = 0.05  # pairs by chance, as a part of the rows, from which rows cannot be told apart
 RATIO, LEVEL = 3.0, 1e-3  # copies are so many times the estimate, and so improbable
 
 
@@ -36,8 +37,10 @@ def pairs(keys: np.ndarray) -> int:
 
 def is_beyond_chance(columns: Sequence[np.ndarray]) -> bool:
     """Return whether a table's columns, hashed `(N,)` uint64 each, have more equal rows than they would by chance."""
-    found = pairs(_sum(columns))
-    return bool(found) and exceeds(found, by_chance(columns))
+    if not (found := pairs(added(columns))):
+        return False
+    expected = by_chance(columns)
+    return expected < COMMON * len(columns[0]) and exceeds(found, expected)
 
 
 def exceeds(found: int, expected: float) -> bool:
@@ -74,7 +77,7 @@ def _without_determined(columns: Sequence[np.ndarray]) -> list[int]:
 
 def _from_near_pairs(columns: Sequence[np.ndarray]) -> float:
     """Return the median, over pairs of columns, of the estimate from rows that differ in these columns alone."""
-    whole = _sum(columns)
+    whole = added(columns)
     equal = pairs(whole)
     alone = {place: pairs(whole - columns[place]) - equal for place in range(len(columns))}
     nearest = [place for place in sorted(alone, key=lambda place: -alone[place])[:NEAREST] if alone[place]]
@@ -85,5 +88,6 @@ def _from_near_pairs(columns: Sequence[np.ndarray]) -> float:
     return float(np.median(found)) if found else 0.0
 
 
-def _sum(columns: Sequence[np.ndarray]) -> np.ndarray:
-    return np.sum(columns, axis=0, dtype=np.uint64)
+def added(columns: Sequence[np.ndarray]) -> np.ndarray:
+    """Return a number for each row, the same for equal ones, from those of its cells."""
+    return np.stack(columns).sum(axis=0, dtype=np.uint64)

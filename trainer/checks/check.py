@@ -37,7 +37,7 @@ def check(pool: Pool) -> list[Finding]:
 
 
 def _compared(pool: Pool) -> Iterator[tuple[Column, np.ndarray]]:
-    """Yield what splits are compared by, and the split of each value: target, columns, and what describes the inputs."""
+    """Yield what splits are compared by, target, columns and what describes inputs; and the split of each value."""
     places = pool.some(pool.independent)
     for column in (pool.target, *pool.columns()):
         yield column.at(places), pool.split[places]

@@ -16,11 +16,10 @@ SPAN = 1.1  # whole numbers that all differ count rows if their range is at most
 
 
 def constant(pool: Pool, column: Column) -> Iterator[Finding]:
-    """Yield a feature with the same value in all training rows."""
-    values = column.values[pool.split == 0]
-    if column.is_feature and (values == values[0]).all():
-        what = f"{column.name} is the same in all training {pool.called}"
-        yield Finding("constant", what, len(values), columns=[column.name], cure=dropped(column))
+    """Yield a feature with one value."""
+    if column.is_feature and (column.values == column.values[0]).all():
+        what = f"{column.name} is the same in all {pool.called}"
+        yield Finding("constant", what, len(pool), columns=[column.name], cure=dropped(column))
 
 
 def numbering(pool: Pool, column: Column) -> Iterator[Finding]:

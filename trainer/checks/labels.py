@@ -16,7 +16,9 @@ def rare(pool: Pool) -> Iterator[Finding]:
     """Yield the classes that have too few examples for each split, are not trained on, or are missing from a split."""
     if pool.spec.task == "regression":
         return
-    counts = np.stack([np.bincount(pool.target.values[pool.split == n], minlength=pool.num_classes) for n in range(len(pool.parts))])
+    counts = np.stack(
+        [np.bincount(pool.target.values[pool.split == n], minlength=pool.num_classes) for n in range(len(pool.parts))]
+    )
     total, shares = counts.sum(0), np.array(pool.sizes) / len(pool)  # (K,), (splits,)
     expected = shares[:, None] * total
     lacking = (counts == 0) & ((expected >= EXPECTED) | (total < len(pool.parts)))
@@ -25,7 +27,7 @@ def rare(pool: Pool) -> Iterator[Finding]:
         return
     words = pool.target.words or ()
     names = []
-    for label in np.flatnonzero(lacking.any(0)):
+    for label in np.flatnonzero(lacking.any(0)).tolist():
         of = ", ".join(f"{SPLITS[n]} {counts[n, label]}" for n in range(len(pool.parts)))
         names.append(f"{words[label]} ({of})")
     one = "class has" if len(names) == 1 else "classes have"

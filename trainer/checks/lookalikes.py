@@ -30,19 +30,9 @@ SEEN = 1000  # images of a split whose brightness is measured
 
 def thumbnails(pool: Pool, places: np.ndarray) -> Tensor:
     """Return grey images `(n, h, w)` float32 of at most `SIDE` pixels a side."""
-    side = [min(SIDE, pixels) for pixels in pool.spec.in_shape[1:]]
-    found = []
-    for number, start in enumerate(pool.starts[:-1]):
-        of = torch.from_numpy(places[pool.split[places] == number] - start)
-        for some in of.split(AT_ONCE):
-            found.append(F.adaptive_avg_pool2d(stored(pool, number, some).float().mean(1), side))
-    return torch.cat(found)
-
-
-def stored(pool: Pool, number: int, index: Tensor) -> Tensor:
-    """Return images `(n, C, H, W)` of a split as they are stored."""
-    inputs = pool.parts[number].inputs
-    return inputs[index] if isinstance(inputs, Tensor) else inputs.read(index.tolist())
+    height, width = (min(SIDE, pixels) for pixels in pool.spec.in_shape[1:])
+    read = (pool.stored(some) for some in np.array_split(places, len(places) // AT_ONCE + 1))
+    return torch.cat([F.adaptive_avg_pool2d(images.float().mean(1), (height, width)) for images in read])
 
 
 def brightness(pool: Pool) -> Iterator[tuple[Column, np.ndarray]]:
@@ -61,17 +51,18 @@ def lookalikes(pool: Pool) -> Iterator[Finding]:
     train = _evenly(pool, 0, MOST[0])
     known = _normed(thumbnails(pool, train)).T
     for number in range(len(pool.parts) - 1, 0, -1):
-        both = []
+        both: list[tuple[int, int]] = []
         for some in np.array_split(others := _evenly(pool, number, MOST[1]), len(others) // AT_ONCE + 1):
             distances = 1 - _normed(thumbnails(pool, some)) @ known
             near = (distances.amin(1) < 1 - LEAST).nonzero().flatten()
             ranked = distances[near].topk(min(RANK, len(train)), largest=False)
             is_same = ranked.values[:, 0] < NEARER * ranked.values[:, -1]
             partners = train[ranked.indices[is_same, 0].numpy()]
-            both += zip(some[near[is_same].numpy()].tolist(), partners.tolist(), strict=True)
+            found = zip(some[near[is_same].numpy()].tolist(), partners.tolist(), strict=True)
+            both += (pair for pair in found if not torch.equal(*map(pool.stored, ([place] for place in pair))))
         if first := both[: pool.most_named]:
-            one = f"{pool.names[number]} images are training images once more"
-            what = f"{len(both):,} of {len(others):,} {one}, nearly the same (thumbnails correlate by {LEAST})"
+            look = f"{pool.names[number]} images look like a training image"
+            what = f"{len(both):,} of {len(others):,} {look}: thumbnails correlate by more than {LEAST}"
             yield Finding("lookalikes", what, len(both), named(pool, first), pairs=first)
 
 

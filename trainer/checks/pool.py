@@ -8,14 +8,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from trainer.data._table.encoder import TableEncoder, is_number
 from trainer.data.tensors import DataSpec, Examples, Splits
 
 SPLITS = ("training", "validation", "test")
 CALLED = {"features": "rows", "image": "images", "tokens": "texts"}
-SOME = 20_000  # examples of a split that a short check looks at
+SOME, WIDE = 20_000, 300  # examples of a split, and columns, that a short check looks at
 NAMED, NAMED_IN_SHORT = 100, 1  # examples of a finding
+Cells = tuple[np.ndarray, list[str] | None]  # numbers, or codes and their words
 
 
 class Column(NamedTuple):
@@ -36,7 +38,7 @@ class Column(NamedTuple):
         """Numbers that are equal where values are, `(N,)`, from 0."""
         return np.unique(self.values, return_inverse=True, equal_nan=True)[1]
 
-    def at(self, index: np.ndarray) -> Column:
+    def at(self, index: np.ndarray | slice) -> Column:
         """Select some values."""
         return self._replace(values=self.values[index])
 
@@ -93,8 +95,11 @@ class Pool:
         """Places of examples that are drawn independently: one of each group, all without groups."""
         if all(part.groups is None for part in self.parts):
             return np.arange(len(self))
-        groups = [np.arange(n) if p.groups is None else p.groups.numpy() for p, n in zip(self.parts, self.sizes, strict=True)]
-        return np.sort(np.unique(np.stack([self.split, np.concatenate(groups)]), axis=1, return_index=True)[1])
+        found = []
+        for start, part in zip(self.starts, self.parts, strict=False):
+            groups = np.arange(len(part.targets)) if part.groups is None else part.groups.numpy()
+            found.append(start + np.sort(np.unique(groups, return_index=True)[1]))
+        return np.concatenate(found)
 
     def some(self, index: np.ndarray) -> np.ndarray:
         """Return these places or, in a short check, evenly spaced ones of each split."""
@@ -118,6 +123,22 @@ class Pool:
             found.update(zip(((id(source), row) for row in of), source.places(of), strict=True))
         return [found[id(source), row] for source, row in zip(sources, rows, strict=True)]
 
+    def stored(self, places: Sequence[int] | np.ndarray) -> Tensor:
+        """Return inputs `(n, ...)` as they are stored; the places are in the order of the splits."""
+        found = []
+        for start, end, part in zip(self.starts, self.starts[1:], self.parts, strict=False):
+            index = [int(place - start) for place in places if start <= place < end]
+            if index:
+                found.append(part.inputs[index] if isinstance(part.inputs, Tensor) else part.inputs.read(index))
+        return torch.cat(found)
+
+    @property
+    def texts(self) -> list[str]:
+        """The examples as texts; none if they are not, or not kept."""
+        if not all(part.source.texts for part in self.parts):
+            return []
+        return [part.source.texts[row] for n, part in enumerate(self.parts) for row in self.rows(n)]
+
     @cached_property
     def column_names(self) -> list[str]:
         """The columns besides the target, used or not."""
@@ -129,8 +150,9 @@ class Pool:
         return [*(self.spec.feature_names or [f"input {n}" for n in range(self.spec.in_shape[0])])]
 
     def columns(self) -> Iterator[Column]:
-        """Yield the columns besides the target, as they are stored."""
-        yield from (self.column(name) for name in self.column_names)
+        """Yield the columns besides the target, as they are stored; some of many in a short check."""
+        every = len(self.column_names) // WIDE + 1 if self.is_short else 1
+        yield from (self.column(name) for name in self.column_names[::every])
 
     def column(self, name: str) -> Column:
         """Return the column of this name."""
@@ -138,20 +160,15 @@ class Pool:
             place = self.column_names.index(name)
             return Column(name, torch.cat([part.inputs[:, place] for part in self.parts]).double().numpy())
         encoder = self.spec.encoder
-        cells: dict[int, Any] = {}
-        for part in self.parts:
-            if id(part.source) not in cells:
-                cells[id(part.source)] = _cells(part.source.columns.get(name))
+        cells = {id(part.source): _cells(part.source.columns.get(name)) for part in self.parts}
         found = [cells[id(part.source)] for part in self.parts]
-        words: dict[str, int] | None = None
-        if any(each is not None and each[1] is not None for each in found):
-            words = {}
+        words: dict[str, int] | None = {} if any(each and each[1] is not None for each in found) else None
         values = [_taken(each, self.rows(number), words) for number, each in enumerate(found)]
         is_feature = isinstance(encoder, TableEncoder) and name in encoder.names
         return Column(name, np.concatenate(values), None if words is None else [*words], is_feature)
 
 
-def _cells(cells: Any) -> tuple[np.ndarray, list[str] | None] | None:
+def _cells(cells: Any) -> Cells | None:
     """Return a column as numbers, or as codes and their words."""
     if cells is None:
         return None
@@ -163,9 +180,7 @@ def _cells(cells: Any) -> tuple[np.ndarray, list[str] | None] | None:
     return cells.cat.codes.to_numpy(np.int64), [str(word) for word in cells.cat.categories]
 
 
-def _taken(
-    cells: tuple[np.ndarray, list[str] | None] | None, rows: np.ndarray, words: dict[str, int] | None
-) -> np.ndarray:
+def _taken(cells: Cells | None, rows: np.ndarray, words: dict[str, int] | None) -> np.ndarray:
     """Return the cells in these rows; as codes of `words`, which grow, if there are words."""
     if cells is None:
         return np.full(len(rows), np.nan if words is None else -1)

@@ -16,12 +16,12 @@ import torch
 from trainer.checks.findings import Finding
 from trainer.checks.pool import Column, Pool
 
-LEVEL, LEAST = 1e-3, 0.05
+LEVEL, LEAST = 1e-4, 0.05
 EXPECTED = 10  # examples of a word in a split; rarer words are counted together
 
 
 def shift(pool: Pool, column: Column, split: np.ndarray) -> Iterator[Finding]:
-    """Yield the difference between training and another split, if there is one; `split` `(n,)` is that of each value."""
+    """Yield the difference of a column between training and another split; `split` `(n,)` is that of each value."""
     if not column.is_feature:
         return
     values = column.values
@@ -52,7 +52,7 @@ def ks_distance(here: np.ndarray, there: np.ndarray) -> float:
 
 
 def ks_limit(num_here: int, num_there: int, level: float) -> float:
-    """Return the distance that two samples of one distribution exceed with this probability, by Smirnov's asymptotics."""
+    """Return the distance that two samples of one distribution exceed with this probability, asymptotically."""
     return math.sqrt(-math.log(level / 2) / 2 * (1 / num_here + 1 / num_there))
 
 
@@ -68,7 +68,7 @@ def _of_words(column: Column, here: np.ndarray, there: np.ndarray, level: float)
 
 
 def chi_square_p(counts: np.ndarray) -> float:
-    """Return the p-value of Pearson's test that both rows `(2, K)` of counts have one distribution; rare ones are joined."""
+    """Return the p-value of Pearson's test that counts `(2, K)` have one distribution; rare ones are joined."""
     share = counts.sum(1).min() / counts.sum()
     is_rare = counts.sum(0) * share < EXPECTED
     counts = np.concatenate([counts[:, ~is_rare], counts[:, is_rare].sum(1, keepdims=True)], axis=1)

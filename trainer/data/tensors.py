@@ -51,7 +51,8 @@ class Examples(NamedTuple):
 
     def at(self, index: slice | Tensor) -> "Examples":
         """Select some, without reading them."""
-        return Examples(*(part if part is None else part[index] for part in self[:-1]), self.source)  # type: ignore[arg-type]
+        rows, groups = (part if part is None else part[index] for part in (self.rows, self.groups))
+        return Examples(self.inputs[index], self.targets[index], rows, groups, self.source)
 
 
 class BatchLoader:

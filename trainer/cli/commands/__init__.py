@@ -15,5 +15,6 @@ COMMANDS = {  # name -> module, help
     "init": ("init", "write a small project with a model, a dataset and a loss of your own"),
     "completion": ("completion", "print what makes a shell complete dltrain's command lines"),
     "schema": ("schema", "print a JSON schema with which editors check and complete configs"),
+    "check": ("check", "look for leaks in data: copies, ids, features that tell the target, groups, shifts"),
     "explain": ("explain", "trace one batch forward and backward: each node, its value and its gradient"),
 }

@@ -31,10 +31,10 @@ def filters(outcome: Outcome) -> style.Figure | None:
     if number == outcome.spec.out_features:
         names = [style.short(outcome.class_names[index]) for index in shown.tolist()]
         head = outcome.title("weights for each class")
-        return _sheet(head, legend, images, columns, width=0.7, captions=names, text=0.2)
+        return sheet(head, legend, images, columns, width=0.7, captions=names, text=0.2)
     text = f"{number} filters of {height} x {width} in the first layer"
     text += f", the strongest {FILTERS}" if number > FILTERS else ""
-    return _sheet(outcome.title(text), legend, images, columns, width=0.45)
+    return sheet(outcome.title(text), legend, images, columns, width=0.45)
 
 
 def first_filters(model: nn.Module, in_shape: tuple[int, ...]) -> Tensor | None:
@@ -72,7 +72,7 @@ def mistakes(outcome: Outcome) -> style.Figure | None:
         captions.append("\n".join(both))
     columns = min(COLUMNS, max(4, len(index)))
     images = coloured(outcome.data.test.stored(index))
-    return _sheet(head, legend, images, columns, width=1.15, captions=captions, text=0.42, fontsize=7)
+    return sheet(head, legend, images, columns, width=1.15, captions=captions, text=0.42, fontsize=7)
 
 
 def worst(outcome: Outcome, most: int) -> tuple[Tensor, int]:
@@ -98,7 +98,7 @@ def coloured(images: Tensor) -> np.ndarray:
     return pixels.numpy()
 
 
-def _sheet(
+def sheet(
     head: str,
     legend: str,
     images: np.ndarray,
