@@ -23,10 +23,17 @@ COMMON = 0.05  # pairs by chance, as a part of the rows, from which rows cannot 
 RATIO, LEVEL = 3.0, 1e-3  # copies are so many times the estimate, and so improbable
 
 
-def hashed(codes: np.ndarray, seed: int) -> np.ndarray:
-    """Map codes `(N,)` to random numbers uint64, whose sums over columns tell rows apart."""
-    random = np.random.default_rng(seed).integers(0, 2**63, int(codes.max(initial=0)) + 1, dtype=np.uint64)
-    return random[codes]
+def hashed(values: np.ndarray, seed: int) -> np.ndarray:
+    """Map values `(N,)`, float64 or int64, to random numbers uint64, whose sums over columns tell rows apart.
+
+    These are SplitMix64 (Steele et al. 2014, Fast splittable pseudorandom number generators).
+    """
+    if values.dtype.kind == "f":
+        values = np.where(np.isnan(values), np.nan, values + 0.0)  # NaN and zero have several forms
+    mixed = values.view(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def pairs(keys: np.ndarray) -> int:
@@ -63,8 +70,8 @@ def by_chance(columns: Sequence[np.ndarray]) -> float:
 
 
 def _without_determined(columns: Sequence[np.ndarray]) -> list[int]:
-    """Return the places of columns that no other column of few values determines, among 1000 rows."""
-    some = [column[:: len(column) // 1000 + 1] for column in columns]
+    """Return the places of columns that no other column of few values determines, among 2000 rows."""
+    some = [column[:: -(-len(column) // 2000)] for column in columns]
     distinct = [len(np.unique(column)) for column in some]
     order = sorted(range(len(some)), key=lambda place: -distinct[place])
     kept: list[int] = []
@@ -85,7 +92,8 @@ def _from_near_pairs(columns: Sequence[np.ndarray]) -> float:
     for one, other in combinations(nearest, 2):
         both = pairs(whole - columns[one] - columns[other]) - equal - alone[one] - alone[other]
         found.append(alone[one] * alone[other] / max(1, both))
-    return float(np.median(found)) if found else 0.0
+    middle = float(np.median(found)) if found else 0.0
+    return middle + 2 * math.sqrt(middle)  # it comes from counts as small as itself
 
 
 def added(columns: Sequence[np.ndarray]) -> np.ndarray:

@@ -18,18 +18,16 @@ from trainer.checks.shifts import shift
 from trainer.data._vocabulary import PADDING
 from trainer.data.tensors import DataSpec, Splits
 
-LINES = 5  # about a run's data
-NOTED = ("constant", "numbering", "rare class")  # what the notes of the data say already
-
 
 def check(pool: Pool) -> list[Finding]:
-    """Return all that is found."""
+    """Return all that is found; in short, without what is slow to find, and what the notes of the data say already."""
     found = [*copies(pool)]
     if pool.spec.kind == "image" and not pool.is_short:
         found += lookalikes(pool)
-    found += rare(pool)
+    found += [] if pool.is_short else rare(pool)
+    looks = (predictor, group) if pool.is_short else (constant, numbering, predictor, group)
     for column in pool.columns():
-        for look in (constant, numbering, predictor, group):
+        for look in looks:
             found += look(pool, column)
     for column, split in _compared(pool):
         found += shift(pool, column, split)
@@ -49,8 +47,12 @@ def _compared(pool: Pool) -> Iterator[tuple[Column, np.ndarray]]:
 
 
 def in_short(splits: Splits, spec: DataSpec) -> list[str]:
-    """Return what a short check finds, in a few lines for the start of a run, without what the data's notes say."""
-    found = [one for one in check(Pool(splits, spec, is_short=True)) if one.kind not in NOTED]
-    more = f"; {len(found) - LINES:,} findings more" if len(found) > LINES else ""
-    lines = [f"check: {one.line(1)}" for one in found[:LINES]]
-    return [*lines, f"check: dltrain check lists all examples{more}"] if found else []
+    """Return a line for each kind of finding of a short check, for the start of a run."""
+    of_kind: dict[str, list[Finding]] = {}
+    for one in check(Pool(splits, spec, is_short=True)):
+        of_kind.setdefault(one.kind, []).append(one)
+    lines = []
+    for kind, found in of_kind.items():
+        more = f"; {len(found) - 1:,} more like this" if len(found) > 1 else ""
+        lines.append(f"{kind}: {found[0].line(1)}{more}")
+    return [*lines, "dltrain check with these settings says more"] if lines else []

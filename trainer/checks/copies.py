@@ -45,6 +45,8 @@ def copies(pool: Pool) -> Iterator[Finding]:
 
 
 def _keys(pool: Pool) -> Keys:
+    if pool.spec.kind == "features":
+        return _of_rows(pool)
     inputs = [part.inputs for part in pool.parts]
     if all(isinstance(each, Tensor) for each in inputs):
         keys = torch.cat([fingerprints(each) for each in inputs]).numpy()
@@ -54,8 +56,6 @@ def _keys(pool: Pool) -> Keys:
         return Keys()
     if not pairs(keys):
         return Keys()
-    if pool.spec.kind == "features":
-        return _of_rows(pool)
     if texts := pool.texts:
         keys = _of_texts(pool, keys, texts)
         expected = REPEATED * _texts_by_chance(texts)
@@ -97,11 +97,10 @@ def _of_rows(pool: Pool) -> Keys:
     if pool.is_short and len(pool) * len(pool.column_names) > CELLS:
         return Keys()
     features = (column for column in pool.columns() if column.is_feature and not numbers_rows(column))
-    columns = [hashed(column.codes, number) for number, column in enumerate(features)]
-    if not columns:
+    columns = [hashed(column.values, number) for number, column in enumerate(features)]
+    if not columns or not pairs(whole := added(columns)):
         return Keys()
-    target = hashed(pool.target.codes, len(columns))
-    whole = added(columns)
+    target = hashed(pool.target.values, len(columns))
     has_labels = pool.spec.task != "regression"
     return Keys(
         whole if has_labels and is_beyond_chance(columns) else None,

@@ -17,19 +17,22 @@ from trainer.checks.findings import Finding
 from trainer.checks.pool import Column, Pool
 from trainer.checks.predictors import neighbours
 from trainer.data._table.features import KEY
+from trainer.data._textfile import bracketed, listed
 
-OWNER = re.compile(  # in the singular: users is a number of users
-    r"(person|patient|subject|participant|user|customer|client|member|household|family|student|pupil|employee|animal"
-    r"|donor|device|machine|vehicle|author|speaker|writer|account|ticket|session)(?!s)",
+OWNER = re.compile(
+    r"person|patient|subject|participant|user|customer|client|member|household|family|student|pupil|employee|animal"
+    r"|donor|device|machine|vehicle|author|speaker|writer|account|ticket|session",
     re.IGNORECASE,
 )
-FEWEST, SMALLEST, LARGEST = 20, 1.2, 50  # values, and rows of each on average
+FEWEST, FEWEST_NAMED = 20, 10  # values, also of a column whose name is that of ids
+SMALLEST, LARGEST = 1.2, 50  # rows of each value on average; of a column of any other name
 SURE = 4.0  # standard errors by which rows of one value are more alike than neighbours
-# Difference of rows of one value, as a part of that of neighbours: in one column if the name or the words are those of
-# ids, in two columns otherwise, which a coded category that the target depends on does not reach.
+# Difference of rows of one value, as a part of that of neighbours, in one column if the name is that of ids. Else they
+# are alike in the target and in two columns: a category has one of both, the target or what it stands for.
 LOOSE, CLOSE, FIXED = 0.9, 0.5, 0.1
-RELATED = 0.3  # rank correlation with another column, from which a column is a measurement
+RELATED = 0.3  # rank correlation with another column, from which a column of many values is a measurement
 PAIRS = 10  # of rows of one value, and of neighbours
+SOME, SOME_IN_SHORT = 200_000, 20_000  # rows that are compared
 
 
 def group(pool: Pool, column: Column) -> Iterator[Finding]:
@@ -37,19 +40,21 @@ def group(pool: Pool, column: Column) -> Iterator[Finding]:
     values = column.values
     if pool.is_in_time or column.is_missing.any() or (column.words is None and (values % 1).any()):
         return
-    _, codes, sizes = np.unique(values, return_inverse=True, return_counts=True)
-    if len(sizes) < FEWEST or not SMALLEST <= len(values) / len(sizes) <= LARGEST:
+    codes = column.codes
+    sizes = np.bincount(codes)
+    is_named = bool(KEY.search(column.name) or OWNER.fullmatch(column.name))
+    each = len(values) / len(sizes)
+    if len(sizes) < (FEWEST_NAMED if is_named else FEWEST) or each < SMALLEST or (each > LARGEST and not is_named):
         return
     in_split = np.zeros((len(sizes), len(pool.parts)), dtype=bool)
     in_split[codes, pool.split] = True
     num_shared = int((in_split.sum(1) > 1).sum())
-    is_named = bool(KEY.search(column.name) or OWNER.search(column.name))
     if not num_shared or not (found := _alike(pool, column, is_named)):
         return
-    size = f"{len(sizes):,} values, {len(values) / len(sizes):.1f} {pool.called} each"
-    what = f"{column.name} has {size}; {num_shared:,} are in more than one split, and their {pool.called} are alike in"
-    cure = f"data.group={column.name} keeps them together"
-    yield Finding("group", f"{what} {', '.join(found[:3])}", num_shared, columns=[column.name], cure=cure)
+    what = f"{column.name} has {len(sizes):,} values, {each:.1f} {pool.called} each, which are alike"
+    what += f" in {listed(found, 3)}; {num_shared:,} of the values are in more than one split"
+    cure = f"data.group={bracketed([column.name])[1:-1]} keeps them together"
+    yield Finding("group", what, num_shared, columns=[column.name], cure=cure)
 
 
 def _alike(pool: Pool, column: Column, is_named: bool) -> list[str]:
@@ -57,28 +62,38 @@ def _alike(pool: Pool, column: Column, is_named: bool) -> list[str]:
     is_category = column.words is not None and column.is_feature and not is_named
     if is_category and not _are_codes(column.words or ()):
         return []
+    chosen = _some(column.codes, SOME_IN_SHORT if pool.is_short else SOME)
+    column = column.at(chosen)
     order = neighbours(column.values)
     is_same = np.diff(column.values[order]) == 0
     if min(is_same.sum(), (~is_same).sum()) < PAIRS:
         return []
-    limit, least = (FIXED, 2) if is_category else (LOOSE, 1) if is_named else (CLOSE, 1 if column.words else 2)
+    limit, least = (LOOSE, 1) if is_named else (FIXED if is_category else CLOSE, 2)
+    related = RELATED + 2 / math.sqrt(column.codes.max() + 1)
     parts: dict[str, float] = {}
     for other in (pool.target, *pool.columns()):
         if other.name == column.name:
             continue
-        ranks = other.codes
-        if column.words is None and other.words is None and _correlation(column, ranks) > RELATED:
+        ranks = other.at(chosen).codes
+        if column.words is None and other.words is None and _correlation(column, ranks) > related:
             if not is_named:
                 return []
             limit = CLOSE
         steps = np.diff(ranks[order])
         steps = np.abs(steps) if other.words is None else steps != 0
         same, near = steps[is_same], steps[~is_same]
-        error = math.sqrt(same.var() / len(same) + near.var() / len(near))
+        error = near.std() * math.sqrt(1 / len(same) + 1 / len(near))
         if near.mean() - same.mean() > SURE * error:
             parts[other.name] = same.mean() / near.mean()
     alike = [name for name in sorted(parts, key=parts.__getitem__) if parts[name] < limit]
-    return alike if len(alike) >= least else []
+    is_told = is_named or pool.target.name in parts
+    return alike if is_told and len(alike) >= least else []
+
+
+def _some(codes: np.ndarray, most: int) -> np.ndarray:
+    """Return the places of all rows or, of more than `most`, those of ten ranges of neighbouring values."""
+    num_values = int(codes.max()) + 1
+    return np.flatnonzero(codes * 10 % num_values * len(codes) <= num_values * most)
 
 
 def _are_codes(words: Sequence[str]) -> bool:

@@ -35,8 +35,13 @@ class Column(NamedTuple):
 
     @property
     def codes(self) -> np.ndarray:
-        """Numbers that are equal where values are, `(N,)`, from 0."""
-        return np.unique(self.values, return_inverse=True, equal_nan=True)[1]
+        """The rank of each value among the distinct ones, `(N,)`, from 0; missing numbers are last."""
+        values = self.values
+        low, high = values.min(initial=0), values.max(initial=0)
+        if high - low > 4 * len(values) or np.isnan(high) or (values % 1).any():
+            return np.unique(values, return_inverse=True)[1]
+        places = (values - low).astype(np.int64)  # counting takes a tenth of the time of sorting
+        return (np.cumsum(np.bincount(places) > 0) - 1)[places]
 
     def at(self, index: np.ndarray | slice) -> Column:
         """Select some values."""
@@ -149,6 +154,11 @@ class Pool:
             return []
         return [*(self.spec.feature_names or [f"input {n}" for n in range(self.spec.in_shape[0])])]
 
+    @cached_property
+    def features(self) -> set[str]:
+        """The columns that become inputs."""
+        return {*self.spec.encoder.names} if isinstance(self.spec.encoder, TableEncoder) else set()
+
     def columns(self) -> Iterator[Column]:
         """Yield the columns besides the target, as they are stored; some of many in a short check."""
         every = len(self.column_names) // WIDE + 1 if self.is_short else 1
@@ -159,13 +169,11 @@ class Pool:
         if not any(part.source.columns for part in self.parts):
             place = self.column_names.index(name)
             return Column(name, torch.cat([part.inputs[:, place] for part in self.parts]).double().numpy())
-        encoder = self.spec.encoder
         cells = {id(part.source): _cells(part.source.columns.get(name)) for part in self.parts}
         found = [cells[id(part.source)] for part in self.parts]
         words: dict[str, int] | None = {} if any(each and each[1] is not None for each in found) else None
         values = [_taken(each, self.rows(number), words) for number, each in enumerate(found)]
-        is_feature = isinstance(encoder, TableEncoder) and name in encoder.names
-        return Column(name, np.concatenate(values), None if words is None else [*words], is_feature)
+        return Column(name, np.concatenate(values), None if words is None else [*words], name in self.features)
 
 
 def _cells(cells: Any) -> Cells | None:
