@@ -14,7 +14,7 @@ ROOT = Path(trainer.__file__).parent
 LAYERS = (
     "errors files",
     "data",
-    "models optim losses schedules metrics",
+    "models optim losses schedules metrics checks",
     "config engine",
     "runs build",
     "view",

@@ -12,6 +12,7 @@ from torch import nn
 
 from trainer.build import training
 from trainer.build.training import TrainingParts
+from trainer.checks.check import in_short
 from trainer.config.targets import LOADER_KEYS
 from trainer.config.user_modules import names_user_module
 from trainer.data import description
@@ -28,7 +29,7 @@ from trainer.runs import tested
 from trainer.runs.checkpoints import Store
 from trainer.runs.environment import environment
 from trainer.runs.folder import RunFolder
-from trainer.runs.index import is_sweep
+from trainer.runs.index import is_later_job, is_sweep
 from trainer.runs.ledger import meaning_of
 from trainer.runs.resume import about_f1, check_data, values_of
 from trainer.runs.saver import Saver
@@ -57,7 +58,8 @@ def train(cfg: DictConfig, run: RunFolder, halt: Halt = never) -> float:
     store = Store(run.checkpoints, cfg.checkpoint.keep)
     checkpoint = store.newest(say=warnings.append)
 
-    parts = training.assemble(cfg, meaning)
+    is_checked = checkpoint or is_later_job(run.path)
+    parts = training.assemble(cfg, meaning, None if is_checked else in_short)
     store.data = description.dumps(parts.spec, parts.data.train.targets)
     where = begin(cfg, run, parts, resumes=checkpoint is not None)
     log = RunLog(cfg, run, parts, where, resumes_at=checkpoint.about["step"] + 1 if checkpoint else None)

@@ -82,7 +82,12 @@ def run(make_model, optimizer, *, compiled, accumulate=1, num_examples=103, **op
 @pytest.mark.parametrize(
     ("make_model", "optimizer", "options"),
     [
-        (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 1)), lambda p: torch.optim.SGD(p, 0.01, 0.9), {}),
+        pytest.param(
+            lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 1)),
+            lambda p: torch.optim.SGD(p, 0.01, 0.9),
+            {},
+            marks=pytest.mark.slow,  # half a minute; the other has all that this one has
+        ),
         (network, lambda p: torch.optim.AdamW(p, 0.01), {"clip": 0.5, "accumulate": 2, "ema": 0.9}),
     ],
 )

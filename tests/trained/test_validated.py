@@ -60,9 +60,10 @@ def test_of_a_table(dltrain, tmp_path, line):
     loss = log_loss(tested[target], chances / chances.sum(1, keepdims=True), labels=names)
     assert loss == pytest.approx(test["loss"], abs=1e-2 if "precision=bf16" in line else 1e-5)
     assert dltrain("eval", "last").out.rstrip().endswith("PASS  equal to the run's")
-    assert dltrain("export", "last", "format=onnx", "output=model.onnx").code == 0
-    about = json.loads((tmp_path / "model.onnx.json").read_text())
-    assert about.get("threshold") == outcome.summary.get("threshold")
+    if "calibrate=temperature" in line:
+        assert dltrain("export", "last", "format=onnx", "output=model.onnx").code == 0  # which compares the outputs
+        about = json.loads((tmp_path / "model.onnx.json").read_text())
+        assert about.get("threshold") == outcome.summary.get("threshold")
 
 
 def test_of_texts(dltrain, tmp_path):

@@ -3,7 +3,7 @@
 import copy
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -27,6 +27,7 @@ from trainer.losses import auto, check_fit
 
 EVAL_BATCH = 1000  # examples; more gain nothing on CPUs, and fewer keep activations small
 EVAL_NUMBERS = 4_000_000  # limit for the inputs of such a batch: fewer examples if images are large
+Look = Callable[[Splits, DataSpec], Sequence[str]]
 
 
 class GreyToColour(nn.Module):
@@ -51,8 +52,8 @@ class Parts:
     loss: Loss
 
 
-def assemble(cfg: DictConfig) -> Parts:
-    """Seed the random generators and build the parts of a config, up to the loss.
+def assemble(cfg: DictConfig, look: Look | None = None) -> Parts:
+    """Seed the random generators and build the parts of a config, up to the loss; `look` may add notes on the data.
 
     Raises:
         DltrainError: anything the user can fix.
@@ -62,7 +63,7 @@ def assemble(cfg: DictConfig) -> Parts:
     where = device(cfg.device)
     autocast, scaler = choose_precision(cfg.precision, where)
     seed_everything(cfg.seed, cfg.deterministic)
-    loaders, spec = data(cfg, where)
+    loaders, spec = data(cfg, where, look)
     sample = next(iter(loaders.train))[0][:2]
     built = model(cfg, spec, sample)
     return Parts(where, autocast, scaler, loaders, spec, sample, built, loss(cfg, spec, loaders.train.targets))
@@ -93,21 +94,31 @@ def device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
-    """Return the loaders of the three splits, on the device, and the data's spec."""
+def examples(cfg: DictConfig) -> tuple[Splits, DataSpec]:
+    """Return what the function of the data makes.
+
+    Raises:
+        ConfigError: it is asked for folds that it does not make, or returns anything else.
+    """
     if cfg.folds > 1 and "fold" not in inspect.signature(arguments_of(cfg, "data")[0]).parameters:
         cure = "add the argument fold, and hand it to from_frame or Division of trainer.data"
         raise ConfigError(f"data: {cfg.data['_target_']} does not divide into folds; {cure}")
     made = component(cfg, "data", **division(cfg))
     if not (isinstance(made, tuple) and [type(part) for part in made] == [Splits, DataSpec]):
         raise ConfigError(f"data: {cfg.data['_target_']} must return (Splits, DataSpec) of trainer.data.tensors")
-    splits, spec = made
+    return made
+
+
+def data(cfg: DictConfig, to: torch.device, look: Look | None = None) -> tuple[Loaders, DataSpec]:
+    """Return the loaders of the three splits, on the device, and the data's spec with the notes of `look`."""
+    splits, spec = examples(cfg)
+    seen = look(splits, spec) if look else ()
     size = cfg.data.batch_size
     size = len(splits.train.targets) if size == "full" else size
     if cfg.overfit_batches:
         few = splits.train.at(slice(cfg.overfit_batches * size))
         splits = replace(splits, train=few, val=few, test=few)
-    spec = replace(spec, notes=(*spec.notes, *splits.stand_ins))
+    spec = replace(spec, notes=(*spec.notes, *splits.stand_ins, *seen))
     if spec.task != "binary" and (cfg.threshold != 0.5 or cfg.miss_cost):
         raise ConfigError(
             f"threshold={cfg.threshold} miss_cost={cfg.miss_cost:g}: only for two classes, not {spec.task}"
@@ -117,7 +128,8 @@ def data(cfg: DictConfig, to: torch.device) -> tuple[Loaders, DataSpec]:
     if cfg.threshold != "auto":
         spec = replace(spec, threshold=float(cfg.threshold))
     if cfg.precision == "fp64":
-        splits = replace(splits, **{part: in_double(getattr(splits, part)) for part in ("train", "val", "test")})
+        train, val, test = map(in_double, (splits.train, splits.val, splits.test))
+        splits = replace(splits, train=train, val=val, test=test)
     balance = cfg.data.get("balance", False)
     if type(balance) is not bool or (balance and spec.task == "regression"):
         raise ConfigError(f"data.balance={balance}: expected true or false, and true only for data with classes")

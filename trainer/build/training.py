@@ -10,7 +10,7 @@ from torch import nn
 
 from trainer.build import parts
 from trainer.build.metrics import TODAY, metrics
-from trainer.build.parts import Parts
+from trainer.build.parts import Look, Parts
 from trainer.build.update import update, warnings
 from trainer.engine.clock import Clock
 from trainer.engine.loop import Batch, Shortcut
@@ -44,13 +44,15 @@ class TrainingParts(Parts):
         return self.model, self.loss, self.data.train, watched(self.data.val), self.update, meters
 
 
-def assemble(cfg: DictConfig, meaning: Meaning = TODAY) -> TrainingParts:
+def assemble(cfg: DictConfig, meaning: Meaning = TODAY, look: Look | None = None) -> TrainingParts:
     """Build all parts of a config; `meaning` is what names of metrics stood for when the run started.
+
+    `look` may add notes on the data.
 
     Raises:
         DltrainError: anything the user can fix.
     """
-    base = parts.assemble(cfg)
+    base = parts.assemble(cfg, look)
     train_meter, meter, best = metrics(cfg, base.spec, base.data.train.targets, meaning)
     steps_per_epoch = math.ceil(len(base.data.train) / cfg.accumulate)
     total_steps = int(min(cfg.epochs * steps_per_epoch, cfg.max_steps))

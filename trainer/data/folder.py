@@ -20,7 +20,7 @@ from trainer.data._image.file import depth_of, header_of, like_training, of_all,
 from trainer.data._image.folders import classes_of, existing, found, roots_of
 from trainer.data.division import Division, Fold
 from trainer.data.stream import StreamLoader
-from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, splits_of, task_of
+from trainer.data.tensors import DataSpec, Examples, Source, Splits, shaped, spec_of_classes, splits_of, task_of
 from trainer.errors import DataError, nearest
 
 SAMPLE = 1000  # training images that estimate mean and standard deviation
@@ -81,7 +81,9 @@ def _examples(
     number = {name: index for index, name in enumerate(class_names)}
     paths = np.array([file for files in images.values() for file in files], dtype=object)
     labels = torch.tensor([number[printable(name)] for name, files in images.items() for _ in files])
-    return Examples(ImageFiles(paths, read_one), shaped(labels, task_of(class_names)), torch.arange(len(paths)))
+    source = Source(lambda rows: [printable(paths[row]) for row in rows])
+    targets = shaped(labels, task_of(class_names))
+    return Examples(ImageFiles(paths, read_one), targets, torch.arange(len(paths)), source=source)
 
 
 def image_folder(

@@ -12,7 +12,7 @@ from trainer.data._image.cifar import read_cifar10
 from trainer.data._image.encoder import fit_images
 from trainer.data._image.idx import read_idx
 from trainer.data.division import Division, Fold
-from trainer.data.tensors import DataSpec, Examples, Splits, spec_of_classes, splits_of
+from trainer.data.tensors import DataSpec, Examples, Source, Splits, spec_of_classes, splits_of
 from trainer.errors import DataError
 
 DIGITS = tuple("0123456789")
@@ -117,11 +117,15 @@ def _with_test(
     train: Images, test: Images, class_names: tuple[str, ...], division: Division
 ) -> tuple[Splits, DataSpec]:
     """Cut a validation split or a fold from the training images; the test split is given."""
-    splits = splits_of(Examples(*train), division.parts(train[1]))
+    splits = splits_of(Examples(*train, source=_source("train")), division.parts(train[1]))
     if division.uses_given_test:
-        splits = replace(splits, test=Examples(*test, torch.arange(len(test[1]))))
+        splits = replace(splits, test=Examples(*test, torch.arange(len(test[1])), source=_source("test")))
     splits, spec = _image_data(splits, class_names=class_names)
     return splits, replace(spec, notes=division.notes("the test images"))
+
+
+def _source(file: str) -> Source:
+    return Source(lambda rows: [f"{file} image {row}" for row in rows])
 
 
 def _image_data(splits: Splits, *, class_names: tuple[str, ...], largest: int = 255) -> tuple[Splits, DataSpec]:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,20 @@ GATHERED = 2**22
 Augmentation = Callable[[Tensor, Tensor, int, int], tuple[Tensor, Tensor]]  # inputs, targets, epoch, batch
 
 
+def by_number(rows: Sequence[int]) -> list[str]:
+    """Call rows by their numbers, from 0."""
+    return [f"row {row}" for row in rows]
+
+
+class Source(NamedTuple):
+    """What examples were made from, for whoever looks at the data instead of training on it; all is by row."""
+
+    places: Callable[[Sequence[int]], list[str]] = by_number  # rows -> what a person calls them, such as line 12
+    columns: Mapping[str, Any] = MappingProxyType({})  # pandas' numbers or categories, or lists of words
+    texts: Sequence[str] = ()
+    is_in_time: bool = False  # whether the splits follow each other in time
+
+
 class Examples(NamedTuple):
     """Inputs of shape `(N, *in_shape)`, with targets `(N, 1)` float, or `(N,)` int64 for classes."""
 
@@ -32,10 +47,12 @@ class Examples(NamedTuple):
     targets: Tensor
     rows: Tensor | None = None  # (N,) int64, places in the data as it is stored, from 0
     groups: Tensor | None = None  # (N,) int64, equal for examples that belong together, such as those of a patient
+    source: Source = Source()
 
     def at(self, index: slice | Tensor) -> "Examples":
         """Select some, without reading them."""
-        return Examples(*(part if part is None else part[index] for part in self))  # type: ignore[arg-type]
+        rows, groups = (part if part is None else part[index] for part in (self.rows, self.groups))
+        return Examples(self.inputs[index], self.targets[index], rows, groups, self.source)
 
 
 class BatchLoader:

@@ -17,7 +17,7 @@ from trainer.data._textfile import alike, cleaned, listed, rare, shown
 from trainer.data._texts import TextTable, open_texts
 from trainer.data._vocabulary import UNKNOWN, Vocabulary, cut, unit_for
 from trainer.data.division import Division, Fold
-from trainer.data.tensors import DataSpec, Examples, Splits, shaped, spec_of_classes, splits_of, task_of
+from trainer.data.tensors import DataSpec, Examples, Source, Splits, shaped, spec_of_classes, splits_of, task_of
 from trainer.errors import DataError, nearest
 
 
@@ -107,9 +107,8 @@ def text(
     notes += chosen
     names = table.names[at], table.names[of]
     rows = _filled(table, at, of, tokens, missing, notes)
-    test_rows = (
-        _labelled(open_texts(test_path, columns=names, **how), *names, tokens, missing, notes) if test_path else []
-    )
+    test_table = open_texts(test_path, columns=names, **how) if test_path else None
+    test_rows = _labelled(test_table, *names, tokens, missing, notes) if test_table else []
     labels = sorted({row.label for row in rows})
     if len(labels) < 2:
         raise DataError(f"{path}: the only label is {shown(labels[0])}; expected at least two")
@@ -145,10 +144,13 @@ def text(
     if max(lengths) > max_length:
         notes.append(f"longer and cut: {sum(n > max_length for n in lengths)} texts; data.max_length= reads more")
 
-    splits = splits_of(Examples(vocabulary.encode(texts), targets, _numbers(rows), groups), parts)
-    if test_path and division.uses_given_test:
-        splits = replace(splits, test=Examples(vocabulary.encode(test_texts), test_targets, _numbers(test_rows)))
-        notes += unknown_tokens(test_path, vocabulary, test_texts, unknown)
+    source = _source(table, at, of, is_in_time=time is not None)
+    splits = splits_of(Examples(vocabulary.encode(texts), targets, _numbers(rows), groups, source), parts)
+    if test_table and division.uses_given_test:
+        source = _source(test_table, *map(test_table.place, names), file=f" of {cleaned(test_table.path.name)}")
+        test = Examples(vocabulary.encode(test_texts), test_targets, _numbers(test_rows), source=source)
+        splits = replace(splits, test=test)
+        notes += unknown_tokens(str(test_path), vocabulary, test_texts, unknown)
     about = {"vocab_size": len(known) + UNKNOWN + 1, "encoder": vocabulary, "notes": tuple(notes)}
     return splits, spec_of_classes(labels, vocabulary.in_shape, target_name="label", **about)
 
@@ -223,6 +225,16 @@ class Row(NamedTuple):
     label: str
     line: int
     number: int
+
+
+def _source(table: TextTable, at: int, of: int, *, file: str = "", is_in_time: bool = False) -> Source:
+    """Return what texts in column `at`, with labels in column `of`, were made from; a place ends with `file`."""
+
+    def lines(rows: Sequence[int]) -> list[str]:
+        return [f"line {table.rows[row].line}{file}" for row in rows]
+
+    others = {name: table.column(place) for place, name in enumerate(table.names) if place not in (at, of)}
+    return Source(lines, others, table.column(at), is_in_time)
 
 
 def _numbers(rows: Sequence[Row]) -> Tensor:

@@ -54,6 +54,11 @@ def is_sweep(folder: Path) -> bool:
     return (folder / ledger.FILE).is_file()
 
 
+def is_later_job(folder: Path) -> bool:
+    """Whether a folder is that of a sweep's job, or trial, other than the first job."""
+    return is_sweep(folder.parent) and folder.name != "0"
+
+
 def find_sweep(name: str, root: Path = ROOT, key: str = "sweep") -> Path:
     """Return the folder of a sweep: a path, or for `last` the newest below `root`.
 

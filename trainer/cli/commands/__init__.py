@@ -12,6 +12,7 @@ COMMANDS = {  # name -> module, help
     "compare": ("compare", "compare runs side by side: what differs, and their results"),
     "reproduce": ("reproduce", "repeat a run, and check that its results are the same"),
     "find-lr": ("find_lr", "train with a rising learning rate, and suggest the best one"),
+    "check": ("check", "look for leaks in data: copies, ids, features that tell the target, groups, shifts"),
     "explain": ("explain", "trace one batch forward and backward: each node, its value and its gradient"),
     "importance": ("importance", "show which columns, pixels or words decide what a trained model predicts"),
     "init": ("init", "write a small project with a model, a dataset, a loss and a metric of your own"),

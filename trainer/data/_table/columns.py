@@ -44,6 +44,7 @@ class Table:
     marks: dict[str, str] = field(default_factory=dict)  # column of text -> cells that might be meant as missing
     gaps: dict[str, str] = field(default_factory=dict)  # column of numbers -> words that were read as missing
     doubts: dict[str, str] = field(default_factory=dict)  # column of numbers -> what else they may mean
+    others: dict[str, pd.Series] = field(default_factory=dict)  # the columns that nobody asked for
 
     def notes(self, used: Sequence[str]) -> list[str]:
         """Return notes on how the columns in use were read."""
@@ -65,7 +66,8 @@ def read_table(
     file: TableFile, columns: Sequence[str], *, text: Sequence[str] = (), numbers: Sequence[str] = ()
 ) -> Table:
     """Read columns of a file; those in `text` hold words whatever they look like, and those in `numbers` numbers."""
-    found = Table(file.read(text)[[*columns]])
+    frame = file.read(text)
+    found = Table(frame[[*columns]], others={name: frame[name] for name in file.names if name not in columns})
     for name in columns:
         cells = found.frame[name]
         if not is_number(cells) and name not in text:

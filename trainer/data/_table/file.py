@@ -251,6 +251,17 @@ class TableFile:
             line, fields = next(islice(self.records(), row + self.header, None))
         return line, fields[self._places[column]]
 
+    def lines(self, rows: Iterable[int]) -> dict[int, int]:
+        """Map rows of a frame to their lines."""
+        wanted, found = {*rows}, {}
+        with data_errors(self.path, self.encoding):
+            for row, (line, _) in enumerate(self.records(), -int(self.header)):
+                if row in wanted:
+                    found[row] = line
+                    if len(found) == len(wanted):
+                        break
+        return found
+
     def records(self) -> Iterator[tuple[int, list[str]]]:
         """Yield the first line, from 1, and the fields of each record: the header, if there is one, and the rows."""
         csv.field_size_limit(2**31 - 1)

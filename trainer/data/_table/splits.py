@@ -23,7 +23,7 @@ from trainer.data._table.numerals import SHARE
 from trainer.data._table.target import FEW, infer_target, variants
 from trainer.data._textfile import bracketed, cleaned, listed
 from trainer.data.division import Division, tenths
-from trainer.data.tensors import DataSpec, Examples, Splits, shaped, splits_of
+from trainer.data.tensors import DataSpec, Examples, Source, Splits, by_number, shaped, splits_of
 from trainer.errors import DataError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def table(
         shaped(codes, kind.task),
         torch.from_numpy(frame.index.to_numpy(np.int64, copy=True)),
         groups,
+        _source(found, file, is_in_time="time" in by),
     )
     splits = splits_of(examples, parts)
     if test_file and division.uses_given_test:
@@ -137,6 +138,17 @@ def _divided(
         return blame(int(frame.index[place]), next(iter(by.values())), what)
 
     return divided(division, labels, {how: frame[name].to_numpy() for how, name in by.items()}, blamed)
+
+
+def _source(found: Table, file: TableFile | None, *, suffix: str = "", is_in_time: bool = False) -> Source:
+    """Return what the rows of a table were made from; a place ends with `suffix`."""
+
+    def lines(rows: Sequence[int]) -> list[str]:
+        numbers = file.lines(rows) if file else {}
+        return [f"line {numbers[row]}{suffix}" for row in rows]
+
+    columns = {str(name): cells for name, cells in found.frame.items()} | found.others
+    return Source(lines if file else by_number, columns, is_in_time=is_in_time)
 
 
 def check_options(**options: str) -> None:
@@ -194,7 +206,8 @@ def other_rows(
     inputs = torch.from_numpy(encoder.encode(frame, file.error))
     codes = torch.from_numpy(encoder.encode_target(frame, file.error))
     rows = torch.from_numpy(frame.index.to_numpy(np.int64, copy=True))
-    examples = Examples(inputs, shaped(codes, encoder.target.task), rows)
+    source = _source(found, file, suffix=f" of {cleaned(file.path.name)}")
+    examples = Examples(inputs, shaped(codes, encoder.target.task), rows, source=source)
     return examples, [f"{cleaned(file.path.name)}: {note}" for note in (*notes, *gaps)]
 
 
