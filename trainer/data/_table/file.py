@@ -241,12 +241,12 @@ class TableFile:
         return line, fields[self._places[column]]
 
     def lines(self, rows: Iterable[int]) -> dict[int, int]:
-        """Map rows of a frame to their lines."""
+        """Map rows of a frame to their lines, or the numbers of their objects."""
         wanted, found = {*rows}, {}
         with data_errors(self.path, self.encoding):
             for row, (line, _) in enumerate(self.records(), -int(self.header)):
                 if row in wanted:
-                    found[row] = line
+                    found[row] = line - bool(self.content)
                     if len(found) == len(wanted):
                         break
         return found
