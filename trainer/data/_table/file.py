@@ -9,7 +9,6 @@ import csv
 import io
 import math
 import re
-import shlex
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,8 +22,8 @@ import numpy as np
 
 from trainer.data._table.encoder import is_number
 from trainer.data._table.numerals import MARKS, Style, written
-from trainer.data._table.titles import are_names
-from trainer.data._textfile import cleaned, data_errors, is_numeral, listed, open_text, shown, stem
+from trainer.data._table.titles import are_names, cut_from, numbers_in
+from trainer.data._textfile import cleaned, data_errors, is_numeral, listed, open_text, shown
 from trainer.errors import DataError, nearest
 
 if TYPE_CHECKING:
@@ -180,16 +179,8 @@ class TableFile:
         return {name: at for at, name in enumerate(self.names)}
 
     @cached_property
-    def _share_of_numbers(self) -> float:
-        return sum(map(is_numeral, self.names)) / len(self.names)
-
-    @cached_property
-    def _is_data(self) -> bool:
-        """Return whether the names are numbers, other than pandas' 0, 1, 2, ... for unnamed columns or whole years."""
-        first = int(self.names[0]) if self.names[0].isdecimal() else 0
-        counts_up = all(name == str(at) for at, name in enumerate(self.names, first))
-        is_broken = any(is_numeral(name) and not name.isdecimal() for name in self.names)
-        return self._share_of_numbers >= (0.5 if is_broken else 1) and not counts_up
+    def _numbers(self) -> tuple[float, bool]:
+        return numbers_in(self.names)
 
     @property
     def unnamed(self) -> tuple[str, ...]:
@@ -206,33 +197,31 @@ class TableFile:
         wanted = str(name)
         if not self.header and wanted.startswith("-") and wanted[1:] in self._places:
             return self.names[int(wanted)]
-        if self.header and wanted not in self._places and (line := self._line_of(wanted)):
-            where = f"no column {wanted!r} in the first line, but in line {line}"
-            raise DataError(f"{self.path}: {where}; {self.cut_from(line)}")
-        others = [is_numeral(name) for name in self.names if name != wanted] if self._is_data else []
-        is_value = self._is_data and 2 * sum(others) >= len(others)  # a value of the first row, rather than a name
-        if self.header and (is_value if wanted in self._places else self._share_of_numbers >= 0.5):
-            raise DataError(
-                f"{self.path}: no column {wanted!r}: the first line, {listed(self.names)}, looks like data, not a "
-                "header; data.header=false data.target=-1 makes the last column the target"
-            )
+        if self.header:
+            self._check_header(wanted)
         if wanted not in self._places:
             near = nearest(wanted, self.names)
             near = f"{near} " if near.startswith("did") else ""
             raise DataError(f"{self.path}: no column {wanted!r}; {near}columns: {listed(self.names, 20)}")
         return wanted
 
-    def cut_from(self, line: int) -> str:
-        """Return a command that makes a file in which a line is the first."""
-        source, new = (shlex.quote(str(path)) for path in (self.path, f"{stem(self.path)}-from-line-{line}.csv"))
-        cut = f"gzip -dc {source} | tail -n +{line}" if self.path.suffix == ".gz" else f"tail -n +{line} {source}"
-        return f"{cut} > {new} makes that the first line"
-
-    def _line_of(self, cell: str) -> int:
-        """Return the line, below the first one, that has this cell among what may be names; 0 if none of a few does."""
-        with data_errors(self.path, self.encoding):
-            rows = islice(self.records(), 1, NEAR)
-            return next((line for line, fields in rows if cell in map(cleaned, fields) and are_names(fields)), 0)
+    def _check_header(self, wanted: str) -> None:
+        """Raise a DataError if the first line cannot be the header, given a column that it should name."""
+        is_known = wanted in self._places
+        if not is_known and not self.content:
+            with data_errors(self.path, self.encoding):
+                rows = islice(self.records(), 1, NEAR)
+                line = next((line for line, cells in rows if wanted in map(cleaned, cells) and are_names(cells)), 0)
+            if line:
+                where = f"no column {wanted!r} in the first line, but in line {line}"
+                raise DataError(f"{self.path}: {where}; {cut_from(self.path, line)}")
+        share, is_data = self._numbers
+        others = [is_numeral(name) for name in self.names if name != wanted] if is_data else []
+        if (is_data and 2 * sum(others) >= len(others)) if is_known else share >= 0.5:
+            raise DataError(
+                f"{self.path}: no column {wanted!r}: the first line, {listed(self.names)}, looks like data, not a "
+                "header; data.header=false data.target=-1 makes the last column the target"
+            )
 
     def error(self, row: int, column: str, problem: str) -> DataError:
         """Return an error about a cell of a frame's row, with its line, column and content."""
@@ -252,12 +241,12 @@ class TableFile:
         return line, fields[self._places[column]]
 
     def lines(self, rows: Iterable[int]) -> dict[int, int]:
-        """Map rows of a frame to their lines."""
+        """Map rows of a frame to their lines, or the numbers of their objects."""
         wanted, found = {*rows}, {}
         with data_errors(self.path, self.encoding):
             for row, (line, _) in enumerate(self.records(), -int(self.header)):
                 if row in wanted:
-                    found[row] = line
+                    found[row] = line - bool(self.content)
                     if len(found) == len(wanted):
                         break
         return found

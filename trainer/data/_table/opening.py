@@ -16,7 +16,7 @@ from typing import Any
 from trainer.data._json import is_json, read_objects
 from trainer.data._table.file import TableFile
 from trainer.data._table.numerals import GROUPS, Style
-from trainer.data._table.titles import lines_above
+from trainer.data._table.titles import cut_from, lines_above
 from trainer.data._textfile import cleaned, data_errors, head, is_numeral, listed, python_line, quote_of, shown, stem
 from trainer.errors import DataError
 
@@ -78,7 +78,7 @@ def open_table(
     if len(names) == 1 and not single:
         what = f"if {shown(separator)} is not the separator, set data.separator=space, tab, ..."
         if below := _first_of_several(text):
-            what = f"line {preamble + below} has several; {unnamed.cut_from(preamble + below)}"
+            what = f"line {preamble + below} has several; {cut_from(file, preamble + below)}"
         raise DataError(f"{path}: line {line} has one column, {shown(fields[0])}; {what}")
     return replace(unnamed, names=tuple(names), has_units=has_units)
 

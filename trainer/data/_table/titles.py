@@ -2,12 +2,14 @@
 
 import csv
 import io
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from itertools import islice
+from pathlib import Path
 
 from trainer.data._table.numerals import MARKS
-from trainer.data._textfile import is_numeral
+from trainer.data._textfile import is_numeral, stem
 
 RECORDS, TITLES = 30, 12  # records that are looked at, and lines above a header, at most
 
@@ -46,6 +48,25 @@ def _titles(text: str, separator: str, quote: str) -> int:
 def are_names(fields: Sequence[str]) -> bool:
     """Return whether fields may name columns: none is a number, or marks a missing cell; they may be empty."""
     return not any(is_numeral(name) or name.casefold() in MARKS for name in fields if name)
+
+
+def numbers_in(names: Sequence[str]) -> tuple[float, bool]:
+    """Return the share of names that are numbers, and whether they are values of a first row rather than names.
+
+    Names may be 0, 1, 2, ..., as pandas writes for columns without any, or whole years.
+    """
+    share = sum(map(is_numeral, names)) / len(names)
+    first = int(names[0]) if names[0].isdecimal() else 0
+    counts_up = all(name == str(at) for at, name in enumerate(names, first))
+    is_broken = any(is_numeral(name) and not name.isdecimal() for name in names)
+    return share, share >= (0.5 if is_broken else 1) and not counts_up
+
+
+def cut_from(path: Path, line: int) -> str:
+    """Return a command that makes a file of a table in which a line is the first."""
+    source, new = (shlex.quote(str(file)) for file in (path, f"{stem(path)}-from-line-{line}.csv"))
+    cut = f"gzip -dc {source} | tail -n +{line}" if path.suffix == ".gz" else f"tail -n +{line} {source}"
+    return f"{cut} > {new} makes that the first line"
 
 
 def _is_header(fields: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
