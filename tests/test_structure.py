@@ -71,7 +71,8 @@ def test_only_these_rooms_use_hydra_and_omegaconf(package, rooms):
 
 @pytest.mark.parametrize("file", [f for f in FILES if room_of(f) != "runs"], ids=str)
 def test_only_runs_names_the_files_of_a_run(file):
-    names = "config.yaml environment.json summary.json metrics.csv train.log checkpoints plots tensorboard sweep.jsonl"
+    names = "config.yaml environment.json summary.json metrics.csv errors.csv train.log "
+    names += "checkpoints plots tensorboard sweep.jsonl"
     known = "|".join(map(re.escape, f"{names} .lock .hydra".split()))
     assert not re.findall(rf"""/ ?['"]?(?:{known})['"]""", FILES[file])
 
