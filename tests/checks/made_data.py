@@ -62,10 +62,18 @@ def measured(random, size, num_noise=10, classes=0):
     return frame
 
 
+def rarely(random, size):
+    """Make a table whose target is 0 in all rows but 3 %."""
+    frame = measured(random, size)
+    return frame.assign(y=np.where(random.random(size) < 0.03, random.lognormal(size=size), 0))
+
+
 def with_state(random, size):
     """Make a table with a state, on which the target depends, and a sex."""
     frame = measured(random, size, classes=2)
     frame["state"] = random.choice([f"{a}{b}" for a in "ACMNW" for b in "ADEINORTVY"], size)
+    if size > 1000:  # a few rows of each could be of one person
+        frame["state_id"] = frame.state.astype("category").cat.codes
     frame["sex"] = random.choice(["female", "male"], size)
     likely = frame.state.map({state: random.random() for state in frame.state.unique()})
     frame["y"] = np.where(random.random(size) < 0.8, (likely > 0.5).astype(int), frame.y)

@@ -12,6 +12,7 @@ from made_data import (
     of_images,
     of_texts,
     patterns,
+    rarely,
     sentences,
     with_state,
 )
@@ -32,6 +33,7 @@ CLEAN = {
     "six categories": lambda random, folder: of_csv(categories(random, 2000), folder),
     "six categories, few rows": lambda random, _: from_frame(categories(random, 60), "y"),
     "twelve categories": lambda random, _: from_frame(categories(random, 500, 12), "y"),
+    "a target that is mostly 0": lambda random, _: from_frame(rarely(random, 1500), "y"),
     "towns": lambda random, _: from_frame(derived(random, 1000), "y"),
     "divided in time": lambda random, folder: of_csv(
         measured(random, 600).assign(when=np.arange(600)), folder, time="when"

@@ -24,6 +24,7 @@ from trainer.checks.pool import Pool
 from trainer.data import Examples, Splits, from_frame
 from trainer.data.folder import image_folder
 from trainer.data.images import fashion_mnist
+from trainer.data.points import line
 from trainer.data.synthetic import linear
 from trainer.data.tensors import DataSpec
 
@@ -302,6 +303,7 @@ def test_splits_of_ones_own_without_rows_or_a_source(random):
     assert found(made) == {"copies", "predictor"}
     assert finding(made, "copies").examples == ["row 7 = row 3"]
     assert found(linear()) == set()
+    assert found(line()) == set()
 
 
 def test_the_finding_as_json_says_all(random, tmp_path):

@@ -31,7 +31,15 @@ def test_xi_is_chatterjees_but_for_its_scale(random):
         steps = (1 - theirs.statistic) * (500**2 - 1) / 3 / 499
         assert strength == pytest.approx(1 - (steps - 1) / (501 / 3 - 1))
         assert strength == pytest.approx(theirs.statistic / largest, abs=0.005)
+        assert chance > min(theirs.pvalue, 0.4)
         assert (chance < 1e-6) == (theirs.pvalue < 1e-6)
+
+
+def test_xi_of_a_target_with_equal_values_is_0_by_chance(random):
+    found = [xi(Column("x", random.normal(size=400)), (random.random(400) < 0.1) * 1.0) for _ in range(400)]
+    assert np.mean([strength for strength, _ in found]) == pytest.approx(0, abs=0.02)
+    assert np.mean([chance < 0.05 for _, chance in found]) < 0.07
+    assert xi(Column("x", np.arange(400.0)), np.repeat([0.0, 5.0], [390, 10]))[0] == 1
 
 
 def test_xi_of_words_looks_within_words():

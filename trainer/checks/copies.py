@@ -22,7 +22,8 @@ from trainer.checks.findings import Finding
 from trainer.checks.pool import Pool
 from trainer.data._vocabulary import Vocabulary, cut
 
-FILES, CELLS = 2000, 5_000_000  # image files that a short check reads, and cells of a table
+LISTED, FILES = 50_000, 2000  # image files whose sizes a short check compares, and that it reads
+CELLS = 5_000_000  # of a table that a short check compares
 WORDS = 2**22  # 32-bit words that are hashed at once
 SAMPLE, SENTENCE = 5000, 1.5  # texts whose tokens are counted; words of a text on average, for words to be tokens
 REPEATED = 3.0  # factor for words that depend on each other
@@ -81,16 +82,26 @@ def fingerprints(inputs: Tensor) -> Tensor:
 
 def _of_files(paths: Sequence[Path], is_short: bool) -> np.ndarray:
     """Number files by their content, `(N,)`; those of a size of their own are not read."""
-    sizes = np.array([path.stat().st_size if path.exists() else -1 for path in paths])
+    found = -1 - np.arange(len(paths))
+    if is_short and len(paths) > LISTED:
+        return found
+    sizes = np.array([_size(path) for path in paths])
     _, inverse, counts = np.unique(sizes, return_inverse=True, return_counts=True)
     alike = np.flatnonzero((counts[inverse] > 1) & (sizes >= 0))
-    found = -1 - np.arange(len(paths))
     if is_short and len(alike) > FILES:
         return found
     for place in alike.tolist():
         digest = hashlib.blake2b(paths[place].read_bytes(), digest_size=8).digest()
         found[place] = int.from_bytes(digest, "big") >> 1
     return found
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file; -1 if it is missing, which whoever reads it reports."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _of_rows(pool: Pool) -> Keys:

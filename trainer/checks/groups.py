@@ -24,8 +24,9 @@ OWNER = re.compile(
     r"|donor|device|machine|vehicle|author|speaker|writer|account|ticket|session",
     re.IGNORECASE,
 )
-FEWEST, FEWEST_NAMED = 20, 10  # values, also of a column whose name is that of ids
-SMALLEST, LARGEST = 1.2, 50  # rows of each value on average; of a column of any other name
+FEWEST, FEWEST_NAMED = 20, 10  # values of a column; of one that is called patient or the like
+SMALLEST, LARGEST = 1.2, 50  # rows of each value on average; of a patient, there may be more
+FEW = 20  # rows of each value, up to which a name such as id or nr counts: a state_id has more
 SURE = 4.0  # standard errors by which rows of one value are more alike than neighbours
 # Difference of rows of one value, as a part of that of neighbours, in one column if the name is that of ids. Else they
 # are alike in the target and in two columns: a category has one of both, the target or what it stands for.
@@ -42,9 +43,10 @@ def group(pool: Pool, column: Column) -> Iterator[Finding]:
         return
     codes = column.codes
     sizes = np.bincount(codes)
-    is_named = bool(KEY.search(column.name) or OWNER.fullmatch(column.name))
     each = len(values) / len(sizes)
-    if len(sizes) < (FEWEST_NAMED if is_named else FEWEST) or each < SMALLEST or (each > LARGEST and not is_named):
+    is_owner = bool(OWNER.fullmatch(column.name))
+    is_named = is_owner or (each <= FEW and bool(KEY.search(column.name)))
+    if len(sizes) < (FEWEST_NAMED if is_owner else FEWEST) or each < SMALLEST or (each > LARGEST and not is_owner):
         return
     in_split = np.zeros((len(sizes), len(pool.parts)), dtype=bool)
     in_split[codes, pool.split] = True
@@ -75,6 +77,8 @@ def _alike(pool: Pool, column: Column, is_named: bool) -> list[str]:
         if other.name == column.name:
             continue
         ranks = other.at(chosen).codes
+        if other.words is not None and len(np.unique(column.codes * len(ranks) + ranks)) == ranks.max() + 1:
+            continue  # each of its words stands for one value: the same ids once more
         if column.words is None and other.words is None and _correlation(column, ranks) > related:
             if not is_named:
                 return []

@@ -51,9 +51,10 @@ def predictor(pool: Pool, column: Column) -> Iterator[Finding]:
 
 
 def xi(column: Column, targets: np.ndarray) -> tuple[float, float]:
-    """Return Chatterjee's xi between a feature and targets, scaled to 1 for a rising function, and its p-value.
+    """Return Chatterjee's xi between a feature and targets, scaled to 1 for a rising function, and a p-value.
 
-    Words are in no order: only examples of the same word are neighbours.
+    Words are in no order: only examples of the same word are neighbours. The p-value is that of independent steps
+    between ranks, and is larger than the true one.
     """
     size = len(targets)
     codes = np.unique(targets, return_inverse=True)[1]
@@ -63,11 +64,13 @@ def xi(column: Column, targets: np.ndarray) -> tuple[float, float]:
     steps = np.abs(np.diff(ranks[order]))
     if column.words is not None:
         steps = steps[np.diff(column.values[order]) == 0]
-    if size < LEAST or len(steps) < size / 2:
+    if size < LEAST or len(steps) < size / 2 or len(counts) < 2:
         return 0.0, 1.0
-    by_chance = (size + 1) / 3
-    strength = 1 - max(0.0, steps.mean() - 1) / (by_chance - 1)
-    return strength, 0.5 * math.erfc(strength * math.sqrt(len(steps) / 0.4) / math.sqrt(2))
+    by_chance = 2 * float(((2 * np.arange(size) - size + 1) * np.sort(ranks)).sum()) / (size * (size - 1))
+    spread = math.sqrt(2 * ranks.var(ddof=1) - by_chance**2)  # standard deviation of a step, whose mean is by_chance
+    rising = (ranks.max() - ranks.min()) / (size - 1)
+    strength = 1 - max(0.0, steps.mean() - rising) / (by_chance - rising)
+    return strength, 0.5 * math.erfc((by_chance - steps.mean()) / spread * math.sqrt(len(steps) / 2))
 
 
 def class_changes(column: Column, labels: np.ndarray, num_classes: int) -> tuple[float, float, float]:
