@@ -198,6 +198,18 @@ def test_rows_of_a_sweep_with_folds_are_configurations(dltrain, tmp_path):
     assert found.groupby(["configuration", "repeat"]).row.apply(sorted).tolist() == [[*range(150)]] * 4
 
 
+def test_folds_of_other_data_have_a_file_of_their_own(dltrain, tmp_path):
+    line = ["data=iris,breast_cancer", "model=linear", "epochs=1", "folds=2"]
+    assert dltrain("-m", *line, *QUICK).code == 0
+    (folder,) = tmp_path.glob("outputs/sweeps/*/*")
+    found = [pd.read_csv(folder / f"predictions-{number}.csv") for number in (1, 2)]
+    assert sorted(len(frame) for frame in found) == [150, 569]
+    for frame in found:
+        names = [name.removeprefix("probability ") for name in frame.columns if name.startswith("probability ")]
+        assert {*frame.truth} == {*names}
+    assert not (folder / "predictions.csv").exists()
+
+
 def test_one_fold_alone_and_the_seed_of_the_splits(dltrain):
     tested = []
     for line in (["seed=1", "split_seed=7"], ["seed=2", "split_seed=7"], ["seed=7"], ["folds=5", "fold=2", "seed=7"]):

@@ -2,6 +2,8 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -9,10 +11,11 @@ from trainer.config.command_line import checked_sweep
 from trainer.errors import CheckpointError, ConfigError
 from trainer.files import write_json
 from trainer.runs.folds import RECORD
-from trainer.runs.leaderboard import Leaderboard
+from trainer.runs.leaderboard import Leaderboard, Row
 from trainer.view.table import say
 from trainer.view.words import shown
 
+FILE = "predictions{}.csv"  # in the folder of the sweep
 Jobs = tuple[Namespace, dict[str, DictConfig], list[str]]  # flags, configs by their overrides, the sweep's overrides
 
 
@@ -41,28 +44,40 @@ def _axis_of_folds(configs: Sequence[DictConfig]) -> str:
 
 
 def out_of_fold(board: Leaderboard) -> None:
-    """Write the predictions for all examples, each by the model that has not seen it, and print their metrics."""
+    """Write the predictions for all examples, each by the model that has not seen it, and print their metrics.
+
+    Each group of comparable configurations has a file of its own, since other data has other classes.
+    """
+    records = []
+    for number, group in enumerate(board.groups, 1):
+        finished = [row for row in group.rows if row.pruned_after is None]
+        if whole := [row for row in finished if not row.missing]:
+            records += _of_group(board.folder, FILE.format("" if len(board.groups) == 1 else f"-{number}"), whole)
+        if missing := sum(row.missing for row in finished):
+            say(f"no predictions of configurations without all folds: {missing} missing")
+    if records:
+        write_json(board.folder / RECORD, {"configurations": records})
+
+
+def _of_group(folder: Path, name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Write and print those of comparable configurations; return their record."""
     from trainer.trained.out_of_fold import bounds, measured, part_of, repeats, write  # imports torch
     from trainer.view.console import Terminal, results_tables, with_bounds
 
-    rows = [row for group in board.groups for row in group.rows if row.pruned_after is None and not row.missing]
     try:
         found = [[part_of(job) for job in row.jobs] for row in rows]
-        if not found:
-            return
         metrics, around = [measured(parts) for parts in found], [bounds(parts) for parts in found]
     except CheckpointError as error:
         say(f"no predictions out of fold: {error}")
-        return
-    path = write(board.folder, found)
-    record = [
-        {"values": row.values, "jobs": [job.number for job in row.jobs], "metrics": values, "intervals": known}
-        for row, values, known in zip(rows, metrics, around, strict=True)
-    ]
-    write_json(board.folder / RECORD, {"configurations": record})
+        return []
+    write(folder / name, found)
     titles = ["all folds"] if len(rows) == 1 else [f"rank {rank}, all folds" for rank in range(1, len(rows) + 1)]
     results = [row for each in zip(titles, metrics, around, strict=True) for row in with_bounds(*each)]
     terminal = Terminal()
     terminal.print(*results_tables(results, terminal.width), sep="\n")
     num_rows = sum(len(part.tested.rows) for part in repeats(found[0])[0])
-    say(f"predictions  {shown(path)}: {num_rows:,} rows, each by the fold that was not trained on it")
+    say(f"predictions  {shown(folder / name)}: {num_rows:,} rows, each by the fold that was not trained on it")
+    return [
+        {"values": row.values, "jobs": [job.number for job in row.jobs], "metrics": values, "intervals": known}
+        for row, values, known in zip(rows, metrics, around, strict=True)
+    ]

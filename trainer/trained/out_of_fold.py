@@ -28,8 +28,6 @@ from trainer.trained.model import config_of, load_one
 from trainer.trained.new_data import own_test
 from trainer.trained.predictions import titles_of
 
-FILE = "predictions.csv"  # in the folder of the sweep
-
 
 class Part(NamedTuple):
     """The test split of a fold, and what its model said."""
@@ -171,15 +169,14 @@ def _alike(part: Part, first: DataSpec, of_classes: bool) -> tuple[Tensor, Tenso
     return outputs, targets
 
 
-def write(folder: Path, configurations: Sequence[Sequence[Part]]) -> Path:
-    """Write predictions.csv and return its path: row, fold, truth, prediction, and the probability of each class.
+def write(path: Path, configurations: Sequence[Sequence[Part]]) -> None:
+    """Write a CSV file: row, fold, truth, prediction, and the probability of each class.
 
     Where there are several, `configuration` is the rank of each, and `repeat` counts the divisions into folds.
     """
     spec, several = configurations[0][0].spec, len(configurations) > 1
     divided = [repeats(parts) for parts in configurations]
     repeated = any(len(found) > 1 for found in divided)
-    path = folder / FILE
     with replacing(path) as new, new.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         titles = ["configuration"] * several + ["row"] + ["repeat"] * repeated + ["fold", "truth", *titles_of(spec)]
@@ -189,7 +186,6 @@ def write(folder: Path, configurations: Sequence[Sequence[Part]]) -> Path:
                 for part in parts:
                     for row, *cells in _rows(part):
                         writer.writerow([*[rank] * several, row, *[number] * repeated, part.number, *cells])
-    return path
 
 
 def _rows(part: Part) -> Iterator[list[object]]:
