@@ -24,6 +24,7 @@ from trainer.engine.stopping import Ending
 from trainer.engine.trace import KeepingMeter
 from trainer.errors import Halt, Halted, Stopped, never
 from trainer.files import write_json
+from trainer.metrics.bounds import Interval
 from trainer.metrics.classes import cut_at
 from trainer.runs import tested
 from trainer.runs.checkpoints import Store
@@ -126,7 +127,7 @@ def conclude(
     cfg: DictConfig, run: RunFolder, parts: TrainingParts, log: RunLog, saver: Saver, gain: Mapping[str, float]
 ) -> float:
     """Test the weights that validation chose, the first use of the test split; write the summary, then draw."""
-    train_s, best, update = saver.trained_s, parts.best, parts.update
+    train_s, best = saver.trained_s, parts.best
     model = saver.load_best()
     floor, notes = floor_of(cfg, run, parts)  # before the model's temperature and threshold are chosen
     parts, tested_model = _decided(cfg, parts, model, log, saver.store)
@@ -141,26 +142,11 @@ def conclude(
     log.results(test, around, floor, learned)
     notes += beaten(cfg, run.names, parts.spec.kind, best, test, around.intervals, floor, saver.position.epoch - 1)
     log.say(*(f"baselines     {note}" for note in notes))
-    summary = {
-        "status": "finished",
-        "names": dict(run.names),
-        **best.about(),
-        "test": test,
-        "test_interval": around.intervals,
-        **({"threshold": parts.spec.threshold} if parts.spec.task == "binary" else {}),
-        "baseline": floor.get(best_of(floor, best), {}),
-        "baselines": floor,
-        "epochs": saver.position.epoch - 1,
-        "steps": update.num_steps,
-        "skipped_steps": update.num_skipped,
+    summary = _summary(run, parts, saver, test, around.intervals, floor, learned) | {
         "train_s": train_s,
         "seconds": log.clock.seconds,
         "compiled": dict(gain),
         "samples_per_s": saver.position.num_examples / train_s,
-        "num_train": len(parts.data.train.targets),
-        "num_parameters": sum(p.numel() for p in parts.model.parameters()),
-        "learned": learned,
-        "run_dir": str(run.path.absolute()),
     }
     if is_sweep(run.path.parent) and best.monitor in around.draws:
         write_json(run.draws, around.record(best.monitor))
@@ -168,6 +154,35 @@ def conclude(
     log.farewell(summary, advice(cfg, log.clock.seconds, log.num_updates, saver.position.epoch - 1))
     log.draw(model, meter)
     return best.metrics[best.monitor]
+
+
+def _summary(
+    run: RunFolder,
+    parts: TrainingParts,
+    saver: Saver,
+    test: Mapping[str, float],
+    intervals: Mapping[str, Interval],
+    floor: Mapping[str, Mapping[str, float]],
+    learned: Mapping[str, list[float]],
+) -> dict[str, Any]:
+    """Return what a finished run has reached, without its times."""
+    return {
+        "status": "finished",
+        "names": dict(run.names),
+        **parts.best.about(),
+        "test": test,
+        "test_interval": intervals,
+        **({"threshold": parts.spec.threshold} if parts.spec.task == "binary" else {}),
+        "baseline": floor.get(best_of(floor, parts.best), {}),
+        "baselines": floor,
+        "epochs": saver.position.epoch - 1,
+        "steps": parts.update.num_steps,
+        "skipped_steps": parts.update.num_skipped,
+        "num_train": len(parts.data.train.targets),
+        "num_parameters": sum(p.numel() for p in parts.model.parameters()),
+        "learned": learned,
+        "run_dir": str(run.path.absolute()),
+    }
 
 
 def _decided(
